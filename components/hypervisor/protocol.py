@@ -1,0 +1,245 @@
+"""What the rest of the project may ask of a hypervisor: data types and the `Hypervisor` contract.
+
+No libvirt here. `connection.LibvirtHypervisor` carries the contract out, `faulty.FaultyHypervisor`
+wraps any implementation for tests.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from components.hypervisor.capabilities import Capabilities
+from components.hypervisor.owner import OwnerRecord
+
+
+class DomainState(enum.Enum):
+    """Run state of a domain, in the words of the hypervisor library."""
+
+    NOSTATE = "nostate"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    SHUTOFF = "shutoff"
+    CRASHED = "crashed"
+    PMSUSPENDED = "pmsuspended"
+
+
+class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One domain as it was at the moment of asking.
+
+    Attributes:
+        uuid: Lower case, with dashes.
+        name: Unique on its hypervisor.
+        state: Run state.
+        reason: Why it is in that state ("booted", "destroyed", "ioerror", ...), or "unknown".
+        id: Number of the running instance; none when it is not active.
+        owner: Our owner record from its metadata; none when we did not make it.
+        persistent: False for a transient domain, which vanishes when it stops.
+        type: Type in its XML: "kvm", "qemu", "xen", "test".
+    """
+
+    uuid: str
+    name: str
+    state: DomainState
+    reason: str
+    id: int | None
+    owner: OwnerRecord | None
+    persistent: bool
+    type: str
+
+    @property
+    def active(self) -> bool:
+        """Say whether an instance exists now, running or paused."""
+        return self.id is not None
+
+
+class EventKind(enum.Enum):
+    """What a `DomainEvent` is about.
+
+    `LOST` and `MISSED` concern the connection, not one domain: after `LOST` nothing is known until
+    a `MISSED`; after `MISSED` the reader must look at its domains anew, as events were lost.
+    """
+
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    STARTED = "started"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    STOPPED = "stopped"
+    SHUTDOWN = "shutdown"
+    PMSUSPENDED = "pmsuspended"
+    CRASHED = "crashed"
+    REBOOTED = "rebooted"
+    WATCHDOG = "watchdog"
+    IO_ERROR = "io-error"
+    AGENT = "agent"
+    LOST = "lost"
+    MISSED = "missed"
+
+
+class DomainEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a domain, or to the connection.
+
+    Attributes:
+        uuid: The domain; empty for `LOST` and `MISSED`.
+        name: Its name; empty for `LOST` and `MISSED`.
+        kind: What happened.
+        detail: Why or how ("booted", "crashed", "guest", ...).
+        at_s: Unix time in seconds when this process heard of it.
+    """
+
+    uuid: str
+    name: str
+    kind: EventKind
+    detail: str
+    at_s: float
+
+
+class Link(enum.Enum):
+    """How a connection stands.
+
+    `DEGRADED`: the hypervisor does not answer (calls raise `Unreachable`, reconnecting goes on), or
+    too many calls are stuck (new work is refused, looking and stopping go on).
+    """
+
+    CONNECTED = "connected"
+    DEGRADED = "degraded"
+    CLOSED = "closed"
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers: driver name ("QEMU", "Xen", "TEST"), library and hypervisor as "9.0.0"."""
+
+    driver: str
+    library: str
+    hypervisor: str
+
+
+class PendingCall(Protocol):
+    """A call whose thread has not come back, whether or not anybody still awaits it."""
+
+    @property
+    def step(self) -> str:
+        """Name of the call, such as "start"."""
+
+    @property
+    def about(self) -> str:
+        """UUID of the domain concerned; empty when it is about none or many."""
+
+    @property
+    def stuck(self) -> bool:
+        """Say whether it has outlived its limit."""
+
+    async def wait(self) -> None:
+        """Wait until the thread has truly returned; its outcome is not raised here."""
+
+
+class Happenings(Protocol):
+    """A subscription to events, oldest first; active from the moment it is returned.
+
+    An asynchronous iterator: `async for event in hypervisor.happenings()`.
+    """
+
+    def __aiter__(self) -> AsyncIterator[DomainEvent]: ...
+
+    async def __anext__(self) -> DomainEvent: ...
+
+    async def aclose(self) -> None:
+        """Unsubscribe; a reader waiting for the next event sees the end. Harmless twice."""
+
+
+class Hypervisor(Protocol):
+    """One hypervisor: the few operations the rest of the project may use.
+
+    All methods are awaited on the loop that opened the connection and work in a thread. Every one
+    may raise `HypervisorError`: `Unreachable` (nothing is known), `Timeout` (the call may yet take
+    effect: see `pending`), or the kinds its own text names. Cancelling an awaiting call drops it
+    when it has not begun; otherwise its thread goes on and is listed by `pending`.
+    """
+
+    @property
+    def uri(self) -> str:
+        """Address this hypervisor was opened with."""
+
+    @property
+    def caps(self) -> Capabilities:
+        """What it can do, as far as is known; lowered when a call proves otherwise."""
+
+    @property
+    def state(self) -> Link:
+        """How the connection stands now."""
+
+    async def facts(self) -> Sequence[DomainFacts]:
+        """List all domains, active or not, ours or not."""
+
+    async def fact(self, uuid: str) -> DomainFacts | None:
+        """Look at one domain, through the reserved lane; none when there is no such domain."""
+
+    async def by_name(self, name: str) -> DomainFacts | None:
+        """Look a domain up by name; none when there is no such domain."""
+
+    async def xml(self, uuid: str) -> str:
+        """Give the domain's present XML. Raises `NotFound`."""
+
+    async def define(self, xml: str, *, validate: bool = True) -> str:
+        """Make a domain known without starting it, and give its UUID.
+
+        Doing it again with the same owner replaces the definition. A domain of that name or UUID
+        which has another owner, or none, is never overwritten.
+
+        Raises:
+            HypervisorError: `NameTaken`; `Refused` when the XML is not accepted.
+        """
+
+    async def start(self, uuid: str, *, paused: bool = False) -> None:
+        """Start a defined domain. One already active as wanted is success.
+
+        Raises:
+            HypervisorError: `NotFound`; `Refused` when it is active but not as wanted, or will not
+                start; `Unreachable` when the connection takes no new work.
+        """
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to stop, and return without waiting for it to do so.
+
+        By the guest agent, else ACPI, else as the hypervisor sees fit. One not active is success.
+        Raises `NotFound`.
+        """
+
+    async def destroy(self, uuid: str, *, gentle: bool) -> None:
+        """End a domain's instance at once. One not active, or not there, is success.
+
+        Args:
+            uuid: The domain.
+            gentle: Let the emulator flush; fails as `Refused` rather than using force.
+        """
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget a domain with its saved state and metadata. One not there is success.
+
+        Raises:
+            HypervisorError: `Refused` when it is active: it would go on as a transient domain.
+        """
+
+    async def suspend(self, uuid: str) -> None:
+        """Stop its CPUs; one paused already is success. Raises `NotFound`, `Refused`."""
+
+    async def resume(self, uuid: str) -> None:
+        """Let its CPUs go on; one running already is success. Raises `NotFound`, `Refused`."""
+
+    async def version(self) -> Version:
+        """Ask who is there."""
+
+    def happenings(self) -> Happenings:
+        """Subscribe to events. The queue is bounded; overflow shows as one `MISSED` event."""
+
+    def pending(self, uuid: str | None = None) -> Sequence[PendingCall]:
+        """List calls whose threads have not returned, of one domain or of all."""
+
+    async def close(self) -> None:
+        """Close the connection. Harmless twice; afterwards every call raises `Unreachable`."""

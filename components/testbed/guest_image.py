@@ -1,0 +1,230 @@
+"""The tiny guest: a Debian cloud kernel, an initial RAM disk with busybox, and a small base disk.
+
+`GuestImage.build` makes it from Debian packages, which are downloaded and unpacked, never
+installed. Two builds from the same packages are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from components.testbed import guest_init
+from components.testbed.tools import run
+
+READY = "SD-READY"
+"""Begins the console line that says the guest is up."""
+
+BEAT = "SD-BEAT"
+"""Begins the console line that says the guest is alive."""
+
+MEMORY_BYTES = 96 * 2**20
+"""Memory to give it; below 80 MiB it does not come up."""
+
+_KERNEL, _BUSYBOX, _AGENT = "linux-image-cloud-amd64", "busybox-static", "qemu-guest-agent"
+_DISK_UUID = "5d000000-0000-4000-8000-000000000001"
+_FOLDERS = (
+    "bin dev etc/acpi/PWRF lib/modules mnt proc root run sbin sys tmp usr/sbin var/log www/cgi-bin"
+)
+
+
+class GuestImage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the parts of a built guest are.
+
+    Attributes:
+        kernel: Boots directly; console on ttyS0.
+        initrd: Gzipped cpio archive with /init.
+        disk: ext4, raw, 16 MiB, holding /hello; a base to copy or to put overlays on, never
+            to be written to.
+        key: Digest of what it was made from.
+    """
+
+    kernel: Path
+    initrd: Path
+    disk: Path
+    key: str
+
+    @classmethod
+    def build(cls, cache: Path) -> GuestImage:
+        """Give the guest, made now or taken from the cache.
+
+        Blocks: for a few seconds and a download of about 20 MB when it is made. Several processes
+        may call at once; one of them makes it.
+
+        Args:
+            cache: Folder for all images; made when it is not there.
+
+        Raises:
+            MissingToolError: A program is not installed.
+            ToolFailedError: A package cannot be had, or a step failed; the cache is unchanged.
+        """
+        cache.mkdir(parents=True, exist_ok=True)
+        versions = _versions()
+        key = _key(versions)
+        made = cache / key
+        with _locked(cache / ".lock"):
+            if not made.exists():
+                with tempfile.TemporaryDirectory(prefix=".making-", dir=cache) as scratch:
+                    output = Path(scratch, "output")
+                    _make(Path(scratch), output, versions)
+                    output.rename(made)
+        return cls(
+            kernel=made / "vmlinuz", initrd=made / "initrd.gz", disk=made / "base.ext4", key=key
+        )
+
+    @staticmethod
+    def cmdline(name: str, *, beat_s: float = 1, address: str = "", console: str = "ttyS0") -> str:
+        """Write the kernel command line.
+
+        Args:
+            name: The guest's name, as it will say on its console.
+            beat_s: Seconds between beats, > 0.
+            address: With prefix, as "10.77.0.101/24"; empty: the last four octets of its MAC.
+            console: "ttyS0", or "hvc0" under Xen.
+        """
+        words = [f"console={console}", "quiet", "panic=1", f"sd.name={name}", f"sd.con={console}"]
+        words.append(f"sd.beat={beat_s:g}")
+        if address:
+            words.append(f"sd.ip={address}")
+        return " ".join(words)
+
+
+def default_cache() -> Path:
+    """Give this user's folder for built guests; not made yet."""
+    return platformdirs.user_cache_path("smartdomains") / "guest"
+
+
+def mac_of(address: str) -> str:
+    """Give the MAC from which the guest takes an IPv4 address, when told no other.
+
+    Example:
+        >>> mac_of("10.77.0.101")
+        '52:54:0a:4d:00:65'
+    """
+    return ":".join(["52", "54", *(f"{int(octet):02x}" for octet in address.split("."))])
+
+
+# -- what it is made from -------------------------------------------------------------------------
+
+
+def _versions() -> dict[str, str]:
+    """Give the packages to unpack and their versions; the kernel is found by its dependency."""
+    depends = run(["apt-cache", "depends", "--no-recommends", _KERNEL])
+    kernel = re.search(r"Depends: (linux-image-\S+)", depends)
+    packages = [kernel[1] if kernel else _KERNEL, _BUSYBOX, _AGENT]
+    shown = run(["apt-cache", "show", "--no-all-versions", *packages])
+    return dict(re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)", shown, re.MULTILINE))
+
+
+def _key(versions: dict[str, str]) -> str:
+    digest = hashlib.sha256(repr(sorted(versions.items())).encode())
+    for script in (__file__, guest_init.__file__):
+        digest.update(Path(script).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file closes
+        yield
+
+
+# -- making it ------------------------------------------------------------------------------------
+
+
+def _make(scratch: Path, output: Path, versions: dict[str, str]) -> None:
+    unpacked = scratch / "unpacked"
+    packages, root = scratch / "packages", scratch / "root"
+    for folder in (unpacked, packages, root, output):
+        folder.mkdir()
+    wanted = [f"{package}={version}" for package, version in versions.items()]
+    quiet = ["-qq", "-o", "APT::Sandbox::User=root"]
+    run(["apt-get", *quiet, "download", *wanted], cwd=packages, limit_s=300)
+    for package in sorted(packages.glob("*.deb")):
+        run(["dpkg", "-x", package, unpacked])
+    _fill_root(root, unpacked)
+    _pack(root, output / "initrd.gz")
+    kernel = next((unpacked / "boot").glob("vmlinuz-*"))
+    shutil.copyfile(kernel, output / "vmlinuz")
+    _make_disk(scratch, output / "base.ext4")
+
+
+def _fill_root(root: Path, unpacked: Path) -> None:
+    for folder in _FOLDERS.split():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    busybox = root / "bin/busybox"
+    shutil.copyfile(unpacked / "bin/busybox", busybox)
+    busybox.chmod(0o755)
+    for applet in run([busybox, "--list"]).split():
+        if not (root / "bin" / applet).exists():
+            (root / "bin" / applet).symlink_to("busybox")
+    _copy_modules(root / "lib/modules", unpacked)
+    agent = unpacked / "usr/sbin/qemu-ga"
+    shutil.copyfile(agent, root / "sbin/qemu-ga")
+    _copy_libraries(root, agent)
+    for path, text in (
+        ("init", guest_init.INIT),
+        ("sbin/poweroff", guest_init.POWEROFF),
+        ("sbin/reboot", guest_init.REBOOT),
+        ("etc/acpi/PWRF/00000080", guest_init.POWEROFF),
+        ("www/cgi-bin/status", guest_init.STATUS),
+    ):
+        (root / path).write_text(text)
+        (root / path).chmod(0o755)
+    (root / "sbin/qemu-ga").chmod(0o755)
+
+
+def _copy_modules(target: Path, unpacked: Path) -> None:
+    found = {path.stem.replace("-", "_"): path for path in unpacked.rglob("*.ko")}
+    for module in guest_init.MODULES:
+        shutil.copyfile(found[module.replace("-", "_")], target / f"{module}.ko")
+    (target / "order").write_text("".join(f"{module}\n" for module in guest_init.MODULES))
+
+
+def _copy_libraries(root: Path, program: Path) -> None:
+    """Copy what a program needs from this machine, to the same paths."""
+    for library in re.findall(r"(/\S+) \(0x", run(["ldd", program])):
+        target = root / library.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(library, target)
+        target.chmod(0o755)
+
+
+def _pack(root: Path, target: Path) -> None:
+    """Write a folder as a gzipped cpio archive that depends on names and contents only."""
+    paths = sorted(path.relative_to(root) for path in root.rglob("*"))
+    for path in [Path(), *paths]:
+        os.utime(root / path, (0, 0), follow_symlinks=False)
+    listing = "\0".join(["."] + [str(path) for path in paths]).encode()
+    archive = target.with_suffix(".cpio")
+    options = ["--quiet", "--null", "-o", "-H", "newc", "--reproducible", "-R", "0:0"]
+    run(["cpio", *options, "-F", archive], cwd=root, stdin=listing)
+    with target.open("wb") as packed:
+        packed.write(gzip.compress(archive.read_bytes(), compresslevel=9, mtime=0))
+    archive.unlink()
+
+
+def _make_disk(scratch: Path, target: Path) -> None:
+    tree = scratch / "tree"
+    tree.mkdir()
+    (tree / "hello").write_text("hello from the base disk\n")
+    os.utime(tree / "hello", (0, 0))
+    os.utime(tree, (0, 0))
+    options: list[str | Path] = ["-q", "-t", "ext4", "-d", tree, "-L", "sdbase", "-U", _DISK_UUID]
+    fixed = f"hash_seed={_DISK_UUID},root_owner=0:0,lazy_itable_init=0"
+    still = {"E2FSPROGS_FAKE_TIME": "1"}
+    run(["mke2fs", *options, "-E", fixed, target, "16M"], environment=still)
+    # The one time that is taken from the file and cannot be set on it.
+    run(["debugfs", "-w", "-R", "sif /hello ctime @0", target], environment=still)

@@ -1,0 +1,274 @@
+"""A libvirtd of our own, with bridge br0, that sees none of the machine's own and leaves nothing.
+
+It runs in mount, UTS, IPC, PID and network namespaces of its own, which have no names outside: when
+its PID 1 ends, for whatever reason, the kernel ends libvirtd, its guests, mounts, taps and bridge.
+
+    with PrivateLibvirtd(directory) as host:
+        ... connect to host.uri ...
+
+From a shell: `python -m components.testbed.private_libvirtd --dir DIR` prints `ready URI`, and
+stops on SIGTERM, SIGINT, or when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from components.testbed import host_init
+from components.testbed.tools import ToolFailedError, run, tool
+
+_SOCKET_PATH_MAX = 107
+"""Longest path of a UNIX socket, in bytes."""
+
+
+class PrivateLibvirtd:
+    """One host of the test bed. Needs root. All methods block; use it from one thread.
+
+    Attributes:
+        name: Its host name, different for every object.
+        directory: Its files: configuration, logs, sockets, guests' logs. Left to the caller.
+    """
+
+    def __init__(self, directory: Path, *, address: str = "10.77.0.1/24") -> None:
+        """Prepare a host; nothing is made yet.
+
+        Args:
+            directory: Short enough for a socket below it; made when it is not there.
+            address: Of its bridge br0, with prefix. Networks of different hosts do not touch.
+
+        Raises:
+            ValueError: The directory's path is too long.
+        """
+        self.name = f"sd-{secrets.token_hex(3)}"
+        self.directory = directory.absolute()
+        self._address = address
+        self._uuid = str(uuid.uuid4())
+        self._process: subprocess.Popen[bytes] | None = None
+        if len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX:
+            raise ValueError(f"{self._socket}: too long for a socket; choose a shorter directory")
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory / "run/libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        """Where libvirt reaches it, from anywhere on this machine."""
+        return f"qemu+unix:///system?socket={self._socket}"
+
+    @property
+    def running(self) -> bool:
+        """Say whether the host is on, whatever libvirtd does."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, limit_s: float = 60) -> None:
+        """Turn the host on, and wait until libvirt answers.
+
+        Raises:
+            ToolFailedError: It did not answer within `limit_s` seconds, and is off again.
+            MissingToolError: A program is not installed.
+            RuntimeError: It is on already.
+        """
+        if self.running:
+            raise RuntimeError(f"{self.name} is on already")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        namespaces = ["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "--mount-proc"]
+        # When its starter dies, however it dies, its standard input closes, and it ends.
+        with (self.directory / "host.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(tool("unshare"), "--kill-child=KILL", "--propagation", "private"),
+                    *namespaces,
+                    *(sys.executable, "-I", "-S", host_init.__file__),
+                    *(str(self.directory), self.name, self._uuid, self._address),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_answering(limit_s)
+        except BaseException:
+            self.crash()
+            raise
+
+    def stop(self) -> None:
+        """Turn the host off: libvirtd in good order, then all that is left. Harmless twice."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        self.crash()
+
+    def crash(self) -> None:
+        """Cut the host's power: libvirtd and guests end at once. Harmless when it is off."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # `unshare` waits for the host's PID 1, and that is gone only when all its processes are.
+        for pid in _children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        self._socket.unlink(missing_ok=True)
+
+    def restart_libvirtd(self, *, limit_s: float = 60) -> None:
+        """Kill libvirtd and wait until its successor answers; guests live on.
+
+        Raises:
+            ToolFailedError: No successor answered within `limit_s` seconds.
+        """
+        before = self.libvirtd_pid()
+        os.kill(before, signal.SIGKILL)
+        _wait(lambda: self._successor_of(before), limit_s, "a new libvirtd")
+        self._wait_until_answering(limit_s)
+
+    def _successor_of(self, before: int) -> bool:
+        pids = [pid for pid, words in self._processes().items() if _is(words, "libvirtd")]
+        return bool(pids) and before not in pids and self._socket.exists()
+
+    def libvirtd_pid(self) -> int:
+        """Give libvirtd's process id, as seen from outside.
+
+        Raises:
+            ProcessLookupError: There is none.
+        """
+        for pid, words in self._processes().items():
+            if _is(words, "libvirtd"):
+                return pid
+        raise ProcessLookupError(f"no libvirtd in {self.name}")
+
+    def qemu_pids(self) -> Mapping[str, int]:
+        """Give the process ids of the guests, as seen from outside, by domain name."""
+        found = {}
+        for pid, words in self._processes().items():
+            if _is(words, "qemu-system") and (name := re.search(r"guest=([^,]+)", " ".join(words))):
+                found[name[1]] = pid
+        return found
+
+    def pids(self) -> list[int]:
+        """Give all process ids of the host, as seen from outside; empty when it is off."""
+        return sorted(self._processes())
+
+    def _processes(self) -> dict[int, list[str]]:
+        """Give the command line of each process in the host's PID namespace."""
+        if self._process is None:
+            return {}
+        init = _children(self._process.pid)
+        space = _pid_namespace(init[0]) if init else None
+        if space is None:
+            return {}
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and _pid_namespace(int(entry.name)) == space:
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().decode(errors="replace")
+                    found[int(entry.name)] = words.split("\0")
+        return found
+
+    def _wait_until_answering(self, limit_s: float) -> None:
+        end = time.monotonic() + limit_s
+        _wait(lambda: self._socket.exists() or not self.running, limit_s, "libvirtd's socket")
+        if not self.running:
+            raise ToolFailedError(f"{self.name} did not come up: {self._last_words()}")
+        try:
+            # The socket is there before anybody listens to it; this asks the daemon itself.
+            _wait(self._answers, end - time.monotonic(), "libvirtd's first answer")
+        except ToolFailedError as error:
+            raise ToolFailedError(f"{error}; {self._last_words()}") from None
+
+    def _answers(self) -> bool:
+        try:
+            run(["virsh", "-c", self.uri, "version"], limit_s=30)
+        except ToolFailedError:
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        texts = []
+        for log in ("host.log", "log/libvirtd.log"):
+            with contextlib.suppress(OSError):
+                texts.append((self.directory / log).read_text(errors="replace")[-1000:])
+        return " ".join(" ".join(texts).split())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _is(words: list[str], program: str) -> bool:
+    return Path(words[0]).name.startswith(program)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def _pid_namespace(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None
+
+
+def _wait(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() >= end:
+            raise ToolFailedError(f"waited {limit_s:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one host until told to stop; the command `python -m ...private_libvirtd`."""
+    parser = argparse.ArgumentParser(description="Run a private libvirtd until stdin closes.")
+    parser.add_argument("--dir", type=Path, required=True, help="where its files go; a short path")
+    directory: Path = parser.parse_args(argv).dir
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        with PrivateLibvirtd(directory) as host:
+            sys.stdout.write(f"ready {host.uri}\n")
+            sys.stdout.flush()
+            sys.stdin.buffer.read()
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Description libraries: `.sf` files that descriptions include. The compiler searches this folder."""

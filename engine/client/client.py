@@ -1,0 +1,230 @@
+"""A client of one daemon: start, end, look, ping, follow."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from engine.core.events import Event
+from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
+from engine.core.records import Record
+from engine.wire.codec import decode, encode, flatten
+from engine.wire.messages import (
+    PROTOCOL,
+    Answer,
+    AttributeRow,
+    Create,
+    Diagnosis,
+    Failed,
+    Gone,
+    Grown,
+    Hello,
+    Op,
+    Page,
+    Ping,
+    Pong,
+    Progress,
+    Pull,
+    ReadAnswer,
+    ReadAttributes,
+    ReadDiagnosis,
+    Reading,
+    ReadTree,
+    Request,
+    Stop,
+    Terminate,
+    TreeRow,
+    Welcome,
+)
+from sfdl.values import Description
+
+T = TypeVar("T")
+POLL_S = 0.25
+LONG_POLL_S = 10.0
+CONNECT_S = 5.0
+
+
+class DaemonUnreachable(Unreachable):
+    """The daemon addressed cannot be reached at all."""
+
+
+class Operation(Generic[T]):
+    """A request under way; asking again under its id is always safe."""
+
+    def __init__(self, client: Client, op: Op, id_: str, budget_s: float, type_: type[T]) -> None:
+        """Take what is asked for; nothing is sent before `follow` or `result`."""
+        self.id = id_
+        self._client = client
+        self._op = op
+        self._type = type_
+        self._until = time.monotonic() + budget_s
+        self._answer: Answer | None = None
+
+    def follow(self, report: Callable[[Progress], None]) -> None:
+        """Wait for the end, telling every change on the way."""
+        last: Progress | None = None
+        while self._answer is None:
+            answer = self._poll(POLL_S)
+            if answer.progress is not None and answer.progress != last:
+                last = answer.progress
+                report(last)
+
+    def result(self) -> T:
+        """Wait for the end and return what came of it.
+
+        Raises:
+            DaemonUnreachable: Nobody answers at the address.
+            TimedOut: It is not done in time; the outcome is unknown.
+            EngineError: As it failed.
+        """
+        while self._answer is None:
+            self._poll(LONG_POLL_S)
+        if self._answer.fault is not None:
+            raise raised(self._answer.fault)
+        result = self._answer.result
+        if not isinstance(result, self._type):
+            raise Refused("the daemon gave another answer than asked for")
+        return result
+
+    def _poll(self, wait_s: float) -> Answer:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimedOut(
+                "not done in time, the outcome is unknown", code="SF-OP-003",
+                hint=f"ask again with: --request-id {self.id}",
+            )  # fmt: skip
+        wait_s = min(wait_s, left)
+        request = Request(self.id, self._op, max(1, int(left * 1000)), int(wait_s * 1000))
+        answer = self._client.send("submit", encode(request), Answer, wait_s + CONNECT_S)
+        if answer.status != "running":
+            self._answer = answer
+        return answer
+
+
+class Client:
+    """Talks to one daemon; not for several threads at a time."""
+
+    def __init__(self, address: str, *, timeout_s: float = 60.0) -> None:
+        """Take `host:port` and how long answers may take; connects on first use."""
+        from engine.wire.links import Channel  # noqa: PLC0415 - Pyro5 is slow to import
+
+        self.address = address
+        self._timeout_s = timeout_s
+        self._channel = Channel(address)
+        self._reached = False
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._channel.close()
+
+    def send(self, verb: str, message: bytes, type_: type[T], budget_s: float) -> T:
+        """Send one encoded message and decode the answer; failures are raised."""
+        try:
+            data = self._channel.call(verb, message, budget_s)
+        except Unreachable as error:
+            raise DaemonUnreachable(
+                error.fault.message, code="SF-WIRE-002", where=self.address,
+                hint="is a daemon running there? start one with: sfdaemon",
+            ) from error  # fmt: skip
+        try:
+            answer = decode(data, type_ | Failed)  # type: ignore[operator,arg-type] # a union for msgspec
+        except msgspec.DecodeError as error:
+            raise Refused(
+                f"{self.address} sent an answer we cannot read: {error}", code="SF-WIRE-001",
+                hint="run the same version on both sides",
+            ) from error  # fmt: skip
+        if isinstance(answer, Failed):
+            raise raised(answer.fault)
+        return answer  # type: ignore[no-any-return] # a union for msgspec
+
+    # -- questions
+
+    def hello(self) -> Welcome:
+        """Ask who is there; refuse another protocol version."""
+        welcome = self.send("hello", encode(Hello(PROTOCOL, "client")), Welcome, CONNECT_S)
+        if welcome.protocol != PROTOCOL:
+            raise Refused(
+                f"{self.address} speaks protocol {welcome.protocol}, this program {PROTOCOL}",
+                code="SF-WIRE-001", hint="run the same version on both sides",
+            )  # fmt: skip
+        return welcome
+
+    def _read(self, question: Reading) -> ReadAnswer:
+        return self.send("read", encode(question), ReadAnswer, min(20.0, self._timeout_s))  # type: ignore[arg-type] # a union for msgspec
+
+    def tree(self, ref: str = "", *, depth: int = 128, after: str = "", limit: int = 500) -> Page:
+        """Return one page of a tree; without `ref` the applications of the daemon."""
+        page = self._read(ReadTree(ref=ref, depth=depth, after=after, limit=limit))
+        return _expect(page, Page)
+
+    def whole_tree(self, ref: str = "", *, depth: int = 128) -> Iterator[TreeRow]:
+        """Give the rows of a tree, page by page."""
+        after = ""
+        while True:
+            page = self.tree(ref, depth=depth, after=after)
+            for row in page.rows:
+                if isinstance(row, TreeRow):
+                    yield row
+            if not page.next:
+                return
+            after = page.next
+
+    def attributes(self, ref: str) -> list[AttributeRow]:
+        """Return one level of attributes of a component."""
+        page = _expect(self._read(ReadAttributes(ref)), Page)
+        return [row for row in page.rows if isinstance(row, AttributeRow)]
+
+    def diagnosis(self, *, services: bool = False) -> Diagnosis:
+        """Return the daemon's report about itself, and what its services find by looking."""
+        return _expect(self._read(ReadDiagnosis(services)), Diagnosis)
+
+    def events(
+        self, cursor: str = "", *, application: str = "", limit: int = 500, wait_s: float = 0.0
+    ) -> tuple[list[Event], str, bool]:
+        """Return events after a cursor, the next cursor, and whether some were missed between."""
+        pull = Pull(cursor, application, limit=limit, wait_ms=int(wait_s * 1000))
+        page = self.send("stream", encode(pull), Page, wait_s + CONNECT_S)
+        return [row for row in page.rows if isinstance(row, Event)], page.next, page.gap
+
+    # -- operations
+
+    def start(
+        self, name: str, tree: Description, *, request_id: str = "", budget_s: float = 600.0
+    ) -> Operation[Grown]:
+        """Have a description made real as the application `name`.
+
+        The same request id gives the same application, however often it is sent.
+        """
+        id_ = request_id or secrets.token_hex(8)
+        op = Create(
+            segment=f"s-{id_}", application=name, path=name, name=name, tree=flatten(tree),
+            upto="started",
+        )  # fmt: skip
+        return Operation(self, op, id_, budget_s, Grown)
+
+    def terminate(
+        self, ref: str, record: Record, *, request_id: str = "", budget_s: float = 600.0
+    ) -> Operation[Gone]:
+        """Have a component ended, and wait until it is gone."""
+        id_ = request_id or secrets.token_hex(8)
+        return Operation(self, Terminate(record, ref=ref), id_, budget_s, Gone)
+
+    def ping(self, ref: str) -> Pong:
+        """Ask a component how it is; runs its check."""
+        op = Operation(self, Ping(ref), secrets.token_hex(8), min(20.0, self._timeout_s), Pong)
+        return op.result()
+
+    def stop(self, *, force: bool = False, request_id: str = "") -> Operation[Gone]:
+        """Have everything in the daemon ended, then the daemon itself."""
+        id_ = request_id or secrets.token_hex(8)
+        return Operation(self, Stop(force), id_, max(120.0, self._timeout_s), Gone)
+
+
+def _expect(answer: ReadAnswer, type_: type[T]) -> T:
+    if isinstance(answer, type_):
+        return answer
+    raise EngineError("the daemon gave another answer than asked for")

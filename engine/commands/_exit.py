@@ -1,0 +1,63 @@
+"""Exit codes, the same for all commands."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from engine.core.faults import Fault, Kind
+
+
+class Exit(IntEnum):
+    """What a command's exit code says."""
+
+    DONE = 0
+    """Done."""
+    FAILED = 1
+    """Refused or failed by the engine; nothing is left behind."""
+    USAGE = 2
+    """Bad arguments."""
+    DESCRIPTION = 3
+    """The description is wrong."""
+    UNREACHABLE = 4
+    """The daemon addressed cannot be reached."""
+    NOT_ALLOWED = 5
+    """Not allowed."""
+    TIMEOUT = 6
+    """Time-out, outcome unknown."""
+    NO_SUCH = 7
+    """No such component."""
+    NAME_IN_USE = 8
+    """The name is in use already."""
+    LEFTOVERS = 9
+    """Done, but something is still with the reaper."""
+    DIFFERENCES = 10
+    """Differences were found."""
+    INTERRUPTED = 130
+    """Interrupted."""
+
+
+_BY_KIND = {
+    Kind.BAD_DESCRIPTION: Exit.DESCRIPTION,
+    Kind.NOT_ALLOWED: Exit.NOT_ALLOWED,
+    Kind.TIMEOUT: Exit.TIMEOUT,
+    Kind.NOT_FOUND: Exit.NO_SUCH,
+    Kind.ENDED: Exit.NO_SUCH,
+    Kind.NAME_IN_USE: Exit.NAME_IN_USE,
+}
+
+
+def exit_of(fault: Fault) -> Exit:
+    """Return the exit code of a fault.
+
+    A failed deployment that left something behind is 9, one of a component's own is 1 whatever its
+    cause; a wrong description found while deploying is 3.
+
+    Example:
+        >>> exit_of(Fault(Kind.NAME_IN_USE, "taken"))
+        <Exit.NAME_IN_USE: 8>
+    """
+    if fault.leftovers:
+        return Exit.LEFTOVERS
+    if fault.phase and fault.kind in {Kind.NOT_FOUND, Kind.ENDED, Kind.TIMEOUT}:
+        return Exit.FAILED
+    return _BY_KIND.get(fault.kind, Exit.FAILED)

@@ -1,0 +1,104 @@
+"""Events: what happened, as small frozen data with a sentence for people."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from engine.core.records import Record
+
+
+class Ident(Struct, frozen=True):
+    """Which component of which daemon; opaque to users and never used again."""
+
+    daemon: str
+    component: str
+
+
+class StateChanged(Struct, frozen=True, tag="state"):
+    """A component entered a state; `record` is set once it is ending."""
+
+    state: str
+    record: Record | None = None
+
+
+class ReadyChanged(Struct, frozen=True, tag="ready"):
+    """A component became ready, or stopped being so."""
+
+    ready: bool
+
+
+class HealthChanged(Struct, frozen=True, tag="health"):
+    """The verdict about a component changed."""
+
+    good: bool | None
+    text: str
+
+
+class AttributeChanged(Struct, frozen=True, tag="attribute"):
+    """An attribute got another value; `text` shows it, secrets excepted."""
+
+    attribute: str
+    text: str
+
+
+class Restarted(Struct, frozen=True, tag="restart"):
+    """A flow decided something about a child."""
+
+    text: str
+
+
+class EffectEvent(Struct, frozen=True, tag="effect"):
+    """An external thing was made, undone, or is left with the reaper."""
+
+    what: str
+    step: str
+
+
+class Progressed(Struct, frozen=True, tag="op"):
+    """An operation went on."""
+
+    operation: str
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+class Noted(Struct, frozen=True, tag="log"):
+    """A line worth keeping, with its level: `info`, `warning` or `error`."""
+
+    level: str
+    text: str
+
+
+Detail: TypeAlias = (
+    StateChanged
+    | ReadyChanged
+    | HealthChanged
+    | AttributeChanged
+    | Restarted
+    | EffectEvent
+    | Progressed
+    | Noted
+)
+
+
+class Event(Struct, frozen=True, tag="event"):
+    """One event of one process.
+
+    Attributes:
+        seq: Number in this process, continuous.
+        at_ms: Wall clock, milliseconds since 1970.
+        about: The component concerned; both ids are empty for the process itself.
+        application: Name of its application, or empty.
+        path: Names from the application downwards, joined by `:`.
+        body: What happened.
+    """
+
+    seq: int
+    at_ms: int
+    about: Ident
+    application: str
+    path: str
+    body: Detail

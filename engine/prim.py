@@ -1,0 +1,192 @@
+"""`Prim`: the base class of every component an author writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from engine.core.faults import EngineError, Kind, fault_of
+from engine.core.records import Record
+from engine.runtime.attributes import Declarations
+from engine.wire.messages import Handle
+from sfdl.values import Value
+
+if TYPE_CHECKING:
+    from engine.runtime.effects import Effect, Executor
+    from engine.runtime.live import Live
+
+T = TypeVar("T")
+E = TypeVar("E", bound="Effect")
+
+HOOKS = ("on_deploy", "on_start", "on_started", "on_terminate", "on_adopt", "check")
+
+
+class Unwell(EngineError):
+    """Raised by `check()`: the component does not do its job; the text says why."""
+
+    kind = Kind.REFUSED
+
+
+class Prim:
+    """A component without children: declarations, hooks, and the means to make things.
+
+    Hooks run on the engine's loop, one at a time, each with a deadline, and are cancelled when it
+    passes. The order of a life: `on_deploy` (check and reserve; make nothing), `on_start` (make),
+    `on_terminate` (only what effects do not cover; any prefix may have happened). Effects are undone
+    afterwards, in reverse.
+
+    Attributes:
+        type_name: Short registered name, given as a class argument: `class X(Prim, type="my.x")`.
+        reserved: This type's own defaults of reserved attributes.
+        declarations: Everything declared with `attr`, `link`, `output` and `exposed`.
+        hooks: Names of the hooks this type implements.
+    """
+
+    type_name: ClassVar[str] = ""
+    reserved: ClassVar[Mapping[str, Value]] = {}
+    declarations: ClassVar[Declarations]
+    hooks: ClassVar[frozenset[str]] = frozenset()
+
+    live: Live
+
+    def __init_subclass__(cls, *, type: str = "", **kwargs: object) -> None:  # noqa: A002 - the word authors write
+        """Collect declarations and hooks, and merge the defaults of reserved attributes."""
+        super().__init_subclass__(**kwargs)
+        cls.type_name = type or cls.__dict__.get("type_name", "")
+        cls.declarations = Declarations(cls)
+        cls.hooks = frozenset(
+            name for name in HOOKS if getattr(cls, name) is not getattr(Prim, name)
+        )
+        merged: dict[str, Value] = {}
+        for base in reversed(cls.__mro__):
+            merged.update(base.__dict__.get("reserved", {}))
+        cls.reserved = merged
+
+    # -- hooks
+
+    async def on_deploy(self) -> None:
+        """Check and reserve; everything in the tree exists; make nothing."""
+
+    async def on_start(self) -> None:
+        """Make the component work; what is made with `make` is undone in reverse."""
+
+    async def on_started(self) -> None:
+        """Go on once all children have started."""
+
+    async def on_terminate(self, record: Record) -> None:
+        """Do what effects do not cover; any prefix of the life may have happened."""
+
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        """Take up again after a restart of the daemon, with the effects found in place."""
+
+    async def check(self) -> None:
+        """Return if well; raise `Unwell` if not. Read bound values only; never block."""
+
+    # -- what a component is
+
+    @property
+    def name(self) -> str:
+        """Return the name below the parent."""
+        return self.live.name
+
+    @property
+    def path(self) -> str:
+        """Return the names from the application downwards, joined by `:`."""
+        return self.live.path
+
+    @property
+    def work_folder(self) -> Path:
+        """Return the daemon's folder for what components keep on this host."""
+        return self.live.process.work_folder
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Return a logger that names the component."""
+        logger = logging.getLogger(f"sf.{self.live.segment.application}")
+        return logging.LoggerAdapter(logger, {"component": self.path})
+
+    # -- what a component does
+
+    async def make(
+        self, effect: E, *, keep: str = "never", executor: Executor | None = None
+    ) -> E:
+        """Make an external thing: its intent is durable before it is made.
+
+        Args:
+            effect: What is to be there.
+            keep: Which ends leave it: `never`, `normal`, `always`, or seconds as text. A rollback
+                always undoes it.
+            executor: Who runs its commands; ourselves if not given.
+
+        Returns:
+            The effect with what became known while making it.
+
+        Raises:
+            NameTaken: A thing of that name is there and is not ours.
+            Busy: An earlier thing at this path could not be undone yet.
+        """
+        return await self.live.process.keeper.make(self.live, effect, keep=keep, executor=executor)
+
+    async def run_blocking(self, function: Callable[..., T], *data: object) -> T:
+        """Run a function in a worker thread; when cancelled, undo waits for the thread."""
+        return await self.live.process.workers.run(function, *data, pending=self.live.threads)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run work in the background until the component ends; its failure ends the component."""
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(
+            work, name=f"{self.path} background"
+        )
+        self.live.tasks.add(task)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[object]) -> None:
+        self.live.tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            fault = fault_of(error)
+            self.live.process.finish(
+                self.live, Record.abnormal(f"background work failed: {fault.message}", fault)
+            )
+
+    async def finish(self, record: Record) -> None:
+        """End the component; returns at once, hooks run afterwards."""
+        self.live.process.finish(self.live, record)
+
+    def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - reads as a sentence
+        """Say whether the component is ready for those that depend on it."""
+        self.live.process.set_ready(self.live, ready=ready)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """Leave an event with a sentence."""
+        self.live.process.events.note(self.live, level, text)
+
+    def progress(self, fraction: float, text: str) -> None:
+        """Tell what the component is doing, and how far it has come from 0 to 1."""
+        self.live.process.events.progress(self.live, fraction, text)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without blocking the loop."""
+        await asyncio.sleep(seconds)
+
+    async def fetch(self, name: str) -> object:
+        """Read a declared attribute anew, following LAZY references, and check it.
+
+        Raises:
+            NotFound: The reference leads nowhere.
+            BadDescription: The value does not fit the declaration.
+        """
+        return await self.live.process.resolver.fetch(self.live, name)
+
+    async def get(self, reference: str) -> Value | Handle:
+        """Follow any reference from here: a copy of a value, or a handle to a component."""
+        from sfdl import parse_reference  # noqa: PLC0415 - the parser is slow to import
+
+        return await self.live.process.resolver.resolve(self.live, parse_reference(reference))
+
+
+Prim.declarations = Declarations(Prim)

@@ -1,0 +1,139 @@
+"""Ending components: children first, hooks bounded, everything made undone, told once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from engine.core.faults import fault_of
+from engine.core.lifecycle import State
+from engine.core.records import Record
+from engine.runtime.live import Live, RemotePart
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+HOOK_GRACE_S = 2.0
+
+log = logging.getLogger("sf.ending")
+
+
+class Ending:
+    """Takes trees down in one process, and has the parts of others ended too."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+
+    def end(self, live: Live, record: Record, *, orderly: bool = False) -> asyncio.Task[None]:
+        """Begin to end a component and all below it; a later call gives the same task.
+
+        Args:
+            live: What ends; the first record stands.
+            record: Why.
+            orderly: One after the other, last created first, as a rollback wants it.
+
+        Returns:
+            The task that is done once everything is TERMINATED; it never fails.
+        """
+        if live.ending is not None:
+            return live.ending
+        live.record = record.begun_at(live.path, self._process.wall_s())
+        live.state = State.TERMINATING
+        live.since_s = asyncio.get_running_loop().time()
+        self._process.events.state(live)
+        live.ending = asyncio.get_running_loop().create_task(
+            self._end(live, live.record, orderly=orderly), name=f"end {live.path}"
+        )
+        return live.ending
+
+    async def _end(self, live: Live, record: Record, *, orderly: bool) -> None:
+        await self._stop_work(live)
+        if live.children:
+            await self._end_children(live, record, orderly=orderly)
+        if "on_terminate" in type(live.prim).hooks:
+            await self._hook(live, record)
+        await self._stop_tasks(live)
+        if live.effects:
+            await self._process.keeper.undo_all(live, record)
+        live.state = State.TERMINATED
+        live.since_s = asyncio.get_running_loop().time()
+        live.ready = False
+        self._process.events.state(live)
+        self._process.unregister(live)
+
+    async def _stop_work(self, live: Live) -> None:
+        if live.flow is None:
+            return
+        works = live.flow.stop()
+        if works:
+            await asyncio.wait(works, timeout=120.0)
+
+    async def _stop_tasks(self, live: Live) -> None:
+        tasks = list(live.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=HOOK_GRACE_S)
+        if live.threads:
+            limit_s = live.seconds("sfTerminateTimeout", 30.0)
+            await asyncio.wait(set(live.threads), timeout=limit_s)
+            if live.threads:
+                text = "work in a thread has not returned and was left behind"
+                live.segment.leftovers.append(f"{live.path}: {text}")
+                self._process.events.note(live, "error", text)
+
+    async def _end_children(self, live: Live, record: Record, *, orderly: bool) -> None:
+        children = list(reversed(live.children.values()))
+        if orderly:
+            parts = [child for child in children if isinstance(child, RemotePart)]
+            away = [asyncio.ensure_future(self._end_part(part, record)) for part in parts]
+            for child in children:
+                if isinstance(child, Live):
+                    await self.end(child, record, orderly=True)
+            await self._all(away)
+        elif live.flag("sfSyncTerminate"):
+            for child in children:
+                if isinstance(child, Live):
+                    await self.end(child, record)
+                else:
+                    await self._end_part(child, record)
+        else:
+            endings: list[asyncio.Future[None]] = []
+            for index, child in enumerate(children):
+                if isinstance(child, Live):
+                    endings.append(self.end(child, record))
+                else:
+                    endings.append(asyncio.ensure_future(self._end_part(child, record)))
+                if index % 256 == 255:
+                    await asyncio.sleep(0)
+            await self._all(endings)
+
+    async def _all(self, endings: list[asyncio.Future[None]]) -> None:
+        for ending in endings:
+            await asyncio.shield(ending)
+
+    async def _end_part(self, part: RemotePart, record: Record) -> None:
+        segment = part.parent.segment
+        segment.leftovers.extend(await self._process.parts.end(part, record, segment.errors))
+
+    async def _hook(self, live: Live, record: Record) -> None:
+        limit_s = live.seconds("sfTerminateTimeout", 30.0)
+        hook = asyncio.ensure_future(live.prim.on_terminate(record))
+        done, _ = await asyncio.wait({hook}, timeout=limit_s)
+        if not done:
+            hook.cancel()
+            await asyncio.wait({hook}, timeout=HOOK_GRACE_S)
+            self._trouble(live, f"on_terminate did not end within {limit_s:g} s")
+            return
+        with contextlib.suppress(asyncio.CancelledError):
+            error = hook.exception()
+            if error is not None:
+                log.warning("%s: on_terminate failed", live.path, exc_info=error)
+                self._trouble(live, f"on_terminate failed: {fault_of(error).message}")
+
+    def _trouble(self, live: Live, text: str) -> None:
+        live.segment.errors.append(f"{live.path}: {text}")
+        self._process.events.note(live, "warning", text)

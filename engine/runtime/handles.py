@@ -1,0 +1,129 @@
+"""Links between components: what `link()` gives an author, here or across processes."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+
+from engine.core.faults import NotFound
+from engine.wire.codec import decode, encode
+from engine.wire.messages import Handle
+from sfdl.values import Description, Part, PartKind, Reference, Value
+
+if TYPE_CHECKING:
+    from engine.runtime.live import Live
+
+T = TypeVar("T")
+
+
+class Link(Generic[T]):
+    """A link as its component sees it: followed anew at each use, never a copy of the target."""
+
+    __slots__ = ("_live", "_name")
+
+    def __init__(self, live: Live, name: str) -> None:
+        """Take the component that holds the link and the attribute's name."""
+        self._live = live
+        self._name = name
+
+    @property
+    def given(self) -> bool:
+        """Say whether the description gives this link at all."""
+        return self._live.value(self._name) is not None
+
+    @property
+    def api(self) -> T:
+        """Return the target's exposed methods, typed; each call is bounded and may be remote."""
+        face = type(self._live.prim).declarations.links[self._name].face
+        return cast("T", Api(self, face))
+
+    async def handle(self) -> Handle:
+        """Follow the link.
+
+        Raises:
+            NotFound: There is no such component, or the link is not given.
+        """
+        found = await self._live.process.resolver.resolve(self._live, self._reference())
+        if isinstance(found, Handle):
+            return found
+        raise NotFound(
+            f"{self._name} leads to a value, not to a component", where=self._live.path
+        )
+
+    async def get(self, attribute: str) -> Value | Handle:
+        """Read an attribute of the target: a copy of a value, or a handle."""
+        reference = self._reference()
+        parts = (*reference.parts, Part(PartKind.HERE, attribute))
+        return await self._live.process.resolver.resolve(
+            self._live, Reference(parts, lazy=True)
+        )
+
+    async def call(self, method: str, face: Callable[..., object], arguments: tuple[object, ...]) -> object:
+        """Call an exposed method of the target; arguments and result travel as data."""
+        target = await self.handle()
+        payload = encode(list(arguments))
+        data = await self._live.process.call(target, method, payload)
+        return decode_result(data, face, method)
+
+    def _reference(self) -> Reference:
+        value = self._live.value(self._name)
+        if isinstance(value, Reference):
+            return value
+        if isinstance(value, Description):
+            return Reference((Part(PartKind.HERE, self._name),), lazy=True)
+        raise NotFound(f"{self._name} is not given", where=self._live.path)
+
+
+class Api:
+    """Stands for the exposed methods of a link's target."""
+
+    __slots__ = ("_face", "_link")
+
+    def __init__(self, link: Link[Any], face: Callable[..., object]) -> None:
+        """Take the link and the class whose methods may be called."""
+        self._link = link
+        self._face = face
+
+    def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, object]]:
+        signature = inspect.signature(getattr(self._face, method))
+        link, face = self._link, self._face
+
+        async def call(*args: object, **kwargs: object) -> object:
+            bound = signature.bind(None, *args, **kwargs)
+            bound.apply_defaults()
+            return await link.call(method, face, bound.args[1:])
+
+        return call
+
+
+@lru_cache(maxsize=1024)
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    return typing.get_type_hints(function)
+
+
+def decode_result(data: bytes, face: Callable[..., object], method: str) -> object:
+    """Turn the encoded result into what the face's method is declared to return."""
+    wanted = _hints(getattr(face, method)).get("return", type(None))
+    return decode(data, wanted)
+
+
+def decode_arguments(function: Callable[..., object], data: bytes) -> list[object]:
+    """Turn encoded arguments into what a bound method's parameters are declared as.
+
+    Raises:
+        msgspec.ValidationError: They do not fit.
+    """
+    values = decode(data, list[object])
+    hints = _hints(inspect.unwrap(getattr(function, "__func__", function)))
+    names = list(inspect.signature(function).parameters)
+    if len(values) > len(names):
+        raise msgspec.ValidationError(f"{len(values)} arguments, at most {len(names)} taken")
+    return [
+        msgspec.convert(value, hints.get(name, object), strict=True)
+        for name, value in zip(names, values, strict=False)
+    ]

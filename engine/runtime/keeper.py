@@ -1,0 +1,225 @@
+"""Making and undoing effects: intent first, undo whatever happened in between.
+
+The keeper writes the ledger around every effect and hands to the reaper what could not be undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from engine.core.events import EffectEvent
+from engine.core.faults import Busy, EngineError, fault_of
+from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, Record
+from engine.runtime.effects import (
+    Effect,
+    Executor,
+    NameTaken,
+    Owner,
+    OwnExecutor,
+    Presence,
+    Site,
+    decode_effect,
+    encode_effect,
+)
+from engine.runtime.ledger import EffectRow, drop_effect, put_effect
+from engine.runtime.live import Live, Made, Segment
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+E = TypeVar("E", bound=Effect)
+
+
+class Saboteur(Protocol):
+    """Planned failures around effects, for tests; see `engine.testing.sabotage`."""
+
+    async def strike(self, when: str, effect: Effect, site: Site) -> None:
+        """Do nothing, raise, hang or end the process."""
+        ...
+
+
+GRACE_S = 2.0
+"""Seconds a cancelled undo gets on top of its deadline."""
+
+
+class Keeper:
+    """Makes and undoes the effects of this process's components."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+        self._next_id = process.ledger.next_effect_id()
+        self.saboteur: Saboteur | None = None
+
+    # -- making
+
+    async def make(
+        self, live: Live, effect: E, *, keep: str, executor: Executor | None
+    ) -> E:
+        """Make one effect of a component; see `Prim.make`."""
+        await self._clear_the_way(live)
+        made = self.record(live, effect, keep, executor)
+        await self._process.ledger.durable(put_effect(made.row))
+        live.effects.append(made)
+        self._tell(live, made, "making")
+        presence = await effect.look(made.site)
+        if presence is Presence.FOREIGN:
+            live.effects.remove(made)
+            self._process.ledger.lazy(drop_effect(made.row.id))
+            raise NameTaken(
+                f"{effect.label()} exists already and is not ours",
+                code="SF-NAME-001",
+                where=live.path,
+                hint="choose another name, or remove the thing by hand; it was not touched",
+            )
+        if presence is Presence.UNKNOWN:
+            raise Busy(f"cannot tell whether {effect.label()} is there already", where=live.path)
+        await self._strike("making", made)
+        done = await effect.make(made.site)
+        await self._strike("made", made)
+        made.effect = done
+        made.row = replace(made.row, state="made", data=encode_effect(done)[1])
+        self._process.ledger.lazy(put_effect(made.row))
+        self._tell(live, made, "made")
+        return done
+
+    def record(
+        self, live: Live, effect: Effect, keep: str = "never", executor: Executor | None = None
+    ) -> Made:
+        """Describe the intent to make an effect; the caller writes the row durably."""
+        class_, data = encode_effect(effect)
+        segment = live.segment
+        row = EffectRow(
+            id=self._next_id,
+            segment=segment.id,
+            application=segment.application,
+            path=live.path,
+            incarnation=live.incarnation,
+            class_=class_,
+            data=data,
+            executor="own" if executor is None else "shell",
+            keep=keep,
+            survival=effect.survival,
+            state="intent",
+            error="",
+        )
+        self._next_id += 1
+        site = self.site(row, executor)
+        return Made(effect, row, site)
+
+    def site(self, row: EffectRow, executor: Executor | None = None) -> Site:
+        """Return what an effect of this row may use; a lost shell is replaced by ourselves."""
+        owner = Owner(self._process.community, row.application, row.path, row.incarnation)
+        return Site(
+            owner,
+            services=self._process.services,
+            workers=self._process.workers,
+            executor=executor or OwnExecutor(),
+        )
+
+    async def _clear_the_way(self, live: Live) -> None:
+        pending = self._process.reaper.pending(live.segment.application, live.path)
+        for item in pending:
+            await self._process.reaper.retry(item)
+        left = self._process.reaper.pending(live.segment.application, live.path)
+        if left:
+            names = ", ".join(item.made.effect.label() for item in left)
+            raise Busy(
+                f"an earlier {names} could not be undone yet",
+                code="SF-BUSY-001",
+                where=live.path,
+                hint="sfstatus --reaper shows what is pending and why",
+            )
+
+    # -- undoing
+
+    async def undo_all(self, live: Live, record: Record) -> None:
+        """Undo what a component made, last made first, as its record and `keep` say."""
+        while live.effects:
+            made = live.effects.pop()
+            if keeps(made.row.keep, record):
+                self._process.ledger.lazy(drop_effect(made.row.id))
+                self._tell(live, made, "kept")
+                continue
+            text = await self.undo(made, live.seconds("sfTerminateTimeout", 30.0))
+            self._tell(live, made, "undone" if text is None else f"left with the reaper: {text}")
+            if text is not None:
+                live.segment.leftovers.append(f"{live.path}: {made.effect.label()}: {text}")
+
+    async def undo(self, made: Made, timeout_s: float) -> str | None:
+        """Undo one effect; on failure it goes to the reaper.
+
+        Returns:
+            Nothing when the thing is gone, else why it may still be there.
+        """
+        text = await self.attempt(made, timeout_s)
+        if text is None:
+            self._process.ledger.lazy(drop_effect(made.row.id))
+            return None
+        made.row = replace(
+            made.row, state="doubt" if made.site.pending else "undoing", error=text
+        )
+        self._process.ledger.lazy(put_effect(made.row))
+        self._process.reaper.add(made)
+        return text
+
+    async def attempt(self, made: Made, timeout_s: float) -> str | None:
+        """Try to undo once: wait for its threads, then undo. Return why it failed, or nothing."""
+        if made.site.pending:
+            await asyncio.wait(set(made.site.pending), timeout=timeout_s)
+            if made.site.pending:
+                return "in doubt: its thread has not returned"
+        try:
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                await self._strike("undoing", made)
+                await made.effect.undo(made.site)
+        except (EngineError, OSError, TimeoutError, ValueError) as error:
+            return fault_of(error).message
+        except Exception as error:  # noqa: BLE001 - boundary: an author's code
+            self._process.log.exception("undo of %s failed", made.effect.label())
+            return fault_of(error).message
+        return None
+
+    async def _strike(self, when: str, made: Made) -> None:
+        if self.saboteur is not None:
+            await self.saboteur.strike(when, made.effect, made.site)
+
+    # -- reading back
+
+    def restore(self, row: EffectRow) -> Made:
+        """Rebuild an effect from its row.
+
+        Raises:
+            BadDescription: Its class is not in an allowed package any more.
+        """
+        cls = self._process.types.effect(row.class_)
+        return Made(decode_effect(row.data, cls), row, self.site(row))
+
+    def adopt(self, live: Live, made: Sequence[Made]) -> None:
+        """Give a rebuilt component the effects found in place."""
+        live.effects.extend(made)
+
+    def forget_lost(self, segment: Segment, rows: Sequence[EffectRow]) -> None:
+        """Drop the rows of effects that died with the process."""
+        for row in rows:
+            if row.segment == segment.id and row.survival == "process":
+                self._process.ledger.lazy(drop_effect(row.id))
+
+    def _tell(self, live: Live, made: Made, step: str) -> None:
+        self._process.events.publish(live, EffectEvent(made.effect.label(), step))
+
+
+def keeps(keep: str, record: Record) -> bool:
+    """Decide whether an end of this type leaves an effect in place.
+
+    Example:
+        >>> keeps("normal", Record.normal()), keeps("always", Record(DEPLOYMENT_FAILURE))
+        (True, False)
+    """
+    if record.type == DEPLOYMENT_FAILURE:
+        return False
+    return keep == "always" or (keep == "normal" and record.type == NORMAL)

@@ -1,0 +1,339 @@
+"""The ledger: what this process holds and has made outside, durable in one SQLite file.
+
+One writer thread commits whenever it is idle, so many writes share one commit. A *durable* write is
+awaited before anything goes on; a *lazy* one is only kept in order. Rows hold the name of an allowed
+class and msgpack, so they can be read by another life of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+FORMAT = "1"
+
+_SCHEMA = """
+create table if not exists meta (key text primary key, value text not null);
+create table if not exists segments (
+  id text primary key, application text not null, path text not null, name text not null,
+  parent blob, description blob not null, incarnation integer not null, state text not null,
+  recovery text not null, record blob, created_ms integer not null, inherited blob not null);
+create table if not exists births (
+  segment text not null, path text not null, incarnation integer not null,
+  primary key (segment, path));
+create table if not exists effects (
+  id integer primary key, segment text not null, application text not null, path text not null,
+  incarnation integer not null, class text not null, data blob not null, executor text not null,
+  keep text not null, survival text not null, state text not null, error text not null);
+create table if not exists requests (
+  id text primary key, op text not null, segment text not null, answer blob, at_ms integer not null);
+create table if not exists ended (
+  application text primary key, record blob not null, at_ms integer not null);
+"""
+
+Statement: TypeAlias = tuple[str, Sequence[object]]
+
+
+class SegmentRow(Struct, frozen=True):
+    """A part of an application held by this process.
+
+    Attributes:
+        parent: Encoded parent link, or nothing for the root of an application.
+        description: Encoded flat description.
+        incarnation: Number of this creation, greater than that of any earlier one here.
+        state: `created`, `deployed`, `started` or `ending`.
+        recovery: `adopt` or `clean`.
+        record: Encoded record once it is ending.
+        inherited: Encoded reserved values that hold above it.
+    """
+
+    id: str
+    application: str
+    path: str
+    name: str
+    parent: bytes | None
+    description: bytes
+    incarnation: int
+    state: str
+    recovery: str
+    record: bytes | None
+    created_ms: int
+    inherited: bytes
+
+
+class EffectRow(Struct, frozen=True):
+    """One external thing: intended, made, or to be undone.
+
+    Attributes:
+        class_: `module:Class` of the effect, from an allowed package.
+        data: The effect, msgpack.
+        executor: How its commands are run: `own` or `recording`.
+        keep: `never`, `normal`, `always`, or seconds as text.
+        survival: `host` or `process`.
+        state: `intent`, `made`, `undoing` or `doubt`.
+        error: Why the last undo failed, or empty.
+    """
+
+    id: int
+    segment: str
+    application: str
+    path: str
+    incarnation: int
+    class_: str
+    data: bytes
+    executor: str
+    keep: str
+    survival: str
+    state: str
+    error: str
+
+
+class RequestRow(Struct, frozen=True):
+    """A request accepted, and its encoded answer once there is one."""
+
+    id: str
+    op: str
+    segment: str
+    answer: bytes | None
+    at_ms: int
+
+
+class LedgerError(Exception):
+    """The ledger file cannot be used: locked by another daemon, of another format, or damaged."""
+
+
+class Ledger:
+    """The one ledger file of a process.
+
+    Reads happen at start-up and for reports; writes go through one thread. With `inline`, writes are
+    done at once in the calling thread: that is for tests under virtual time.
+    """
+
+    def __init__(self, path: Path | Literal[":memory:"], *, inline: bool = False) -> None:
+        """Open or make the file.
+
+        Raises:
+            LedgerError: It is not a ledger of this format, or cannot be opened.
+        """
+        try:
+            self._db = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)
+            self._db.executescript(
+                "pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout=2000;"
+            )
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: {error}") from error
+        self._lock = threading.Lock()
+        known = self.meta("format")
+        if known not in {None, FORMAT}:
+            raise LedgerError(f"{path}: format {known}, this program reads format {FORMAT}")
+        self._write([("insert or ignore into meta values ('format', ?)", (FORMAT,))])
+        self._queue: queue.SimpleQueue[tuple[list[Statement], Future[None] | None] | None]
+        self._queue = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if not inline:
+            self._thread = threading.Thread(target=self._writer, name="ledger", daemon=True)
+            self._thread.start()
+
+    # -- writing
+
+    async def durable(self, *statements: Statement) -> None:
+        """Write and wait until it is committed, together with every lazy write before it."""
+        if self._thread is None:
+            self._write(list(statements))
+            return
+        done: Future[None] = Future()
+        self._queue.put((list(statements), done))
+        await asyncio.shield(asyncio.wrap_future(done))
+
+    def lazy(self, *statements: Statement) -> None:
+        """Write soon, in order; lost if the process dies before the next commit."""
+        if self._thread is None:
+            self._write(list(statements))
+        else:
+            self._queue.put((list(statements), None))
+
+    def close(self) -> None:
+        """Commit what is queued and close the file; harmless when repeated."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout=10)
+            self._thread = None
+        self._db.close()
+
+    def _writer(self) -> None:
+        while (item := self._queue.get()) is not None:
+            batch = [item]
+            stop = False
+            while not self._queue.empty() and len(batch) < 1000:
+                more = self._queue.get()
+                if more is None:
+                    stop = True
+                    break
+                batch.append(more)
+            self._commit(batch)
+            if stop:
+                return
+
+    def _commit(self, batch: list[tuple[list[Statement], Future[None] | None]]) -> None:
+        try:
+            self._write([statement for statements, _ in batch for statement in statements])
+        except sqlite3.Error as error:
+            for _, done in batch:
+                if done is not None:
+                    done.set_exception(LedgerError(f"ledger cannot be written: {error}"))
+            return
+        for _, done in batch:
+            if done is not None:
+                done.set_result(None)
+
+    def _write(self, statements: list[Statement]) -> None:
+        with self._lock:
+            self._db.execute("begin")
+            try:
+                for sql, values in statements:
+                    self._db.execute(sql, values)
+                self._db.execute("commit")
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+
+    # -- reading
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
+        with self._lock, closing(self._db.execute(sql, values)) as cursor:
+            yield from cursor.fetchall()
+
+    def meta(self, key: str) -> str | None:
+        """Read one fact about the ledger itself, such as `daemon`."""
+        for (value,) in self._rows("select value from meta where key = ?", (key,)):
+            return str(value)
+        return None
+
+    def segments(self) -> list[SegmentRow]:
+        """Read all segments, oldest first."""
+        return [
+            SegmentRow(*row)  # type: ignore[arg-type] # columns are in field order
+            for row in self._rows("select * from segments order by created_ms, id")
+        ]
+
+    def effects(self, segment: str | None = None) -> list[EffectRow]:
+        """Read effects in the order they were intended, of one segment or of all."""
+        where, values = ("", ()) if segment is None else (" where segment = ?", (segment,))
+        return [
+            EffectRow(*row)  # type: ignore[arg-type] # columns are in field order
+            for row in self._rows(f"select * from effects{where} order by id", values)  # noqa: S608
+        ]
+
+    def births(self, segment: str) -> dict[str, int]:
+        """Read the incarnations of components created anew inside a segment, by path."""
+        rows = self._rows("select path, incarnation from births where segment = ?", (segment,))
+        return {str(path): int(str(number)) for path, number in rows}
+
+    def requests(self) -> list[RequestRow]:
+        """Read all remembered requests."""
+        return [RequestRow(*row) for row in self._rows("select * from requests")]  # type: ignore[arg-type]
+
+    def ended(self) -> dict[str, tuple[bytes, int]]:
+        """Read the encoded records of applications that ended, with their time in ms."""
+        rows = self._rows("select application, record, at_ms from ended")
+        return {str(name): (bytes(record), int(str(at))) for name, record, at in rows}  # type: ignore[arg-type]
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows of each table: what a leak would show in."""
+        tables = ("segments", "births", "effects", "requests", "ended")
+        return {
+            table: int(str(next(self._rows(f"select count(*) from {table}"))[0]))  # noqa: S608
+            for table in tables
+        }
+
+    def next_effect_id(self) -> int:
+        """Return a number greater than that of any effect written so far."""
+        row = next(self._rows("select coalesce(max(id), 0) + 1 from effects"))
+        return int(str(row[0]))
+
+    def last_incarnation(self) -> int:
+        """Return the greatest incarnation written so far, 0 for none."""
+        sql = """select max(n) from (select max(incarnation) n from segments union
+                 select max(incarnation) from births union select max(incarnation) from effects
+                 union select cast(value as integer) from meta where key = 'incarnation')"""
+        value = next(self._rows(sql))[0]
+        return int(str(value)) if value is not None else 0
+
+
+def set_meta(key: str, value: str) -> Statement:
+    """Write one fact about the ledger itself."""
+    return "insert or replace into meta values (?, ?)", (key, value)
+
+
+def put_segment(row: SegmentRow) -> Statement:
+    """Write a segment; its row is there from its creation on."""
+    return "insert or replace into segments values (?,?,?,?,?,?,?,?,?,?,?,?)", (
+        row.id, row.application, row.path, row.name, row.parent, row.description,
+        row.incarnation, row.state, row.recovery, row.record, row.created_ms, row.inherited,
+    )  # fmt: skip
+
+
+def set_segment_state(segment: str, state: str, record: bytes | None = None) -> Statement:
+    """Write how far a segment has come, or that it is ending and why."""
+    return "update segments set state = ?, record = ? where id = ?", (state, record, segment)
+
+
+def drop_segment(segment: str) -> tuple[Statement, Statement]:
+    """Forget a segment; its effects are forgotten one by one."""
+    return (
+        ("delete from segments where id = ?", (segment,)),
+        ("delete from births where segment = ?", (segment,)),
+    )
+
+
+def put_birth(segment: str, path: str, incarnation: int) -> Statement:
+    """Write that a component was created anew inside its segment."""
+    return "insert or replace into births values (?,?,?)", (segment, path, incarnation)
+
+
+def put_effect(row: EffectRow) -> Statement:
+    """Write an effect: its intent, or what became of it."""
+    return "insert or replace into effects values (?,?,?,?,?,?,?,?,?,?,?,?)", (
+        row.id, row.segment, row.application, row.path, row.incarnation, row.class_, row.data,
+        row.executor, row.keep, row.survival, row.state, row.error,
+    )  # fmt: skip
+
+
+def drop_effect(effect_id: int) -> Statement:
+    """Forget an effect: it is undone, or kept for good."""
+    return "delete from effects where id = ?", (effect_id,)
+
+
+def put_request(row: RequestRow) -> Statement:
+    """Write that a request was accepted, or what was answered."""
+    return "insert or replace into requests values (?,?,?,?,?)", (
+        row.id, row.op, row.segment, row.answer, row.at_ms,
+    )  # fmt: skip
+
+
+def forget_requests(before_ms: int) -> Statement:
+    """Forget the requests answered before a time (wall clock, ms)."""
+    return "delete from requests where answer is not null and at_ms < ?", (before_ms,)
+
+
+def put_ended(application: str, record: bytes) -> Statement:
+    """Remember why an application ended."""
+    return "insert or replace into ended values (?,?,?)", (
+        application, record, int(time.time() * 1000),
+    )  # fmt: skip
+
+
+def forget_ended(before_ms: int) -> Statement:
+    """Forget the ends before a time (wall clock, ms)."""
+    return "delete from ended where at_ms < ?", (before_ms,)

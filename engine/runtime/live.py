@@ -1,0 +1,259 @@
+"""Live components as the engine keeps them, beside the objects authors write.
+
+A `Live` is one node of the tree in this process: its place, its attribute table (the shared
+description plus a small dict of changes), its state, and what it has made. A `RemotePart` stands for
+a child that lives in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from engine.core.events import Ident
+from engine.core.leases import Lease, Verdict, Watch
+from engine.core.lifecycle import State
+from engine.core.records import Record
+from engine.wire.messages import Handle, ParentLink
+from sfdl.values import Description, Value
+
+if TYPE_CHECKING:
+    from engine.prim import Prim
+    from engine.runtime.effects import Effect, Site
+    from engine.runtime.flows import FlowRun
+    from engine.runtime.handles import Link
+    from engine.runtime.ledger import EffectRow
+    from engine.runtime.process import Process
+
+
+def component_id(segment: str, path: str, incarnation: int) -> str:
+    """Derive a component's id: the same after a restart of the daemon, never used for another."""
+    text = f"{segment}\0{path}\0{incarnation}".encode()
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+class Made:
+    """An effect of a live component, with its row in the ledger."""
+
+    __slots__ = ("effect", "row", "site")
+
+    def __init__(self, effect: Effect, row: EffectRow, site: Site) -> None:
+        """Keep the effect beside what the ledger says of it."""
+        self.effect = effect
+        self.row = row
+        self.site = site
+
+
+class RemotePart:
+    """A child that lives in another process, as its parent's process sees it."""
+
+    __slots__ = ("address", "components", "ended", "hosts", "made", "name", "parent", "path",
+                 "record", "root", "segment", "state", "watch")  # fmt: skip
+
+    def __init__(self, parent: Live, name: str, segment: str, address: str) -> None:
+        """Stand for the segment that is to be made at this address."""
+        self.parent = parent
+        self.name = name
+        self.path = f"{parent.path}:{name}"
+        self.segment = segment
+        self.address = address
+        self.root: Handle | None = None
+        self.made: Made | None = None
+        self.state = State.CREATING
+        self.record: Record | None = None
+        self.watch: Watch | None = None
+        self.components = 0
+        self.hosts: tuple[str, ...] = ()
+        self.ended = asyncio.Event()
+
+
+class Live:
+    """One live component in this process."""
+
+    __slots__ = (
+        "_table", "bound", "changes", "children", "description", "effects", "ending", "flow",
+        "health", "id", "incarnation", "lazy_names", "name", "parent", "path", "prim", "ready",
+        "record", "restarts", "segment", "since_s", "state", "tasks", "threads",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        segment: Segment,
+        parent: Live | None,
+        name: str,
+        description: Description,
+        incarnation: int,
+    ) -> None:
+        """Take the place of a component that is about to be created."""
+        self.segment = segment
+        self.parent = parent
+        self.name = name
+        self.path = f"{parent.path}:{name}" if parent is not None else segment.path
+        self.description = description
+        self.incarnation = incarnation
+        self.id = component_id(segment.id, self.path, incarnation)
+        self.changes: dict[str, Value] = {}
+        self.bound: dict[str, object] = {}
+        self.lazy_names: tuple[str, ...] = ()
+        self.children: dict[str, Live | RemotePart] = {}
+        self.effects: list[Made] = []
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.threads: set[asyncio.Future[object]] = set()
+        self.state = State.CREATING
+        self.since_s = 0.0
+        self.ready = False
+        self.health = Verdict(None)
+        self.record: Record | None = None
+        self.restarts = 0
+        self.ending: asyncio.Task[None] | None = None
+        self.flow: FlowRun | None = None
+        self.prim: Prim
+        self._table: dict[str, Value] | None = None
+
+    @property
+    def process(self) -> Process:
+        """Return the process that holds the component."""
+        return self.segment.process
+
+    @property
+    def ident(self) -> Ident:
+        """Return the component's identity, valid everywhere."""
+        return Ident(self.process.daemon_id, self.id)
+
+    @property
+    def handle(self) -> Handle:
+        """Return what other processes need to reach the component."""
+        return Handle(self.ident, self.process.address, self.path)
+
+    # -- attributes
+
+    def has(self, name: str) -> bool:
+        """Say whether the component has an attribute of that name, children included."""
+        return name in self.changes or name in self._attributes()
+
+    def value(self, name: str) -> Value:
+        """Return an attribute as it stands, unresolved; NULL where there is none."""
+        if name in self.changes:
+            return self.changes[name]
+        return self._attributes().get(name)
+
+    def context(self) -> dict[str, Value]:
+        """Return all attributes in order, changes applied."""
+        return {**self._attributes(), **self.changes}
+
+    def _attributes(self) -> dict[str, Value]:
+        if self._table is None:
+            self._table = dict(self.description.attributes)
+        return self._table
+
+    def write(self, name: str, value: Value) -> None:
+        """Set an attribute from inside; an event says so when it differs."""
+        if name in self.changes and self.changes[name] == value:
+            return
+        self.changes[name] = value
+        self.process.events.attribute(self, name, value)
+
+    def inherited(self, name: str) -> Value:
+        """Return the nearest definition of a reserved attribute going up, or NULL.
+
+        The order is: the component's own, its type's default, its parents', what held above the
+        segment, and nothing.
+        """
+        at: Live | None = self
+        while at is not None:
+            value = at.value(name)
+            if value is not None:
+                return value
+            default = type(at.prim).reserved.get(name)
+            if default is not None and at is self:
+                return default
+            at = at.parent
+        return self.segment.inherited.get(name)
+
+    def seconds(self, name: str, default: float) -> float:
+        """Return a reserved attribute of the component itself in seconds."""
+        value = self.value(name)
+        if value is None:
+            value = type(self.prim).reserved.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            return float(value)
+        return default
+
+    def flag(self, name: str) -> bool:
+        """Return a reserved Boolean of the component itself, false where it is not set."""
+        value = self.value(name)
+        if value is None:
+            value = type(self.prim).reserved.get(name)
+        return value is True
+
+    def link(self, name: str) -> Link[Any]:
+        """Return the live link declared under this name."""
+        from engine.runtime.handles import Link  # noqa: PLC0415 - the two know each other
+
+        return Link(self, name)
+
+    # -- the tree
+
+    def walk(self) -> Iterator[Live]:
+        """Give this component and everything below it in this process, parents first."""
+        stack: list[Live] = [self]
+        while stack:
+            live = stack.pop()
+            yield live
+            stack.extend(
+                child for child in reversed(live.children.values()) if isinstance(child, Live)
+            )
+
+    def parts(self) -> Iterator[RemotePart]:
+        """Give the remote children of this component and of everything below it here."""
+        for live in self.walk():
+            for child in live.children.values():
+                if isinstance(child, RemotePart):
+                    yield child
+
+
+class Segment:
+    """A maximal part of an application held by one process.
+
+    Attributes:
+        inherited: Reserved values that hold above it.
+        lease: How long it goes on without hearing from its parent; nothing for an application root.
+        growth: The task that is bringing it to life, while there is one.
+        aborted: Why the growth was stopped from outside.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        *,
+        id_: str,
+        application: str,
+        path: str,
+        name: str,
+        parent: ParentLink | None,
+        description: Description,
+        incarnation: int,
+        inherited: dict[str, Value],
+    ) -> None:
+        """Describe a part that is about to be made, or was found in the ledger."""
+        self.process = process
+        self.id = id_
+        self.application = application
+        self.path = path
+        self.name = name
+        self.parent = parent
+        self.description = description
+        self.incarnation = incarnation
+        self.inherited = inherited
+        self.root: Live
+        self.state = "created"
+        self.lease: Lease | None = None
+        self.growth: asyncio.Task[Any] | None = None
+        self.aborted: Record | None = None
+        self.finished = asyncio.Event()
+        self.times_ms: list[tuple[str, int]] = []
+        self.errors: list[str] = []
+        self.leftovers: list[str] = []
+        self.ended_elsewhere = 0

@@ -1,0 +1,250 @@
+"""The one liveness driver of a process: remote parts, leases from above, and health checks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from engine.core.faults import EngineError, fault_of
+from engine.core.leases import Sign, Verdict, heard
+from engine.core.lifecycle import State
+from engine.core.records import LIVENESS_FAILURE, Record
+from engine.runtime.live import Live, RemotePart, Segment
+from engine.wire.messages import Beat, BeatAnswer, Heard, Notice
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+PING_TIMEOUT_S = 5.0
+CHECK_TIMEOUT_S = 5.0
+CHECKS_AT_ONCE = 32
+COALESCE_S = 0.01
+LEAST_ROUND_S = 0.05
+
+
+class Liveness:
+    """Asks and answers "is the other side still there?" and "is it well?", and nothing else."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process; `run` does the work."""
+        self._process = process
+        self._watched: dict[str, RemotePart] = {}
+        self._due: dict[str, float] = {}
+        self._asking: set[str] = set()
+        self._checks_due: dict[str, float] = {}
+        self._checking: set[str] = set()
+        self._gate = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._notices: dict[str, list[Notice]] = {}
+
+    # -- what is watched
+
+    def watch(self, part: RemotePart) -> None:
+        """Ping a remote part from now on, first at a random point of its period."""
+        if part.watch is None:
+            return
+        self._watched[part.segment] = part
+        now = asyncio.get_running_loop().time()
+        self._due[part.segment] = now + part.watch.delay_s * random.uniform(0.2, 1.0)  # noqa: S311
+        self._wake.set()
+
+    def unwatch(self, part: RemotePart) -> None:
+        """Stop pinging a part."""
+        self._watched.pop(part.segment, None)
+        self._due.pop(part.segment, None)
+
+    def attend(self, segment: Segment) -> None:
+        """Check the components of a started segment from now on."""
+        delay = self._delay(segment)
+        if delay > 0 and any("check" in type(live.prim).hooks for live in segment.root.walk()):
+            now = asyncio.get_running_loop().time()
+            self._checks_due[segment.id] = now + delay * random.uniform(0.2, 1.0)  # noqa: S311
+            self._wake.set()
+
+    def _delay(self, segment: Segment) -> float:
+        value = segment.root.inherited("sfLivenessDelay")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        return self._process.settings.liveness_delay_s
+
+    # -- the driver
+
+    async def run(self) -> None:
+        """Work for ever; cancelled when the process stops."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._wake.clear()
+                now = loop.time()
+                self._ask_due(now)
+                self._check_due(now)
+                self._expire(now)
+                try:
+                    async with asyncio.timeout(self._sleep_s(now)):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _sleep_s(self, now: float) -> float | None:
+        times = [*self._due.values(), *self._checks_due.values()]
+        for segment in self._process.segments.values():
+            if segment.lease is not None:
+                times.append(segment.lease.renewed_s + segment.lease.ttl_s + 0.01)
+        return max(LEAST_ROUND_S, min(times) - now) if times else None
+
+    def _start(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type] # coroutines of ours
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- asking remote parts
+
+    def _ask_due(self, now: float) -> None:
+        by_peer: dict[str, list[RemotePart]] = {}
+        for segment, due in self._due.items():
+            part = self._watched[segment]
+            if due <= now and part.address not in self._asking:
+                by_peer.setdefault(part.address, []).append(part)
+        for address, parts in by_peer.items():
+            for part in parts:
+                if part.watch is not None:
+                    self._due[part.segment] = now + part.watch.delay_s
+            self._asking.add(address)
+            self._start(self._ask(address, parts))
+
+    async def _ask(self, address: str, parts: list[RemotePart]) -> None:
+        delay = min(part.watch.delay_s for part in parts if part.watch is not None)
+        budget = min(delay, PING_TIMEOUT_S)
+        beat = Beat(self._process.daemon_id, tuple(part.segment for part in parts))
+        try:
+            answer = await self._process.peers.beat(address, beat, budget)
+            signs = {sign.segment: sign for sign in answer.signs}
+        except EngineError as error:
+            silent = fault_of(error).message
+            signs = {part.segment: Heard(part.segment, Sign.SILENT, silent) for part in parts}
+        finally:
+            self._asking.discard(address)
+        for part in parts:
+            if part.segment in self._watched:
+                self._take(part, signs.get(part.segment, Heard(part.segment, Sign.UNKNOWN)))
+
+    def _take(self, part: RemotePart, sign: Heard) -> None:
+        if part.watch is None:
+            return
+        part.watch, dead = heard(part.watch, sign.sign)
+        if not dead:
+            return
+        if sign.sign is Sign.ENDED and sign.record is not None:
+            record = sign.record
+        else:
+            words = {
+                Sign.UNKNOWN: "its process does not know it any more",
+                Sign.UNWELL: sign.text,
+                Sign.SILENT: f"no answer {part.watch.misses} times in a row: {sign.text}",
+            }
+            text = words.get(sign.sign, "presumed dead")
+            record = Record(LIVENESS_FAILURE, text, part.path, self._process.wall_s())
+        self._process.part_ended(part, record)
+
+    # -- answering
+
+    async def answer(self, beat: Beat) -> BeatAnswer:
+        """Renew the leases asked for, and take in notices."""
+        now = asyncio.get_running_loop().time()
+        signs = tuple(self._sign(segment, now) for segment in beat.renew)
+        taken = tuple(
+            notice.segment for notice in beat.notices if self._process.noticed(notice)
+        )
+        return BeatAnswer(signs, taken)
+
+    def _sign(self, segment_id: str, now: float) -> Heard:
+        segment = self._process.segments.get(segment_id)
+        if segment is None:
+            record = self._process.ended_part(segment_id)
+            if record is not None:
+                return Heard(segment_id, Sign.ENDED, record=record)
+            return Heard(segment_id, Sign.UNKNOWN)
+        if segment.root.state.ended:
+            return Heard(segment_id, Sign.ENDED, record=segment.root.record)
+        if segment.lease is not None:
+            segment.lease = segment.lease.renewed(now)
+        return Heard(segment_id, Sign.OK)
+
+    # -- leases from above
+
+    def _expire(self, now: float) -> None:
+        for segment in list(self._process.segments.values()):
+            if segment.lease is not None and segment.lease.expired(now):
+                segment.lease = None
+                self._process.orphaned(segment)
+
+    # -- health
+
+    def _check_due(self, now: float) -> None:
+        for segment_id, due in list(self._checks_due.items()):
+            segment = self._process.segments.get(segment_id)
+            if segment is None or segment.root.state.ended:
+                del self._checks_due[segment_id]
+                continue
+            if due > now:
+                continue
+            self._checks_due[segment_id] = now + self._delay(segment)
+            for live in segment.root.walk():
+                checked = "check" in type(live.prim).hooks and live.state is State.STARTED
+                if checked and live.id not in self._checking:
+                    self._checking.add(live.id)
+                    self._start(self._check_one(live))
+
+    async def _check_one(self, live: Live) -> None:
+        try:
+            verdict = await self.check(live)
+        finally:
+            self._checking.discard(live.id)
+        if live.state is State.STARTED and verdict.good is False:
+            record = Record(LIVENESS_FAILURE, verdict.text, live.path, self._process.wall_s())
+            self._process.finish(live, record)
+
+    async def check(self, live: Live) -> Verdict:
+        """Run a component's check once, bounded, and remember the verdict."""
+        async with self._gate:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    await live.prim.check()
+                verdict = Verdict(good=True)
+            except TimeoutError:
+                verdict = Verdict(good=False, text=f"check did not end within {CHECK_TIMEOUT_S:g} s")
+            except Exception as error:  # noqa: BLE001 - boundary: an author's code
+                verdict = Verdict(good=False, text=fault_of(error).message)
+        changed = verdict != live.health
+        live.health = verdict
+        if changed:
+            self._process.events.health(live)
+        return verdict
+
+    # -- telling the parent's process
+
+    def notify(self, segment: Segment, record: Record) -> None:
+        """Tell a segment's parent, at once, that the segment has ended by itself."""
+        if segment.parent is None:
+            return
+        address = segment.parent.address
+        waiting = self._notices.setdefault(address, [])
+        waiting.append(Notice(segment.id, segment.parent.ident, record))
+        if len(waiting) == 1:
+            self._start(self._deliver(address))
+
+    async def _deliver(self, address: str) -> None:
+        await asyncio.sleep(COALESCE_S)
+        notices = tuple(self._notices.pop(address, ()))
+        try:
+            await self._process.peers.beat(
+                address, Beat(self._process.daemon_id, notices=notices), PING_TIMEOUT_S
+            )
+        except EngineError as error:
+            text = f"{address} could not be told of an end and will ask: {fault_of(error).message}"
+            self._process.events.note(None, "warning", text)

@@ -1,0 +1,157 @@
+"""Operations: long requests under an id their caller chose, done once however often they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.core.events import Progressed
+from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
+from engine.runtime.ledger import RequestRow, forget_requests, put_request
+from engine.wire.codec import decode, encode
+from engine.wire.messages import Answer, Call, Op, Ping, Progress, Request, Result
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+REMEMBER_CALL_S = 60.0
+MOST_AT_ONCE = 256
+LONGEST_WAIT_MS = 20_000
+
+log = logging.getLogger("sf.operations")
+
+
+class Operation:
+    """One request being carried out."""
+
+    def __init__(self, process: Process, request: Request) -> None:
+        """Take the request; `Operations` runs it."""
+        self.id = request.id
+        self.op = request.op
+        self.budget_s = request.budget_ms / 1000
+        self.answer: Answer | None = None
+        self.finished = asyncio.Event()
+        self._process = process
+        self._progress = Progress("accepted")
+
+    def progress(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Say how far it has come."""
+        self._progress = Progress(text, done, total)
+        self._process.events.publish(None, Progressed(self.id, text, done, total))
+
+    def stands(self) -> Answer:
+        """Return how it stands now."""
+        return self.answer or Answer("running", self._progress)
+
+
+class Operations:
+    """The operations of one process."""
+
+    def __init__(
+        self, process: Process, carry_out: Callable[[Operation], Awaitable[Result | None]]
+    ) -> None:
+        """Take what carries operations out; answers of an earlier life are read from the ledger."""
+        self._process = process
+        self._carry_out = carry_out
+        self._running: dict[str, Operation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: dict[str, tuple[float, Answer]] = {}
+        for row in process.ledger.requests():
+            self._remember_row(row)
+
+    def _remember_row(self, row: RequestRow) -> None:
+        if row.answer is not None:
+            try:
+                self._answers[row.id] = (row.at_ms / 1000, decode(row.answer, Answer))
+            except msgspec.DecodeError:
+                log.warning("an answer in the ledger cannot be read: %s", row.id)
+            return
+        if row.op == "Terminate":
+            return  # asked again, it is simply done again
+        fault = Fault(
+            Kind.REFUSED, f"the daemon was restarted during this {row.op}; what it had made is undone",
+            code="SF-OP-001",
+        )  # fmt: skip
+        self._answers[row.id] = (row.at_ms / 1000, Answer("failed", fault=fault))
+
+    @property
+    def running(self) -> int:
+        """Return how many operations are under way."""
+        return len(self._running)
+
+    async def submit(self, request: Request) -> Answer:
+        """Start an operation, or say how a known one stands, waiting a while for its end."""
+        operation = self._running.get(request.id)
+        if operation is None:
+            known = self._answers.get(request.id)
+            if known is not None:
+                return known[1]
+            if len(self._running) >= MOST_AT_ONCE:
+                raise Busy(f"{MOST_AT_ONCE} operations are under way", hint="try again later")
+            operation = self._start(request)
+        wait_s = min(request.wait_ms, LONGEST_WAIT_MS) / 1000
+        try:
+            async with asyncio.timeout(wait_s):
+                await operation.finished.wait()
+        except TimeoutError:
+            pass
+        return operation.stands()
+
+    def _start(self, request: Request) -> Operation:
+        operation = Operation(self._process, request)
+        self._running[request.id] = operation
+        task = asyncio.get_running_loop().create_task(
+            self._run(operation), name=f"{type(request.op).__name__} {request.id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return operation
+
+    async def _run(self, operation: Operation) -> None:
+        durable = not isinstance(operation.op, Call | Ping)
+        row = RequestRow(
+            operation.id, type(operation.op).__name__, getattr(operation.op, "segment", ""), None,
+            int(time.time() * 1000),
+        )  # fmt: skip
+        try:
+            if durable:
+                await self._process.ledger.durable(put_request(row))
+            result = await self._carry_out(operation)
+            answer = Answer("done", result=result)
+        except asyncio.CancelledError:
+            answer = Answer("failed", fault=Fault(Kind.REFUSED, "the process is stopping"))
+        except EngineError as error:
+            answer = Answer("failed", fault=error.fault)
+        except Exception as error:
+            log.exception("operation %s failed", operation.id)
+            answer = Answer("failed", fault=fault_of(error))
+        if durable:
+            done = msgspec.structs.replace(row, answer=encode(answer))
+            await self._process.ledger.durable(put_request(done))
+        remember_s = self._process.settings.remember_s
+        age_s = 0.0 if durable else remember_s - min(REMEMBER_CALL_S, remember_s)
+        self._answers[operation.id] = (time.time() - age_s, answer)
+        operation.answer = answer
+        del self._running[operation.id]
+        operation.finished.set()
+
+    def forget_old(self) -> None:
+        """Forget old answers: those of calls after a minute, others after the set time."""
+        now, remember_s = time.time(), self._process.settings.remember_s
+        old = [key for key, (at, _) in self._answers.items() if now - at > remember_s]
+        for key in old:
+            del self._answers[key]
+        self._process.ledger.lazy(forget_requests(int((now - remember_s) * 1000)))
+
+    async def stop(self) -> None:
+        """Cancel what is under way and wait for its undoing."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=60)

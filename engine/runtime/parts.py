@@ -1,0 +1,229 @@
+"""Parts of a tree that live in other processes.
+
+A remote part is an effect of its parent's process: making it is Create under a fixed request id,
+undoing it is Terminate. Recovery and the reaper over many hosts follow from that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self, cast
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from engine.core.faults import EngineError, Ended, TimedOut, Unreachable, fault_of
+from engine.core.leases import Watch
+from engine.core.lifecycle import Phase, State
+from engine.core.records import DEPLOYMENT_FAILURE, Record
+from engine.runtime.effects import Effect, Presence, Site, encode_effect
+from engine.runtime.ledger import drop_effect, put_effect
+from engine.runtime.live import RemotePart
+from engine.runtime.peers import Peers
+from engine.wire.codec import FlatTree, flatten
+from engine.wire.messages import (
+    Create,
+    Deploy,
+    Gone,
+    Grown,
+    Handle,
+    ParentLink,
+    Plain,
+    ReadSegment,
+    SegmentFacts,
+    Start,
+    Terminate,
+)
+from sfdl.values import Description, Value
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+PASSED_DOWN = ("sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog")
+CREATE_S, GROW_S, END_S = 60.0, 3600.0, 120.0
+
+
+class RemoteSegment(Effect, frozen=True):
+    """A part of our tree held by another process.
+
+    Attributes:
+        address: Where it is held.
+        segment: Its id, chosen before it is made.
+        root: Handle of its root component, once it is made.
+    """
+
+    address: str
+    segment: str
+    path: str
+    root: Handle | None = None
+
+    @override
+    def label(self) -> str:
+        return f"part {self.path} at {self.address}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        try:
+            facts = await at.service(Peers).read(self.address, ReadSegment(self.segment))  # type: ignore[arg-type] # put there by the process
+        except (Unreachable, TimedOut):
+            return Presence.UNKNOWN
+        held = isinstance(facts, SegmentFacts) and facts.state not in {"", "ended"}
+        return Presence.OURS if held else Presence.ABSENT
+
+    @override
+    async def make(self, at: Site) -> Self:
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        record = Record(DEPLOYMENT_FAILURE, "its parent's process gave it up")
+        peers = cast("Peers", at.service(Peers))  # type: ignore[arg-type] # put there by the process
+        await peers.submit(
+            self.address,
+            Terminate(record, segment=self.segment, quietly=True),
+            request_id=f"{self.segment}-undo",
+            budget_s=20.0,
+        )
+
+
+class Parts:
+    """Drives the remote parts of this process's trees."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+
+    async def create(self, part: RemotePart, description: Description) -> None:
+        """Have a part created where it belongs; the intent is durable first."""
+        parent = part.parent
+        effect = RemoteSegment(part.address, part.segment, part.path)
+        made = self._process.keeper.record(parent, effect)
+        part.made = made
+        await self._process.ledger.durable(put_effect(made.row))
+        op = Create(
+            segment=part.segment,
+            application=parent.segment.application,
+            path=part.path,
+            name=part.name,
+            tree=self._tree(description),
+            parent=ParentLink(parent.ident, self._process.address, parent.path),
+            inherited=self._inherited(part),
+        )
+        grown = await self._submit(part, op, "create", CREATE_S)
+        part.root = grown.root
+        part.components = grown.components
+        part.hosts = grown.hosts
+        made.effect = replace(effect, root=grown.root)
+        made.row = replace(made.row, state="made", data=encode_effect(made.effect)[1])
+        self._process.ledger.lazy(put_effect(made.row))
+        part.state = State.CREATED
+        part.watch = self._watch(part, description)
+        self._process.liveness.watch(part)
+
+    def resume(self, part: RemotePart) -> None:
+        """Go on watching a part after a restart of this process."""
+        description = part.parent.value(part.name)
+        if isinstance(description, Description):
+            part.watch = self._watch(part, description)
+            self._process.liveness.watch(part)
+
+    def _tree(self, description: Description) -> FlatTree:
+        return flatten(description)
+
+    def _inherited(
+        self, part: RemotePart
+    ) -> tuple[tuple[str, Plain], ...]:
+        pairs = []
+        for name in PASSED_DOWN:
+            value = part.parent.inherited(name)
+            if isinstance(value, str | int | float | bool):
+                pairs.append((name, value))
+        return tuple(pairs)
+
+    def _watch(self, part: RemotePart, description: Description) -> Watch:
+        def number(name: str, default: float) -> float:
+            value: Value = description.get(name)
+            if value is None:
+                value = part.parent.inherited(name)
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            return float(value) if good else default  # type: ignore[arg-type] # checked above
+
+        settings = self._process.settings
+        delay = number("sfLivenessDelay", settings.liveness_delay_s)
+        factor = int(number("sfLivenessFactor", settings.liveness_factor))
+        return Watch(delay or settings.liveness_delay_s, max(1, factor))
+
+    async def enter(self, part: RemotePart, phase: Phase) -> None:
+        """Have a part enter deploy or start, its whole sub-tree in one request."""
+        if part.state.ended:
+            raise Ended("component has ended", where=part.path)
+        part.state = phase.during
+        op = Deploy(part.segment) if phase is Phase.DEPLOY else Start(part.segment)
+        await self._submit(part, op, phase.value, GROW_S)
+        part.state = phase.after
+
+    async def _submit(
+        self, part: RemotePart, op: Create | Deploy | Start, phase: str, budget_s: float
+    ) -> Grown:
+        try:
+            result = await self._process.peers.submit(
+                part.address, op, request_id=f"{part.segment}-{phase}", budget_s=budget_s
+            )
+        except (Unreachable, TimedOut) as error:
+            raise Unreachable(
+                f"host {part.address} did not answer while it was to {phase} {part.path}",
+                code="SF-HOST-003", where=part.path, phase=phase, causes=(error.fault,),
+            ) from error  # fmt: skip
+        if not isinstance(result, Grown):
+            raise EngineError(f"{part.address} gave another answer than asked for")
+        return result
+
+    async def end(self, part: RemotePart, record: Record, errors: list[str]) -> list[str]:
+        """End a part and wait for it; what cannot be reached goes to the reaper.
+
+        Returns:
+            What is left over there, or that nobody answers, one line each.
+        """
+        part.state = State.TERMINATING
+        self._process.liveness.unwatch(part)
+        leftovers: list[str] = []
+        try:
+            result = await self._process.peers.submit(
+                part.address,
+                Terminate(record, segment=part.segment, quietly=True),
+                request_id=f"{part.segment}-end",
+                budget_s=END_S,
+            )
+        except EngineError as error:
+            self._to_reaper(part, fault_of(error).message)
+            leftovers.append(f"{part.path} at {part.address}: {fault_of(error).message}")
+        else:
+            if isinstance(result, Gone):
+                leftovers.extend(result.leftovers)
+                errors.extend(result.errors)
+                part.parent.segment.ended_elsewhere += result.components
+            self.forget(part)
+        part.state = State.TERMINATED
+        part.ended.set()
+        return leftovers
+
+    def _to_reaper(self, part: RemotePart, text: str) -> None:
+        if part.made is None:
+            return
+        part.made.row = replace(part.made.row, state="undoing", error=text)
+        self._process.ledger.lazy(put_effect(part.made.row))
+        self._process.reaper.add(part.made)
+        part.made = None
+
+    def forget(self, part: RemotePart) -> None:
+        """Drop the ledger's row of a part that is confirmed gone."""
+        if part.made is not None:
+            self._process.ledger.lazy(drop_effect(part.made.row.id))
+            part.made = None
+
+    def gone(self, part: RemotePart, record: Record) -> None:
+        """Take in that a part has ended by itself."""
+        part.record = record
+        part.state = State.TERMINATED
+        part.ended.set()
+        self._process.liveness.unwatch(part)

@@ -1,0 +1,178 @@
+"""Other processes: their names, addresses, links, and asking them things."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from engine.core.addresses import address_of
+from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
+from engine.wire.codec import decode, encode
+from engine.wire.messages import (
+    PROTOCOL,
+    Answer,
+    Beat,
+    BeatAnswer,
+    Failed,
+    Hello,
+    Op,
+    ReadAnswer,
+    Reading,
+    Request,
+    Result,
+    Welcome,
+)
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+HOP_S, READ_S = 5.0, 15.0
+POLL_S = 10.0
+"""Seconds of one long poll of an operation on a peer."""
+
+
+class Link(Protocol):
+    """Carries encoded messages to one peer; several calls may be under way at once."""
+
+    async def call(self, verb: str, message: bytes, budget_s: float) -> bytes:
+        """Send one message and return the answer.
+
+        Raises:
+            Unreachable: The peer cannot be reached, or the connection broke: the outcome is unknown.
+            TimedOut: No answer within `budget_s` seconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
+class Peers:
+    """The peers of one process, over links made on first need."""
+
+    def __init__(
+        self, process: Process, connect: Callable[[str, str], Link], names: Mapping[str, str]
+    ) -> None:
+        """Take the maker of links (address, class) and the names given to addresses."""
+        self._process = process
+        self._connect = connect
+        self._names = dict(names)
+        self._links: dict[tuple[str, str], Link] = {}
+        self._known: dict[str, Welcome] = {}
+
+    def address_of(self, name: str) -> str:
+        """Return the address a host name stands for; given names come first."""
+        return self._names.get(name) or address_of(name)
+
+    def link(self, address: str, class_: str) -> Link:
+        """Return the link of a class (`control`, `beat`) to an address."""
+        key = (address, class_)
+        if key not in self._links:
+            self._links[key] = self._connect(address, class_)
+        return self._links[key]
+
+    async def elsewhere(self, name: str, *, where: str) -> str | None:
+        """Return the address of a host, or nothing if that is this very process.
+
+        Raises:
+            Unreachable: Nothing answers there.
+        """
+        address = self.address_of(name)
+        if address == self._process.address:
+            return None
+        try:
+            welcome = await self.hello(address)
+        except (Unreachable, TimedOut) as error:
+            raise Unreachable(
+                f"host {name} ({address}) does not answer", code="SF-HOST-002", where=where,
+                hint=f"is a daemon running there? try: sfping {name}", causes=(error.fault,),
+            ) from error  # fmt: skip
+        return None if welcome.daemon == self._process.daemon_id else address
+
+    async def hello(self, address: str) -> Welcome:
+        """Greet a peer; refuse one that speaks another version."""
+        message = encode(Hello(PROTOCOL, self._process.daemon_id))
+        data = await self.link(address, "control").call("hello", message, HOP_S)
+        welcome = decode(data, Welcome | Failed)  # type: ignore[arg-type] # a union is a type to msgspec
+        if isinstance(welcome, Failed):
+            raise raised(welcome.fault)
+        if welcome.protocol != PROTOCOL:
+            raise Refused(
+                f"{address} speaks protocol {welcome.protocol}, we speak {PROTOCOL}",
+                code="SF-WIRE-001",
+                hint="run the same version on both hosts",
+            )
+        self._known[address] = welcome
+        return welcome
+
+    async def read(self, address: str, question: Reading, budget_s: float = READ_S) -> ReadAnswer:
+        """Ask a peer something that changes nothing.
+
+        Raises:
+            EngineError: As the peer raised it, or it cannot be reached.
+        """
+        data = await self.link(address, "control").call("read", encode(question), budget_s)
+        answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
+        if isinstance(answer, Failed):
+            raise raised(answer.fault)
+        return answer
+
+    async def beat(self, address: str, beat: Beat, budget_s: float) -> BeatAnswer:
+        """Renew leases and pass notices."""
+        data = await self.link(address, "beat").call("beat", encode(beat), budget_s)
+        return decode(data, BeatAnswer)
+
+    async def submit(
+        self, address: str, op: Op, *, request_id: str, budget_s: float
+    ) -> Result | None:
+        """Have a peer carry out an operation, and wait for its end.
+
+        A lost connection is tried again under the same request id until the budget is spent, so the
+        operation is done once whatever happens on the way.
+
+        Raises:
+            Unreachable: The peer could not be reached within the budget.
+            TimedOut: It did not finish in time; the outcome is unknown.
+            EngineError: As the operation failed.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + budget_s
+        pause_s = 0.05
+        lost = 0
+        while True:
+            left = until - loop.time()
+            wait_s = max(0.0, min(POLL_S, left - 0.5))
+            request = Request(request_id, op, int(left * 950), int(wait_s * 1000))
+            try:
+                answer = await self._once(address, request, wait_s)
+            except (Unreachable, TimedOut):
+                lost += 1
+                if loop.time() + pause_s >= until or lost > 5:
+                    raise
+                await asyncio.sleep(pause_s)
+                pause_s = min(1.0, pause_s * 2)
+                continue
+            lost = 0
+            if answer.status == "done":
+                return answer.result
+            if answer.fault is not None:
+                raise raised(answer.fault)
+            if loop.time() >= until:
+                raise TimedOut(f"{address} did not finish {type(op).__name__} in time")
+
+    async def _once(self, address: str, request: Request, wait_s: float) -> Answer:
+        data = await self.link(address, "control").call("submit", encode(request), wait_s + HOP_S)
+        try:
+            return decode(data, Answer)
+        except msgspec.DecodeError as error:
+            raise EngineError(f"{address} sent an answer we cannot read: {error}") from error
+
+    def hang_up(self) -> None:
+        """Close all links."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()

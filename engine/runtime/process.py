@@ -1,0 +1,357 @@
+"""One process of the engine: its components, applications and everything that serves them.
+
+All state here belongs to the loop; nothing is touched from another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.core.events import Ident, ReadyChanged
+from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, WrongState
+from engine.core.lifecycle import State
+from engine.core.records import LIVENESS_FAILURE, Record
+from engine.runtime.ending import Ending
+from engine.runtime.eventlog import EventLog
+from engine.runtime.flows import child_ended
+from engine.runtime.growth import Growth
+from engine.runtime.handles import decode_arguments
+from engine.runtime.keeper import Keeper
+from engine.runtime.ledger import (
+    Ledger,
+    drop_segment,
+    forget_ended,
+    put_birth,
+    put_ended,
+    set_meta,
+    set_segment_state,
+)
+from engine.runtime.liveness import Liveness
+from engine.runtime.live import Live, RemotePart, Segment
+from engine.runtime.operations import Operations
+from engine.runtime.parts import Parts
+from engine.runtime.peers import Link, Peers
+from engine.runtime.phases import Phases
+from engine.runtime.reading import Reader
+from engine.runtime.reaper import Reaper
+from engine.runtime.recovery import Recovery
+from engine.runtime.resolver import Resolver
+from engine.runtime.services import Services
+from engine.runtime.types import Types
+from engine.runtime.workers import Workers
+from engine.settings import Settings
+from engine.wire.codec import decode, encode
+from engine.wire.messages import Call, Handle, Notice, Returned
+
+CALL_S = 120.0
+HOUSEKEEPING_S = 30.0
+ENDED_KEPT_S = 600.0
+
+
+class Process:
+    """Everything one process holds; `begin` and `stop` bracket its life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        address: str,
+        ledger: Ledger,
+        workers: Workers,
+        connect: Callable[[str, str], Link],
+    ) -> None:
+        """Put the parts together; nothing runs yet."""
+        self.settings = settings
+        self.address = address
+        self.ledger = ledger
+        self.workers = workers
+        self.log = logging.getLogger("sf.process")
+        self.version = importlib.metadata.version("smartdomains")
+        self.node_name = settings.node or socket.gethostname()
+        self.community = f"local-{settings.community or _user()}"
+        self.daemon_id = self._identity()
+        self.began_s = time.monotonic()
+        self.work_folder = Path(settings.folder) / "work"
+        self.services = Services()
+        self.types = Types(settings.packages)
+        self.events = EventLog(self.daemon_id, secrets.token_hex(4))
+        self.lives: dict[str, Live] = {}
+        self.apps: dict[str, Segment] = {}
+        self.segments: dict[str, Segment] = {}
+        self._ended_apps: dict[str, tuple[Record, float]] = {}
+        self._ended_parts: dict[str, tuple[Record, float]] = {}
+        self._incarnation = max(ledger.last_incarnation(), int(time.time() * 1000))
+        self.resolver = Resolver(self)
+        self.reaper = Reaper(self)
+        self.keeper = Keeper(self)
+        self.peers = Peers(self, connect, settings.peers)
+        self.services.put(Peers, self.peers)  # type: ignore[arg-type] # found by its class
+        self.parts = Parts(self)
+        self.phases = Phases(self, self.parts)
+        self.ending = Ending(self)
+        self.liveness = Liveness(self)
+        self.growth = Growth(self)
+        self.operations = Operations(self, self.growth.carry_out)
+        self.reader = Reader(self)
+        self.state = "starting"
+        self.recovered = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _identity(self) -> str:
+        known = self.ledger.meta("daemon")
+        return known if known is not None else secrets.token_hex(8)
+
+    # -- the life of the process
+
+    async def begin(self) -> None:
+        """Recover what the ledger holds, then serve."""
+        await self.ledger.durable(set_meta("daemon", self.daemon_id))
+        for name, (record, at_ms) in self.ledger.ended().items():
+            self._ended_apps[name] = (decode(record, Record), at_ms / 1000)
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self.reaper.run(), name="reaper"),
+            loop.create_task(self.liveness.run(), name="liveness"),
+            loop.create_task(self._housekeeping(), name="housekeeping"),
+        ]
+        await Recovery(self).run()
+        self.state = "running"
+        self.recovered.set()
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await asyncio.sleep(min(HOUSEKEEPING_S, self.settings.remember_s))
+            self.operations.forget_old()
+            before = time.time() - min(ENDED_KEPT_S, self.settings.remember_s)
+            self.ledger.lazy(forget_ended(int(before * 1000)))
+            for table in (self._ended_apps, self._ended_parts):
+                for key in [key for key, (_, at) in table.items() if at < before]:
+                    del table[key]
+
+    async def stop(self) -> None:
+        """Let go of everything without ending components: the ledger brings them back."""
+        self.state = "stopping"
+        await self.operations.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.peers.hang_up()
+        await self.services.close()
+        self.workers.close()
+        self.ledger.close()
+        self.stopped.set()
+
+    @staticmethod
+    def wall_s() -> float:
+        """Return wall-clock seconds since 1970, for records."""
+        return time.time()
+
+    @staticmethod
+    def new_id() -> str:
+        """Return a random id, never used before."""
+        return secrets.token_hex(8)
+
+    def next_incarnation(self) -> int:
+        """Return a number greater than that of any creation of this process so far."""
+        self._incarnation = max(self._incarnation + 1, int(time.time() * 1000))
+        return self._incarnation
+
+    async def born(self, segment: Segment, path: str) -> int:
+        """Number a component that is created anew inside its segment."""
+        number = self.next_incarnation()
+        await self.ledger.durable(put_birth(segment.id, path, number))
+        return number
+
+    # -- what is here
+
+    def register(self, live: Live) -> None:
+        """Make a component findable."""
+        self.lives[live.id] = live
+
+    def unregister(self, live: Live) -> None:
+        """Make an ended component unfindable."""
+        self.lives.pop(live.id, None)
+
+    def take_up(self, segment: Segment) -> None:
+        """Hold a segment rebuilt from the ledger."""
+        self.segments[segment.id] = segment
+        if segment.parent is None:
+            self.apps[segment.application] = segment
+        else:
+            self.growth.lease(segment)
+
+    def live(self, ident: Ident) -> Live:
+        """Return a component by its identity.
+
+        Raises:
+            NotFound: It is none of ours, or of another life of it.
+        """
+        found = self.lives.get(ident.component) if ident.daemon == self.daemon_id else None
+        if found is None:
+            raise NotFound("no such component here; it may have ended", code="SF-NAME-003")
+        return found
+
+    def application(self, name: str) -> Live:
+        """Return the root of an application.
+
+        Raises:
+            NotFound: There is none; if it ended a while ago the message has its record.
+        """
+        segment = self.apps.get(name)
+        if segment is not None and hasattr(segment, "root"):
+            return segment.root
+        ended = self._ended_apps.get(name)
+        if ended is not None:
+            raise NotFound(
+                f"{name} has ended: {ended[0].sentence()}", code="SF-NAME-004", where=name,
+                causes=(ended[0].cause,) if ended[0].cause is not None else (),
+            )  # fmt: skip
+        here = ", ".join(self.apps) or "none"
+        raise NotFound(f"there is no application {name!r}; here: {here}", code="SF-NAME-003")
+
+    def ended_part(self, segment: str) -> Record | None:
+        """Return the record of a segment that ended here lately."""
+        found = self._ended_parts.get(segment)
+        return found[0] if found is not None else None
+
+    # -- what components do
+
+    def started(self, live: Live) -> None:
+        """Take in that a component is STARTED: its flow decides from now on."""
+        if live.flow is not None:
+            live.flow.begin()
+        if not live.ready and live.value("sfReadyWhen") in {None, "started"}:
+            if type(live.prim).reserved.get("sfReadyWhen") != "signal":
+                self.set_ready(live, ready=True)
+
+    def set_ready(self, live: Live, *, ready: bool) -> None:
+        """Take in a component's readiness."""
+        if live.ready != ready:
+            live.ready = ready
+            self.events.publish(live, ReadyChanged(ready))
+
+    def finish(self, live: Live, record: Record) -> None:
+        """End a component by itself and let its parent decide."""
+        if live.state.ended:
+            return
+        if live is live.segment.root:
+            self.growth.end_segment(live.segment, record)
+            return
+        ending = self.ending.end(live, record)
+        if live.flag("sfSyncTerminate"):
+            ending.add_done_callback(lambda _: self._tell_parent(live))
+        else:
+            self._tell_parent(live)
+
+    def _tell_parent(self, live: Live) -> None:
+        if live.parent is not None and live.record is not None:
+            child_ended(live.parent, live.name, live.record.passed(live.parent.path))
+
+    def fail_growth(self, live: Live, record: Record) -> None:
+        """Something below a tree that is still growing has ended: the growth fails."""
+        at: Live | None = live
+        while at is not None and at.parent is not None:
+            above = at.parent
+            if above.flow is not None and above.flow.begun:
+                if above.flow.fail_growth(at.name, record):
+                    return
+                break
+            at = above
+        self.growth.abort(live.segment, record)
+
+    # -- remote parts
+
+    def part_ended(self, part: RemotePart, record: Record) -> None:
+        """Take in that a remote part has ended or is presumed dead; told to the parent once."""
+        if part.record is not None or part.state.ended:
+            return
+        self.parts.gone(part, record)
+        if record.type == LIVENESS_FAILURE:
+            self.events.note(part.parent, "warning", f"{part.name}: {record.description}")
+        child_ended(part.parent, part.name, record.passed(part.parent.path))
+
+    def noticed(self, notice: Notice) -> bool:
+        """Take a notice of a part's end; say whether it need not be told again."""
+        parent = self.lives.get(notice.parent.component)
+        if parent is None:
+            return True
+        for child in parent.children.values():
+            if isinstance(child, RemotePart) and child.segment == notice.segment:
+                self.part_ended(child, notice.record)
+        return True
+
+    def orphaned(self, segment: Segment) -> None:
+        """A segment's parent has not been heard of for the length of its lease."""
+        text = "no sign of life from its parent's process within the lease"
+        record = Record(LIVENESS_FAILURE, text, segment.path, self.wall_s())
+        self.growth.orphan(segment, record)
+
+    # -- calls
+
+    async def call(self, target: Handle, method: str, arguments: bytes) -> bytes:
+        """Call an exposed method of any component; local or not, only data passes."""
+        if target.ident.daemon == self.daemon_id:
+            return await self.invoke(target.ident, method, arguments)
+        result = await self.peers.submit(
+            target.address,
+            Call(target.ident, method, arguments),
+            request_id=self.new_id(),
+            budget_s=CALL_S,
+        )
+        if not isinstance(result, Returned):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return result.value
+
+    async def invoke(self, ident: Ident, method: str, arguments: bytes) -> bytes:
+        """Run an exposed method of a component held here."""
+        live = self.live(ident)
+        kind = type(live.prim)
+        if method not in kind.declarations.methods:
+            raise NotAllowed(f"{kind.__name__} does not expose {method}", where=live.path)
+        if live.state is State.TERMINATED:
+            raise Ended("component has ended", where=live.path)
+        if live.state in {State.CREATING}:
+            raise WrongState("component is still being created", where=live.path)
+        function = getattr(live.prim, method)
+        result = await function(*decode_arguments(function, arguments))
+        return encode(result)
+
+    # -- the end of a segment
+
+    def close_segment(self, segment: Segment, record: Record) -> None:
+        """Forget a segment whose components are all TERMINATED; its name is free again."""
+        self.segments.pop(segment.id, None)
+        if self.apps.get(segment.application) is segment:
+            del self.apps[segment.application]
+        self.forget_segment(segment.id, segment.application, segment.parent is None, record)
+        segment.finished.set()
+
+    def forget_segment(self, id_: str, application: str, is_root: bool, record: Record) -> None:  # noqa: FBT001 - a fact about the segment
+        """Drop a segment's rows and remember why it ended."""
+        now = time.time()
+        self._ended_parts[id_] = (record, now)
+        statements = list(drop_segment(id_))
+        if is_root:
+            self._ended_apps[application] = (record, now)
+            statements.append(put_ended(application, encode(record)))
+        self.ledger.lazy(*statements)
+
+    def mark_ending(self, segment: Segment, record: Record) -> None:
+        """Write down that a segment is ending, before anything of it is undone."""
+        segment.state = "ending"
+        self.ledger.lazy(set_segment_state(segment.id, "ending", encode(record)))
+
+
+def _user() -> str:
+    import getpass  # noqa: PLC0415 - once per process
+
+    return getpass.getuser()

@@ -1,0 +1,345 @@
+"""Answering questions that change nothing: trees by page, attributes, facts, the report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import threading
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from engine.core.events import Ident
+from engine.core.faults import EngineError, NotFound
+from engine.core.lifecycle import State
+from engine.runtime.kinds import shown
+from engine.runtime.live import Live, RemotePart
+from engine.wire.messages import (
+    AttributeRow,
+    Diagnosis,
+    Handle,
+    Page,
+    ReadAnswer,
+    ReadAttributes,
+    ReadDiagnosis,
+    Reading,
+    ReadSegment,
+    ReadTree,
+    Resolve,
+    SegmentFacts,
+    TreeRow,
+)
+from sfdl.values import Description, Kept, Part, PartKind, Reference, Tbd, Value, Vector
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+MOST_ROWS = 500
+
+
+def names_of(ref: str) -> tuple[str, ...]:
+    """Split a component name given by a user: `app:child:leaf`, with quotes around odd names.
+
+    Example:
+        >>> names_of('pool:computer1:"odd name"')
+        ('pool', 'computer1', 'odd name')
+    """
+    return tuple(part.strip('"') for part in ref.split(":") if part)
+
+
+class Reader:
+    """Answers the `read` verb of one process."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+
+    async def read(self, question: Reading) -> ReadAnswer:
+        """Answer one question.
+
+        Raises:
+            EngineError: It cannot be answered; the fault says why.
+        """
+        match question:
+            case ReadTree():
+                return await self._tree(question)
+            case ReadAttributes():
+                return await self._attributes(question)
+            case Resolve():
+                return await self._process.resolver.answer(question)
+            case ReadSegment(segment):
+                return self._segment(segment)
+            case ReadDiagnosis(services):
+                return await self._diagnosis(services=services)
+
+    # -- finding
+
+    async def find(self, ref: str) -> Live | Handle:
+        """Return the component a user's name means, here or elsewhere.
+
+        Raises:
+            NotFound: There is none; if it ended a while ago, the message has its record.
+        """
+        names = names_of(ref)
+        root = self._process.application(names[0] if names else "")
+        if len(names) == 1:
+            return root
+        parts = tuple(Part(PartKind.HERE, name) for name in names[1:])
+        found = await self._process.resolver.follow(root, parts, 64, ())
+        if not isinstance(found, Handle):
+            raise NotFound(f"{ref} is a value, not a component", where=ref)
+        if found.ident.daemon == self._process.daemon_id:
+            return self._process.live(found.ident)
+        return found
+
+    # -- trees
+
+    async def _tree(self, question: ReadTree) -> Page:
+        limit = max(1, min(question.limit, MOST_ROWS))
+        rows: list[TreeRow] = []
+        if question.ident is None and not question.ref:
+            for segment in list(self._process.apps.values()):
+                rows.append(self._row(segment.root, 0))
+            return Page(tuple(rows[:limit]))
+        start: Live | Handle
+        if question.ident is not None:
+            start = self._process.live(question.ident)
+        else:
+            start = await self.find(question.ref)
+        if isinstance(start, Handle):
+            inner = ReadTree(ident=start.ident, depth=question.depth, after=question.after, limit=limit)
+            answer = await self._process.peers.read(start.address, inner)
+            if not isinstance(answer, Page):
+                raise EngineError(f"{start.address} gave another answer than asked for")
+            return answer
+        more = await self._below(start, question.after, question.depth, limit, rows)
+        last = rows[-1] if rows else None
+        return Page(tuple(rows), next=last.path if more and last is not None else "")
+
+    async def _below(
+        self, top: Live, after: str, depth: int, limit: int, rows: list[TreeRow]
+    ) -> bool:
+        """Append rows in pre-order after the cursor; say whether there may be more."""
+        stack: list[tuple[Live | RemotePart, int, tuple[str, ...] | None]] = []
+        passed = _relative(top.path, after)
+        stack.append((top, 0, passed))
+        visited = 0
+        while stack:
+            node, level, skip = stack.pop()
+            if len(rows) >= limit:
+                return True
+            visited += 1
+            if visited % 256 == 0:
+                await asyncio.sleep(0)
+            if isinstance(node, RemotePart):
+                if await self._part_rows(node, level, after if skip is not None else "", depth, limit, rows):
+                    return True
+                continue
+            if skip is None:
+                rows.append(self._row(node, level))
+            if level < depth:
+                stack.extend(reversed(_children_after(node, level, skip)))
+        return False
+
+    async def _part_rows(
+        self, part: RemotePart, level: int, after: str, depth: int, limit: int, rows: list[TreeRow]
+    ) -> bool:
+        left = limit - len(rows)
+        try:
+            if part.root is None:
+                raise NotFound("not created yet", where=part.path)
+            question = ReadTree(ident=part.root.ident, depth=depth - level, after=after, limit=left)
+            page = await self._process.peers.read(part.address, question, 5.0)
+        except EngineError as error:
+            if not after:
+                rows.append(self._lost(part, level, error.fault.message))
+            return False
+        if isinstance(page, Page):
+            rows.extend(
+                replace(row, depth=row.depth + level) for row in page.rows if isinstance(row, TreeRow)
+            )
+            return bool(page.next)
+        return False
+
+    def _row(self, live: Live, level: int) -> TreeRow:
+        kind = type(live.prim)
+        return TreeRow(
+            path=live.path,
+            name=live.name,
+            depth=level,
+            kind=kind.type_name or f"{kind.__module__}.{kind.__qualname__}",
+            state=live.state.value,
+            ready=live.ready,
+            good=live.health.good,
+            health=live.health.text,
+            address=self._process.address,
+            age_s=round(asyncio.get_running_loop().time() - live.since_s, 3),
+            restarts=live.restarts,
+            ident=live.ident,
+            record=live.record if live.state.ended else None,
+        )
+
+    def _lost(self, part: RemotePart, level: int, why: str) -> TreeRow:
+        state = part.state.value if part.state is State.TERMINATED else "lost"
+        ident = part.root.ident if part.root is not None else Ident("", "")
+        return TreeRow(
+            part.path, part.name, level, "", state, False, None, why, part.address, 0.0, 0, ident,
+            part.record,
+        )  # fmt: skip
+
+    # -- one component
+
+    async def _attributes(self, question: ReadAttributes) -> Page:
+        found: Live | Handle
+        if question.ident is not None:
+            found = self._process.live(question.ident)
+        else:
+            found = await self.find(question.ref)
+        if isinstance(found, Handle):
+            inner = ReadAttributes(ident=found.ident)
+            answer = await self._process.peers.read(found.address, inner)
+            if not isinstance(answer, Page):
+                raise EngineError(f"{found.address} gave another answer than asked for")
+            return answer
+        return Page(tuple(self._attribute_rows(found)))
+
+    def _attribute_rows(self, live: Live) -> list[AttributeRow]:
+        tags = dict(live.description.tags)
+        rows = []
+        for name, value in live.context().items():
+            words = tuple(sorted(tags.get(name, ())))
+            child = live.children.get(name)
+            if child is not None:
+                text = f"{child.state.value} at {child.address}" if isinstance(child, RemotePart) else (
+                    f"{type(child.prim).__name__}, {child.state.value}"
+                )
+                rows.append(AttributeRow(name, text, "component", words))
+            elif "secret" in words:
+                rows.append(AttributeRow(name, "(secret)", "secret", words))
+            else:
+                rows.append(AttributeRow(name, written(value), kind_of(value), words))
+        extra: dict[str, Value] = {
+            "sfState": live.state.value,
+            "sfReady": live.ready,
+            "sfHost": self._process.address,
+            "sfProcess": "rootProcess",
+        }
+        if live.record is not None:
+            extra["sfLastRecord"] = live.record.sentence()
+        if live.restarts:
+            extra["sfRestartCount"] = live.restarts
+        rows.extend(
+            AttributeRow(name, written(value), kind_of(value), ("engine",))
+            for name, value in extra.items()
+        )
+        return rows
+
+    def _segment(self, segment_id: str) -> SegmentFacts:
+        segment = self._process.segments.get(segment_id)
+        if segment is None:
+            record = self._process.ended_part(segment_id)
+            return SegmentFacts("ended" if record is not None else "", record=record)
+        state = "ended" if segment.root.state is State.TERMINATED else segment.root.state.value
+        return SegmentFacts(state, segment.root.handle, segment.root.record)
+
+    # -- the process
+
+    async def _diagnosis(self, *, services: bool) -> Diagnosis:
+        process = self._process
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        facts = {
+            "daemon": process.daemon_id,
+            "node": process.node_name,
+            "address": process.address,
+            "version": process.version,
+            "pid": str(os.getpid()),
+            "security": "none (loopback only)",
+            "components": str(len(process.lives)),
+            "applications": ", ".join(process.apps) or "none",
+            "segments": str(len(process.segments)),
+            "operations": str(process.operations.running),
+            "threads": str(threading.active_count()),
+            "tasks": str(len(asyncio.all_tasks())),
+            "descriptors": str(len(os.listdir("/proc/self/fd"))),  # noqa: PTH208 - a count, quickly
+            "memory_peak_kib": str(usage.ru_maxrss),
+            **{f"ledger_{table}": str(n) for table, n in process.ledger.counts().items()},
+        }
+        facts.update({f"reaper_{n}": line for n, line in enumerate(process.reaper.lines(), 1)})
+        found = []
+        if services:
+            found = [(name, tuple(row.items())) for name, row in await process.services.diagnose()]
+        return Diagnosis(tuple(facts.items()), tuple(found))
+
+
+def _relative(top: str, after: str) -> tuple[str, ...] | None:
+    """Return the names of the cursor below `top`, or nothing when there is no cursor below it."""
+    if not after:
+        return None
+    if after == top:
+        return ()
+    return tuple(after[len(top) + 1 :].split(":")) if after.startswith(f"{top}:") else None
+
+
+def _children_after(
+    node: Live, level: int, skip: tuple[str, ...] | None
+) -> list[tuple[Live | RemotePart, int, tuple[str, ...] | None]]:
+    children = list(node.children.items())
+    if not skip:
+        return [(child, level + 1, None) for _, child in children]
+    names = [name for name, _ in children]
+    start = names.index(skip[0]) if skip[0] in names else 0
+    found: list[tuple[Live | RemotePart, int, tuple[str, ...] | None]] = []
+    for name, child in children[start:]:
+        found.append((child, level + 1, skip[1:] if name == skip[0] else None))
+    return found
+
+
+def kind_of(value: Value) -> str:
+    """Name the kind of a value for people.
+
+    Example:
+        >>> kind_of(1), kind_of(1.0), kind_of(Vector(()))
+        ('int', 'double', 'vector')
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "int"
+        case float():
+            return "double"
+        case str():
+            return "string"
+        case Reference(lazy=True):
+            return "lazy reference"
+        case Kept(assertion=True):
+            return "assertion"
+        case Kept():
+            return "function"
+        case Description():
+            return "data"
+        case Tbd():
+            return "tbd"
+        case _:
+            return type(value).__name__.lower()
+
+
+def written(value: Value) -> str:
+    """Write a value as a description would, short enough for a table."""
+    from engine.runtime.resolver import spoken  # noqa: PLC0415 - shown only here
+
+    match value:
+        case Reference():
+            flags = ("LAZY " if value.lazy else "") + ("DATA " if value.data else "")
+            return f"{flags}{spoken(value.parts)}"
+        case Kept(function, arguments):
+            return f"{function}({', '.join(name for name, _ in arguments)})"
+        case Vector(items):
+            return f"[{', '.join(written(item) for item in items)}]"
+        case _:
+            return shown(value)
+
+

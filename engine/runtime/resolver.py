@@ -1,0 +1,285 @@
+"""Following references at run time, from component to component and across processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from engine.core.events import Ident
+from engine.core.faults import BadDescription, EngineError, NotFound, Refused
+from engine.runtime.kinds import BadValueError
+from engine.runtime.live import Live, RemotePart
+from engine.wire.codec import decode, encode, flatten, unflatten
+from engine.wire.messages import Handle, Resolve, Resolved
+from sfdl.values import Description, Kept, Part, PartKind, Reference, Value
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+HOPS = 64
+Spot: TypeAlias = Live | Description
+"""Where a walk stands: a live component, or plain data inside one."""
+
+
+def encode_parts(parts: Sequence[Part]) -> str:
+    """Write parts as text for the wire."""
+    return encode([(part.kind.value, part.name) for part in parts]).hex()
+
+
+def decode_parts(text: str) -> tuple[Part, ...]:
+    """Read parts written by `encode_parts`."""
+    pairs = decode(bytes.fromhex(text), list[tuple[str, str]])
+    return tuple(Part(PartKind(kind), name) for kind, name in pairs)
+
+
+def spoken(parts: Sequence[Part]) -> str:
+    """Show parts to people."""
+    words = []
+    for index, part in enumerate(parts):
+        usual = PartKind.ATTRIB if index == 0 else PartKind.HERE
+        words.append(
+            part.name if part.kind is usual else f"{part.kind.value} {part.name}".rstrip()
+        )
+    return ":".join(words)
+
+
+class Resolver:
+    """Follows references for the components of one process."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+
+    async def resolve(self, live: Live, reference: Reference) -> Value | Handle:
+        """Follow a reference from the component that holds it.
+
+        Returns:
+            A copy of a value (values are immutable), or a handle to a component.
+
+        Raises:
+            NotFound: It leads nowhere; the message has the part that failed.
+            Unreachable: A process on the way does not answer.
+        """
+        try:
+            return await self.follow(live, reference.parts, HOPS, ())
+        except NotFound:
+            if reference.optional:
+                return reference.default
+            raise
+
+    async def fetch(self, live: Live, name: str) -> object:
+        """Read a declared attribute anew and check it; see `Prim.fetch`."""
+        declared = type(live.prim).declarations.attrs[name]
+        value = await self.settle(live, live.value(name))
+        if isinstance(value, Handle):
+            raise BadDescription(f"{name} leads to a component, not to a value", where=live.path)
+        try:
+            return declared.read(value)
+        except BadValueError as error:
+            raise BadDescription(f"{name} {error}", where=live.path) from error
+
+    async def settle(self, live: Live, value: Value) -> Value | Handle:
+        """Turn a LAZY reference or kept function into what it stands for now."""
+        if isinstance(value, Reference) and not value.data:
+            return await self.resolve(live, value)
+        if isinstance(value, Kept) and not value.data:
+            return await self._compute(live, value)
+        return value
+
+    async def _compute(self, live: Live, kept: Kept) -> Value:
+        import sfdl  # noqa: PLC0415 - evaluation is rare and slow to import
+
+        resolved = {}
+        for need in sfdl.needs(kept):
+            found = await self.resolve(live, need.reference)
+            if isinstance(found, Handle):
+                raise BadDescription("a function cannot take a live component", where=live.path)
+            resolved[need] = found
+        return sfdl.evaluate(kept, resolved, live.description)
+
+    # -- the walk
+
+    async def follow(
+        self, start: Live, parts: Sequence[Part], hops: int, walked: tuple[str, ...]
+    ) -> Value | Handle:
+        """Walk `parts` from a live component; used by `resolve` and for peers."""
+        rest = tuple(parts)
+        mark = f"{start.id}|{spoken(rest)}"
+        if mark in walked or hops <= 0:
+            path = " -> ".join((*walked, mark))
+            raise Refused(f"cyclic reference: {path}", code="SF-REF-002", where=start.path)
+        walked = (*walked, mark)
+        here: Spot | Value = start
+        holder = start
+        while rest:
+            part, rest = rest[0], rest[1:]
+            if isinstance(here, Live):
+                holder = here
+                step = await self._step(here, part, rest, hops, walked)
+            else:
+                step = _inside(here, part, holder)
+            if isinstance(step, _Elsewhere):
+                return step.found
+            here = step
+        return here.handle if isinstance(here, Live) else here
+
+    async def _step(
+        self, here: Live, part: Part, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> Spot | Value | _Elsewhere:
+        match part.kind:
+            case PartKind.THIS:
+                return here
+            case PartKind.HERE:
+                return await self._attribute(here, part.name, rest, hops, walked)
+            case PartKind.ATTRIB:
+                return await self._upwards(here, part, rest, hops, walked)
+            case PartKind.PARENT:
+                if here.parent is not None:
+                    return here.parent
+                return await self._to_parent(here, rest, hops, walked)
+            case PartKind.ROOT:
+                root = here.segment.root
+                if here.segment.parent is None:
+                    return root
+                return await self._to_parent(root, (part, *rest), hops, walked)
+            case PartKind.PROCESS:
+                return await self._registered(self._process.address, rest, hops, walked)
+            case PartKind.HOST:
+                address = self._process.peers.address_of(part.name)
+                return await self._registered(address, rest, hops, walked)
+            case PartKind.PROPERTY | PartKind.ENVPROPERTY | PartKind.IPROPERTY | PartKind.IENVPROPERTY:
+                return _environment(part, here)
+            case PartKind.CONSTANT:
+                raise NotFound(f"CONSTANT {part.name} is not allowed at run time", where=here.path)
+
+    async def _upwards(
+        self, here: Live, part: Part, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> Spot | Value | _Elsewhere:
+        at: Live | None = here
+        while at is not None:
+            if part.name in at.children or at.has(part.name):
+                return await self._attribute(at, part.name, rest, hops, walked)
+            at = at.parent
+        if here.segment.parent is not None:
+            return await self._to_parent(here.segment.root, (part, *rest), hops, walked)
+        raise NotFound(
+            f"cannot resolve {spoken((part, *rest))}: no {part.name} here or above",
+            code="SF-REF-001",
+            where=here.path,
+        )
+
+    async def _attribute(
+        self, at: Live, name: str, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> Spot | Value | _Elsewhere:
+        child = at.children.get(name)
+        if isinstance(child, Live):
+            return child
+        if isinstance(child, RemotePart):
+            return await self._to_part(child, rest, hops, walked)
+        if not at.has(name):
+            raise NotFound(f"there is no {name} in {at.path}", code="SF-REF-001", where=at.path)
+        value = at.value(name)
+        if isinstance(value, Reference) and not value.data:
+            parts = (*value.parts, *rest)
+            try:
+                return _Elsewhere(await self.follow(at, parts, hops - 1, walked))
+            except NotFound:
+                if value.optional and not rest:
+                    return value.default
+                raise
+        if isinstance(value, Kept) and not value.data:
+            return await self._compute(at, value)
+        return value
+
+    # -- across processes
+
+    async def _to_part(
+        self, part: RemotePart, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> _Elsewhere:
+        if part.root is None:
+            raise NotFound(f"{part.path} has not been created yet", where=part.path)
+        if not rest:
+            return _Elsewhere(part.root)
+        return await self._ask(part.address, part.root, rest, hops, walked)
+
+    async def _to_parent(
+        self, root: Live, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> _Elsewhere:
+        parent = root.segment.parent
+        if parent is None:
+            raise NotFound("there is no parent above the root", code="SF-REF-001", where=root.path)
+        handle = Handle(parent.ident, parent.address, parent.name)
+        if not rest:
+            return _Elsewhere(handle)
+        return await self._ask(parent.address, handle, rest, hops, walked)
+
+    async def _registered(
+        self, address: str, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> Spot | Value | _Elsewhere:
+        names = list(rest)
+        if names and names[0].name == "rootProcess":
+            names = names[1:]
+        if not names:
+            raise NotFound("a process itself is not a component; name an application in it")
+        if address != self._process.address:
+            start = Handle(Ident("", ""), address, "")
+            return await self._ask(address, start, tuple(names), hops, walked)
+        root = self._process.application(names[0].name)
+        remaining = tuple(names[1:])
+        if not remaining:
+            return root
+        return _Elsewhere(await self.follow(root, remaining, hops - 1, walked))
+
+    async def _ask(
+        self, address: str, start: Handle, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> _Elsewhere:
+        question = Resolve(start.ident, encode_parts(rest), hops - 1, walked)
+        answer = await self._process.peers.read(address, question)
+        if not isinstance(answer, Resolved):
+            raise EngineError(f"{address} gave another answer than asked for")
+        if answer.handle is not None:
+            return _Elsewhere(answer.handle)
+        if answer.value is None:
+            return _Elsewhere(None)
+        return _Elsewhere(unflatten(answer.value).get("value"))
+
+    async def answer(self, question: Resolve) -> Resolved:
+        """Go on with a walk that a peer began."""
+        parts = decode_parts(question.parts)
+        if question.start.component:
+            start = self._process.live(question.start)
+        else:
+            start, parts = self._process.application(parts[0].name), parts[1:]
+        found = await self.follow(start, parts, question.hops, question.walked)
+        if isinstance(found, Handle):
+            return Resolved(handle=found)
+        return Resolved(value=flatten(Description((("value", found),))))
+
+
+class _Elsewhere(msgspec.Struct, frozen=True):
+    """The final answer of a walk that went on elsewhere."""
+
+    found: Value | Handle
+
+
+def _inside(here: Spot | Value, part: Part, holder: Live) -> Value:
+    if isinstance(here, Description) and part.kind in {PartKind.HERE, PartKind.ATTRIB}:
+        if part.name in here.names():
+            return here.get(part.name)
+        raise NotFound(f"there is no {part.name} in that data", code="SF-REF-001", where=holder.path)
+    raise NotFound(f"cannot step {part.name or part.kind.value} into a value", code="SF-REF-001",
+                   where=holder.path)  # fmt: skip
+
+
+def _environment(part: Part, here: Live) -> Value:
+    text = os.environ.get(part.name)
+    if text is None:
+        raise NotFound(f"{part.kind.value} {part.name} is not set", where=here.path)
+    if part.kind in {PartKind.IPROPERTY, PartKind.IENVPROPERTY}:
+        import sfdl  # noqa: PLC0415 - the parser is slow to import
+
+        return sfdl.parse_value(text)
+    return text

@@ -1,0 +1,60 @@
+"""Services of a process: things components share, such as a pool of hypervisor connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast, runtime_checkable
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A service that must be closed with the process."""
+
+    async def close(self) -> None:
+        """Release what the service holds."""
+        ...
+
+
+@runtime_checkable
+class Diagnosing(Protocol):
+    """A service that can look at the outside world, without believing any ledger."""
+
+    async def diagnose(self) -> list[dict[str, str]]:
+        """Return what is really there, one row each."""
+        ...
+
+
+class Services:
+    """One instance of each service, made when it is first asked for."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._made: dict[Callable[[], object], object] = {}
+
+    def get(self, factory: Callable[[], T]) -> T:
+        """Return the instance made by this factory."""
+        if factory not in self._made:
+            self._made[factory] = factory()
+        return cast("T", self._made[factory])
+
+    def put(self, factory: Callable[[], T], instance: T) -> None:
+        """Use this instance from now on; tests put faulty twins here."""
+        self._made[factory] = instance
+
+    async def diagnose(self) -> list[tuple[str, dict[str, str]]]:
+        """Collect what all services find by looking."""
+        return [
+            (type(service).__name__, row)
+            for service in list(self._made.values())
+            if isinstance(service, Diagnosing)
+            for row in await service.diagnose()
+        ]
+
+    async def close(self) -> None:
+        """Close all, last made first."""
+        while self._made:
+            _, service = self._made.popitem()
+            if isinstance(service, Closing):
+                await service.close()

@@ -1,0 +1,119 @@
+"""The five verbs: decode, have it done on the loop, encode."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
+from engine.wire.codec import decode, encode
+from engine.wire.messages import (
+    PROTOCOL,
+    Answer,
+    Beat,
+    Failed,
+    Hello,
+    Pull,
+    Reading,
+    Request,
+    Welcome,
+)
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+SLACK_S = 40.0
+"""Seconds a transport thread waits for the loop beyond the longest poll."""
+
+
+class Verbs:
+    """Answers encoded messages for one process."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+        self._verbs: dict[str, Callable[[bytes], Awaitable[object]]] = {
+            "hello": self._hello,
+            "submit": self._submit,
+            "read": self._read,
+            "beat": self._beat,
+            "stream": self._stream,
+        }
+
+    async def handle(self, verb: str, message: bytes) -> bytes:
+        """Answer one message; failures are answers too."""
+        try:
+            if verb != "hello":
+                await self._recovered()
+            return encode(await self._verbs[verb](message))
+        except EngineError as error:
+            return encode(_failure(verb, error.fault))
+        except msgspec.DecodeError as error:
+            fault = Fault(
+                Kind.REFUSED, f"message not understood: {error}", code="SF-WIRE-001",
+                hint="run the same version on both sides",
+            )  # fmt: skip
+            return encode(_failure(verb, fault))
+        except Exception as error:
+            self._process.log.exception("%s failed", verb)
+            return encode(_failure(verb, fault_of(error)))
+
+    async def _recovered(self) -> None:
+        """Wait until what an earlier life left has been taken up or undone."""
+        try:
+            async with asyncio.timeout(SLACK_S / 2):
+                await self._process.recovered.wait()
+        except TimeoutError as error:
+            raise Busy("the daemon is still taking up what an earlier life left") from error
+
+    def from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, bytes], bytes]:
+        """Return a function for transport threads that waits for the loop's answer."""
+
+        def handle(verb: str, message: bytes) -> bytes:
+            future = asyncio.run_coroutine_threadsafe(self.handle(verb, message), loop)
+            try:
+                return future.result(SLACK_S)
+            except TimeoutError:
+                future.cancel()
+                return encode(_failure(verb, Fault(Kind.TIMEOUT, "the daemon is too busy")))
+
+        return handle
+
+    async def _hello(self, message: bytes) -> Welcome:
+        hello = decode(message, Hello)
+        process = self._process
+        if hello.protocol != PROTOCOL:
+            process.events.note(None, "warning", f"{hello.caller} speaks protocol {hello.protocol}")
+        return Welcome(
+            protocol=PROTOCOL,
+            daemon=process.daemon_id,
+            name=process.node_name,
+            address=process.address,
+            version=process.version,
+            state=process.state,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - process.began_s, 1),
+            components=len(process.lives),
+        )
+
+    async def _submit(self, message: bytes) -> Answer:
+        return await self._process.operations.submit(decode(message, Request))
+
+    async def _read(self, message: bytes) -> object:
+        question: Reading = decode(message, Reading)  # type: ignore[arg-type] # a union is a type to msgspec
+        return await self._process.reader.read(question)
+
+    async def _beat(self, message: bytes) -> object:
+        return await self._process.liveness.answer(decode(message, Beat))
+
+    async def _stream(self, message: bytes) -> object:
+        return await self._process.events.pull(decode(message, Pull))
+
+
+def _failure(verb: str, fault: Fault) -> object:
+    return Answer("failed", fault=fault) if verb == "submit" else Failed(fault)

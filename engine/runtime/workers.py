@@ -1,0 +1,72 @@
+"""Worker threads for work that blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Workers(Protocol):
+    """Runs blocking functions away from the loop."""
+
+    async def run(
+        self, function: Callable[..., T], *data: object, pending: set[asyncio.Future[object]]
+    ) -> T:
+        """Run the function; it stays in `pending` until its thread has returned."""
+        ...
+
+    def close(self) -> None:
+        """Take no more work."""
+        ...
+
+
+class ThreadWorkers:
+    """A bounded pool of threads.
+
+    A thread cannot be cancelled: when the awaiting task is, the function goes on and its future
+    stays in `pending` until it is done.
+    """
+
+    def __init__(self, size: int = 32) -> None:
+        """Take the greatest number of threads."""
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
+
+    async def run(
+        self, function: Callable[..., T], *data: object, pending: set[asyncio.Future[object]]
+    ) -> T:
+        """Run the function in a thread, shielded from the caller's cancellation."""
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, context.run, function, *data)
+        pending.add(future)  # type: ignore[arg-type] # a set of futures of any result
+        future.add_done_callback(lambda done: _settle(pending, done))
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Take no more work; running threads are left to end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _settle(pending: set[asyncio.Future[object]], done: asyncio.Future[T]) -> None:
+    pending.discard(done)  # type: ignore[arg-type] # a set of futures of any result
+    if not done.cancelled():
+        done.exception()  # seen: whoever awaited it has it, or was cancelled
+
+
+class InlineWorkers:
+    """Runs work at once in the calling thread: for tests under virtual time."""
+
+    async def run(
+        self, function: Callable[..., T], *data: object, pending: set[asyncio.Future[object]]
+    ) -> T:
+        """Run the function here and now."""
+        del pending
+        return function(*data)
+
+    def close(self) -> None:
+        """Have nothing to close."""

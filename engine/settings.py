@@ -1,0 +1,107 @@
+"""Settings of a daemon: defaults, file, environment, command line; the later wins.
+
+The file is TOML; every field also answers to `SMARTDOMAINS_` and its name in capitals.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+
+from sfdl.errors import SmartDomainsError
+
+PREFIX = "SMARTDOMAINS_"
+
+
+class SettingsError(SmartDomainsError):
+    """A setting is wrong; the message says which, and where it came from."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a daemon can be told.
+
+    Attributes:
+        bind: Address to listen at; loopback only as long as there are no certificates.
+        port: TCP port.
+        node: Name of this host among hosts; the host's own name when empty.
+        community: Name all daemons of one user share; the user's own name when empty.
+        state_dir: Folder for ledgers and work; one sub-folder per port.
+        peers: Addresses by host name, as descriptions call them.
+        packages: Further packages whose component types may be used.
+        liveness_delay_s: Seconds between liveness rounds where a description says nothing.
+        liveness_factor: Rounds missed before the other side is presumed dead.
+        remember_s: Seconds for which answers to requests are kept.
+        rollback_timeout_s: Seconds a rollback may take before the reaper goes on with it.
+        hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
+    """
+
+    bind: str = "127.0.0.1"
+    port: int = 3800
+    node: str = ""
+    community: str = ""
+    state_dir: str = ""
+    peers: dict[str, str] = {}
+    packages: tuple[str, ...] = ()
+    liveness_delay_s: float = 15.0
+    liveness_factor: int = 2
+    remember_s: float = 3600.0
+    rollback_timeout_s: float = 60.0
+    hypervisor_uri: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of this daemon's state: one per port."""
+        base = Path(self.state_dir) if self.state_dir else platformdirs.user_state_path("smartdomains")
+        return base / f"port-{self.port}"
+
+
+def load(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Settings:
+    """Put the settings together.
+
+    Raises:
+        SettingsError: A value does not fit, or the file cannot be read.
+    """
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    if file is not None:
+        try:
+            _merge(values, sources, tomllib.loads(file.read_text("utf-8")), str(file))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{file}: {error}") from error
+    known = {name.upper(): name for name in Settings.__struct_fields__}
+    for name, text in (os.environ if environment is None else environment).items():
+        field = known.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+        if field is not None:
+            _merge(values, sources, {field: _parsed(text)}, name)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    _merge(values, sources, given, "command line")
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        field = str(error).partition("$.")[2].rstrip("`")
+        place = sources.get(field, ", ".join(dict.fromkeys(sources.values())))
+        raise SettingsError(f"{place}: {error}") from error
+
+
+def _merge(
+    values: dict[str, object], sources: dict[str, str], new: Mapping[str, object], source: str
+) -> None:
+    values.update(new)
+    sources.update(dict.fromkeys(new, source))
+
+
+def _parsed(text: str) -> object:
+    if "=" in text and "," not in text.partition("=")[0]:
+        return dict(pair.partition("=")[::2] for pair in text.split(","))
+    return text

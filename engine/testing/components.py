@@ -1,0 +1,157 @@
+"""Small components for tests: they make files, fail on demand, and talk to each other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from typing_extensions import override
+
+from engine.compound import Compound
+from engine.core.records import Record
+from engine.prim import Prim, Unwell
+from engine.runtime.attributes import attr, exposed, link, output
+from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
+from engine.runtime.kinds import bool_, float_, str_
+
+
+class OwnedFile(Effect, frozen=True):
+    """A text file whose first line says whose it is."""
+
+    path: str
+    text: str = ""
+
+    @override
+    def label(self) -> str:
+        return f"file {Path(self.path).name}"
+
+    def _owner(self) -> Owner | None:
+        file = Path(self.path)
+        if not file.exists():
+            return None
+        first = file.read_text("utf-8").partition("\n")[0]
+        try:
+            return msgspec.json.decode(first, type=Owner)
+        except msgspec.DecodeError:
+            return Owner("", "", "", 0)
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        owner = self._owner()
+        if owner is None:
+            return Presence.ABSENT
+        return Presence.OURS if owner.same_place(at.owner) else Presence.FOREIGN
+
+    @override
+    async def make(self, at: Site) -> Self:
+        owner = self._owner()
+        if owner is not None and not owner.same_place(at.owner):
+            raise NameTaken(f"{self.path} is not ours")
+        head = msgspec.json.encode(at.owner).decode()
+        await at.blocking(Path(self.path).write_text, f"{head}\n{self.text}")
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        if self._owner() == at.owner:
+            await at.blocking(Path(self.path).unlink)
+
+
+class FileMaker(Prim, type="test.file"):
+    """Makes one file, and fails where it is told to."""
+
+    file = attr(str_, doc="Path of the file.")
+    text = attr(str_, "", doc="What is in it.")
+    fail = attr(str_, "", choices=("", "deploy", "start", "check", "terminate"), doc="Where to fail.")
+    block = attr(str_, "", choices=("", "deploy", "start", "terminate"), doc="Where never to return.")
+    keep = attr(str_, "never", choices=("never", "normal", "always"), doc="Which ends leave the file.")
+    written = output(str, doc="Path of the file once it is there.")
+
+    async def _step(self, hook: str) -> None:
+        if self.block == hook:
+            await asyncio.Event().wait()
+        if self.fail == hook:
+            raise RuntimeError(f"told to fail in {hook}")
+
+    @override
+    async def on_deploy(self) -> None:
+        await self._step("deploy")
+
+    @override
+    async def on_start(self) -> None:
+        self.written = (await self.make(OwnedFile(self.file, self.text), keep=self.keep)).path
+        await self._step("start")
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if isinstance(effect, OwnedFile):
+                self.written = effect.path
+
+    @override
+    async def on_terminate(self, record: Record) -> None:
+        await self._step("terminate")
+
+    @override
+    async def check(self) -> None:
+        if self.fail == "check":
+            raise Unwell("told to be unwell")
+        if not Path(self.file).exists():
+            raise Unwell(f"{self.file} is gone")
+
+    @exposed()
+    async def append(self, more: list[str]) -> list[str]:
+        """Return the list with one more word; the caller's list stays as it was."""
+        more.append(self.name)
+        return more
+
+    @exposed()
+    async def end(self, type_: str) -> None:
+        """End with a record of that type."""
+        await self.finish(Record(type_, "told to end"))
+
+
+class Caller(Prim, type="test.caller"):
+    """Calls a file maker over a link, from its hooks and when asked."""
+
+    target = link(FileMaker, doc="Whom to call.")
+    at_start = attr(bool_, False, doc="Call while starting.", called="atStart")
+    heard = output(str, doc="What came back.")
+
+    @override
+    async def on_start(self) -> None:
+        if self.at_start:
+            self.heard = ",".join(await self.target.api.append(["a"]))
+
+    @exposed()
+    async def ask(self) -> list[str]:
+        """Call once and return what came back."""
+        mine = ["a"]
+        answer = await self.target.api.append(mine)
+        return [*mine, "|", *answer]
+
+
+class Sleeper(Prim, type="test.sleeper"):
+    """Ends by itself after a while, or blocks a thread."""
+
+    ends_after = attr(float_, -1, doc="Seconds until it ends; negative: never.", called="endsAfter")
+    record = attr(str_, "normal", doc="Type of the record.", called="recordType")
+    thread_s = attr(float_, 0, doc="Seconds to hold a thread while starting.", called="threadSeconds")
+
+    @override
+    async def on_start(self) -> None:
+        if self.thread_s > 0:
+            await self.run_blocking(time.sleep, self.thread_s)
+        if self.ends_after >= 0:
+            self.spawn(self._end_later())
+
+    async def _end_later(self) -> None:
+        await self.sleep(self.ends_after)
+        await self.finish(Record(self.record, "slept long enough"))
+
+
+class Group(Compound, type="test.group"):
+    """A plain compound under a name of its own."""

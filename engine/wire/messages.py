@@ -1,0 +1,410 @@
+"""What travels between processes: five verbs, each with its union of tagged messages.
+
+Times are relative (`budget_ms`, `wait_ms`), never wall clock. Every message that changes something
+has a request id its sender chose; sending it again asks how it stands.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from engine.core.events import Event, Ident
+from engine.core.faults import Fault
+from engine.core.leases import Sign
+from engine.core.records import Record
+from engine.wire.codec import FlatTree
+
+PROTOCOL = 1
+"""Major version; peers of another one are refused."""
+
+
+class Handle(Struct, frozen=True, tag="handle"):
+    """Points to a component: which one, where its process answers, and its complete name."""
+
+    ident: Ident
+    address: str
+    name: str
+
+
+Plain: TypeAlias = str | int | float | bool | None
+"""A reserved value that is passed down from parent to part."""
+
+
+# -- hello
+
+
+class Hello(Struct, frozen=True):
+    """First message on a link."""
+
+    protocol: int
+    caller: str
+    features: tuple[str, ...] = ()
+
+
+class Welcome(Struct, frozen=True, tag="welcome"):
+    """Answer to a hello.
+
+    Attributes:
+        daemon: Persistent id of the process.
+        name: Its name among hosts.
+        address: `host:port` it answers at.
+        version: Of the program, for people.
+        state: `running`, `draining` or `stopping`.
+    """
+
+    protocol: int
+    daemon: str
+    name: str
+    address: str
+    version: str
+    state: str
+    pid: int
+    uptime_s: float
+    components: int
+
+
+# -- submit
+
+
+class ParentLink(Struct, frozen=True):
+    """The parent of a segment, in another process."""
+
+    ident: Ident
+    address: str
+    name: str
+
+
+class Create(Struct, frozen=True, tag="create"):
+    """Make a part of an application here.
+
+    Attributes:
+        segment: Its id, chosen by the sender before anything is made.
+        application: Name of the application, unique per process that holds its root.
+        path: Names from the application downwards; equal to `application` for the root.
+        name: Name below its parent, or of the application.
+        parent: Where its parent is, or nothing for the root of an application.
+        inherited: Values of reserved attributes that hold above it.
+        upto: How far to go: `created`, `deployed` or `started`.
+    """
+
+    segment: str
+    application: str
+    path: str
+    name: str
+    tree: FlatTree
+    parent: ParentLink | None = None
+    inherited: tuple[tuple[str, Plain], ...] = ()
+    upto: str = "created"
+
+
+class Deploy(Struct, frozen=True, tag="deploy"):
+    """Deploy a part created before."""
+
+    segment: str
+
+
+class Start(Struct, frozen=True, tag="start"):
+    """Start a part deployed before."""
+
+    segment: str
+
+
+class Terminate(Struct, frozen=True, tag="terminate"):
+    """End a component found by reference or id, or a segment by its id.
+
+    Attributes:
+        quietly: Do not tell its parent: the parent is the one who asks.
+    """
+
+    record: Record
+    ref: str = ""
+    segment: str = ""
+    ident: Ident | None = None
+    quietly: bool = False
+
+
+class Call(Struct, frozen=True, tag="call"):
+    """Call an exposed method; arguments are encoded data."""
+
+    target: Ident
+    method: str
+    arguments: bytes
+
+
+class Ping(Struct, frozen=True, tag="ping"):
+    """Ask a component how it is, running its check."""
+
+    ref: str
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """End everything in the process, then the process."""
+
+    force: bool = False
+
+
+Op: TypeAlias = Create | Deploy | Start | Terminate | Call | Ping | Stop
+
+
+class Request(Struct, frozen=True):
+    """Start an operation, or, with the id of a known one, ask how it stands.
+
+    Attributes:
+        budget_ms: What the operation may take in all.
+        wait_ms: How long this call may wait for its end, at most 20,000.
+    """
+
+    id: str
+    op: Op
+    budget_ms: int
+    wait_ms: int
+
+
+class Progress(Struct, frozen=True):
+    """How far an operation has come: a sentence, and steps done of a known total."""
+
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+class Grown(Struct, frozen=True, tag="grown"):
+    """Result of Create, Deploy and Start.
+
+    Attributes:
+        root: Handle of the part's root component.
+        components: How many there are, parts in other processes included.
+        hosts: Addresses of the processes that hold them.
+        times_ms: Milliseconds per phase.
+    """
+
+    root: Handle
+    components: int
+    hosts: tuple[str, ...]
+    times_ms: tuple[tuple[str, int], ...] = ()
+
+
+class Gone(Struct, frozen=True, tag="gone"):
+    """Result of Terminate and Stop.
+
+    Attributes:
+        components: How many were ended.
+        errors: What hooks raised on the way.
+        leftovers: Effects and remote parts that the reaper still has to undo.
+    """
+
+    name: str
+    components: int
+    took_ms: int
+    record: Record
+    errors: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+
+class Returned(Struct, frozen=True, tag="returned"):
+    """Result of Call: encoded data."""
+
+    value: bytes
+
+
+class Pong(Struct, frozen=True, tag="pong"):
+    """Result of Ping."""
+
+    name: str
+    state: str
+    ready: bool
+    good: bool | None
+    text: str
+    record: Record | None = None
+
+
+Result: TypeAlias = Grown | Gone | Returned | Pong
+
+
+class Answer(Struct, frozen=True, tag="answer"):
+    """How an operation stands: `running`, `done` with a result, or `failed` with a fault."""
+
+    status: str
+    progress: Progress | None = None
+    result: Result | None = None
+    fault: Fault | None = None
+
+
+# -- read
+
+
+class ReadTree(Struct, frozen=True, tag="tree"):
+    """Rows of a tree in pre-order, at most `limit`, after the cursor."""
+
+    ref: str = ""
+    ident: Ident | None = None
+    depth: int = 128
+    after: str = ""
+    limit: int = 500
+
+
+class ReadAttributes(Struct, frozen=True, tag="attributes"):
+    """One level of attributes of a component, found by reference or id."""
+
+    ref: str = ""
+    ident: Ident | None = None
+
+
+class Resolve(Struct, frozen=True, tag="resolve"):
+    """Follow a reference from a component held here.
+
+    Attributes:
+        parts: Text of the remaining parts.
+        walked: Components passed so far, to find loops.
+    """
+
+    start: Ident
+    parts: str
+    hops: int
+    walked: tuple[str, ...] = ()
+
+
+class ReadSegment(Struct, frozen=True, tag="segment"):
+    """Ask whether a segment is held here."""
+
+    segment: str
+
+
+class ReadDiagnosis(Struct, frozen=True, tag="diagnosis"):
+    """Ask for the report of the process; `services` adds what its services find by looking."""
+
+    services: bool = False
+
+
+Reading: TypeAlias = ReadTree | ReadAttributes | Resolve | ReadSegment | ReadDiagnosis
+
+
+class TreeRow(Struct, frozen=True, tag="row"):
+    """One component of a tree.
+
+    Attributes:
+        path: Complete name from the application downwards.
+        depth: 0 for the component asked for.
+        good: Health, or nothing when it cannot be told.
+        seen_s: Age of what is shown, in seconds; 0 when read just now.
+    """
+
+    path: str
+    name: str
+    depth: int
+    kind: str
+    state: str
+    ready: bool
+    good: bool | None
+    health: str
+    address: str
+    age_s: float
+    restarts: int
+    ident: Ident
+    record: Record | None = None
+    seen_s: float = 0.0
+
+
+class AttributeRow(Struct, frozen=True, tag="attribute"):
+    """One attribute: its value as text of the language, kind and tags."""
+
+    name: str
+    value: str
+    kind: str
+    tags: tuple[str, ...] = ()
+
+
+class Page(Struct, frozen=True, tag="page"):
+    """Rows, and where to go on: empty `next` means there is no more for now."""
+
+    rows: tuple[TreeRow | AttributeRow | Event, ...]
+    next: str = ""
+    gap: bool = False
+
+
+class Resolved(Struct, frozen=True, tag="resolved"):
+    """A reference followed: a handle, or a value as a tree of one attribute called `value`."""
+
+    handle: Handle | None = None
+    value: FlatTree | None = None
+
+
+class SegmentFacts(Struct, frozen=True, tag="held"):
+    """What is known of a segment; an empty state means unknown here."""
+
+    state: str
+    root: Handle | None = None
+    record: Record | None = None
+
+
+class Diagnosis(Struct, frozen=True, tag="report"):
+    """Facts about the process as name and value, and rows its services found by looking."""
+
+    facts: tuple[tuple[str, str], ...]
+    found: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """A reading that could not be answered."""
+
+    fault: Fault
+
+
+ReadAnswer: TypeAlias = Page | Resolved | SegmentFacts | Diagnosis | Failed
+
+
+# -- beat
+
+
+class Notice(Struct, frozen=True):
+    """A segment has ended by itself; told to the process of its parent."""
+
+    segment: str
+    parent: Ident
+    record: Record
+
+
+class Beat(Struct, frozen=True):
+    """Renew leases and pass notices; one message per peer and round."""
+
+    daemon: str
+    renew: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+class Heard(Struct, frozen=True):
+    """One segment's sign of life."""
+
+    segment: str
+    sign: Sign
+    text: str = ""
+    record: Record | None = None
+
+
+class BeatAnswer(Struct, frozen=True, tag="beat"):
+    """Signs in the order of `renew`, and the segments whose notices were taken."""
+
+    signs: tuple[Heard, ...] = ()
+    taken: tuple[str, ...] = ()
+
+
+# -- stream
+
+
+class Pull(Struct, frozen=True):
+    """Ask for events after a cursor.
+
+    Attributes:
+        cursor: As given by the last page; empty starts with the next event, `0` at the oldest kept.
+        application: Only events of this application, or all.
+        kinds: Only these kinds, or all.
+        wait_ms: How long to wait for the first event, at most 20,000.
+    """
+
+    cursor: str = ""
+    application: str = ""
+    kinds: tuple[str, ...] = ()
+    limit: int = 500
+    wait_ms: int = 0

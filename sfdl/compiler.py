@@ -1,0 +1,227 @@
+"""Putting the phases together.
+
+`compile_description` is `sfdl.compile`. One call is one compilation: nothing is shared between calls but
+the parser's tables, so any number may run at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sfdl.builder import Parsing, fill
+from sfdl.canonical import to_json
+from sfdl.diagnostics import Diagnostic, failure
+from sfdl.errors import FormatError
+from sfdl.graph import NO_TAGS, Anonymous, Attributes, Cell, Name, Scope, span_of
+from sfdl.includes import Loader
+from sfdl.phases.convert import freeze
+from sfdl.phases.function import mark_functions
+from sfdl.phases.link import Linker
+from sfdl.phases.place import Placement
+from sfdl.phases.prototypes import Prototypes
+from sfdl.phases.subject import find_subject
+from sfdl.primitives import parse_primitive, parse_reference, parse_value
+from sfdl.source import Span
+from sfdl.values import Description, PartKind, Reference, Vector
+from sfdl.world import World
+
+log = logging.getLogger(__name__)
+
+PHASES = ("type", "place", "function", "sfConfig", "link")
+
+
+class Compiled:
+    """A compiled description, with what the compiler knows about it.
+
+    Attributes:
+        root: The resolved `sfConfig`.
+        warnings: What is allowed but looks wrong, in order of position.
+    """
+
+    def __init__(self, root: Description, subject: Scope, warnings: Sequence[Diagnostic]) -> None:
+        self.root = root
+        self.warnings = tuple(warnings)
+        self._subject = subject
+
+    def where(self, path: str) -> Span | None:
+        """Return where an attribute of the result was written.
+
+        Args:
+            path: Names from `sfConfig` on, such as `pool:vm:memory`; an empty path is `sfConfig` itself.
+
+        Returns:
+            The place of its name, or None if there is no such attribute or it was computed.
+        """
+        if not path:
+            return span_of(self._subject)
+        try:
+            parts = parse_reference(path).parts
+        except FormatError:
+            return None
+        scope: object = self._subject
+        cell: Cell | None = None
+        for part in parts:
+            if not isinstance(scope, Scope) or part.kind not in (PartKind.ATTRIB, PartKind.HERE):
+                return None
+            cell = _numbered(scope).get(part.name)
+            if cell is None:
+                return None
+            scope = cell.value
+        return span_of(cell)
+
+    def to_json(self) -> str:
+        """Return the canonical JSON of `root`."""
+        return to_json(self.root)
+
+    def source(self) -> str:
+        """Return `root` as the source text of a description."""
+        from sfdl.printer import print_file  # noqa: PLC0415 - not needed to compile
+
+        return print_file(self.root)
+
+
+def _numbered(scope: Scope) -> dict[str, Cell]:
+    """Return cells by the names they have in the result."""
+    named: dict[str, Cell] = {}
+    number = 0
+    for name, cell in scope.attributes.items():
+        if isinstance(name, Anonymous):
+            while f"--{number}" in scope.attributes:
+                number += 1
+            named[f"--{number}"] = cell
+            number += 1
+        elif isinstance(name, str):
+            named[name] = cell
+    return named
+
+
+def compile_description(
+    what: Path | str,
+    *,
+    search_path: Iterable[Path | str] = (),
+    overrides: Iterable[tuple[str, str]] = (),
+    properties: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    allowed: Iterable[str] = (),
+    ask: Callable[[str], str] | None = None,
+    progress: Callable[[str, Scope], None] | None = None,
+) -> Compiled:
+    """Compile a description.
+
+    Args:
+        what: A `Path` is a file, looked for along the search path if it is not there as given; a
+            `str` is text, whose includes are looked for in the current folder first.
+        search_path: Folders for includes, before `SFPATH` and the shipped descriptions.
+        overrides: Pairs such as `("sfConfig:pool:size", "4")`, applied as placements standing at
+            the end of the main file. The text is read as a number, boolean, `NULL`, quoted string
+            or literal vector if it is one, else as a string.
+        properties: What `PROPERTY` finds; nothing by default.
+        environment: What `ENVPROPERTY` and `SFPATH` find; the process's environment by default.
+        allowed: Python packages from which constants, functions and phases may be imported.
+        ask: Answers the function `UserInput`; without it the function is refused.
+        progress: Called after each phase with its name and the file root.
+
+    Returns:
+        The result.
+
+    Raises:
+        CompileError: The description is wrong; carries all failures of the phase that found some.
+    """
+    surroundings = os.environ if environment is None else environment
+    world = World(dict(properties or {}), surroundings, tuple(allowed), ask)
+    root, warnings = _parsed(what, Loader(search_path, surroundings), overrides)
+    subject = _Run(world, progress).run(root)
+    frozen = freeze(subject)
+    if not isinstance(frozen, Description):
+        raise TypeError("a component freezes to a description")
+    return Compiled(frozen, subject, warnings)
+
+
+def _parsed(
+    what: Path | str, loader: Loader, overrides: Iterable[tuple[str, str]]
+) -> tuple[Scope, list[Diagnostic]]:
+    """Read all files into one tree.
+
+    Raises:
+        CompileError: A file is missing or malformed.
+    """
+    items = loader.load(what)
+    main = loader.sources[0] if loader.sources else None
+    root = Scope(None, main, 0)
+    if not fill(root, root.attributes, items):
+        fill(root, root.attributes, loader.flattened(items))
+    loader.splice()
+    wrong = [problem for problem in loader.problems if problem.severity == "error"]
+    wrong.extend(_override(root, name, text) for name, text in overrides)
+    errors = [problem for problem in wrong if problem is not None]
+    if errors:
+        raise failure(errors)
+    return root, [problem for problem in loader.problems if problem.severity != "error"]
+
+
+def _override(root: Scope, path: str, text: str) -> Diagnostic | None:
+    try:
+        parts = parse_reference(path).parts
+    except FormatError as error:
+        return Diagnostic("parse", "SF-PARSE-003", f"the override `{path}` is no path: {error.message}")
+    if any(part.kind not in (PartKind.ATTRIB, PartKind.HERE) for part in parts):
+        return Diagnostic("parse", "SF-PARSE-003", f"the override `{path}` may consist of names only")
+    names = tuple(part.name for part in parts)
+    name: Name = names if len(names) > 1 else names[0]
+    source = Parsing(f"{path} {text}", "<override>")
+    root.attributes[name] = Cell(parse_value(text), NO_TAGS, source, 0)
+    return None
+
+
+class _Run:
+    """One compilation after parsing."""
+
+    def __init__(self, world: World, progress: Callable[[str, Scope], None] | None) -> None:
+        self._world = world
+        self._progress = progress
+        self._subject: Scope | None = None
+
+    def run(self, root: Scope) -> Scope:
+        for phase in _phase_list(root):
+            problems = self._phase(phase, root)
+            if problems:
+                raise failure(problems)
+            if self._progress is not None:
+                self._progress(phase, root)
+        if self._subject is None:
+            self._subject = find_subject(root, self._world)
+        return self._subject
+
+    def _phase(self, phase: str, root: Scope) -> list[Diagnostic]:
+        if phase == "type":
+            prototypes = Prototypes()
+            prototypes.run(root)
+            return prototypes.problems
+        if phase == "place":
+            placement = Placement(self._world)
+            placement.run(root)
+            return placement.problems
+        if phase == "function":
+            return mark_functions(root)
+        if phase == "sfConfig":
+            self._subject = find_subject(root, self._world)
+            return []
+        if phase == "link":
+            return Linker(self._world).run(self._subject or root)
+        if phase == "print":
+            log.info("description", extra={"phase": phase})
+            return []
+        return []
+
+
+def _phase_list(root: Scope) -> tuple[str, ...]:
+    cell = root.attributes.get("phaseList")
+    if cell is not None and isinstance(cell.value, Vector):
+        return tuple(item for item in cell.value.items if isinstance(item, str))
+    return PHASES
+
+
+__all__ = ["Attributes", "Compiled", "Reference", "compile_description", "parse_primitive"]

@@ -1,0 +1,203 @@
+"""Functions and assertions that were kept for run time.
+
+The engine asks `needs` which references a kept application has, resolves them its own way, and hands
+the values to `evaluate`, which computes. A reference inside an application counts its `PARENT`
+parts from there: every operator, vector or function around it is one level. `Need.at_holder` is the
+same reference as seen from the component that holds the whole application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sfdl.builder import CLASS
+from sfdl.errors import EvaluationError
+from sfdl.follow import hidden_slots
+from sfdl.graph import NO_TAGS, Anonymous, Application, Cell, Link, Name, Scope
+from sfdl.phases.apply import Failed
+from sfdl.phases.convert import freeze
+from sfdl.phases.link import Linker
+from sfdl.references import reference_text
+from sfdl.values import Description, Kept, Part, PartKind, Reference, Value
+from sfdl.world import World
+
+
+class Need(Struct, frozen=True):
+    """A reference that a kept application needs resolved.
+
+    Attributes:
+        slot: Argument names from the application to the reference.
+        level: How many applications are around it, at least 1.
+        reference: The reference as it is written there.
+    """
+
+    slot: tuple[str, ...]
+    level: int
+    reference: Reference
+
+    @property
+    def at_holder(self) -> Reference:
+        """Return the reference as seen from the component that holds the application.
+
+        Example:
+            >>> up = Part(PartKind.PARENT)
+            >>> inner = Reference((up, up, Part(PartKind.HERE, "x")))
+            >>> reference_text(Need(("--0", "left"), 2, inner).at_holder)
+            'HERE x'
+        """
+        parts = self.reference.parts
+        if parts[0].kind is not PartKind.PARENT:
+            return self.reference
+        rest = parts[self.level :]
+        return replace(self.reference, parts=rest or (Part(PartKind.THIS),))
+
+
+class _Place:
+    """A reference in an application: its slot path and the applications around it, outermost first."""
+
+    __slots__ = ("around", "reference", "slot")
+
+    def __init__(self, slot: tuple[str, ...], around: tuple[Scope, ...], reference: Reference) -> None:
+        self.slot = slot
+        self.around = around
+        self.reference = reference
+
+    def is_local(self) -> bool:
+        """Tell whether it leads to another argument of an application around it."""
+        first = self.reference.parts[0]
+        if first.kind is PartKind.ATTRIB:
+            return any(
+                first.name in scope.attributes and first.name not in hidden_slots(scope) for scope in self.around
+            )
+        if first.kind in (PartKind.HERE, PartKind.THIS):
+            return True
+        climbs = 0
+        for part in self.reference.parts:
+            if part.kind is not PartKind.PARENT:
+                break
+            climbs += 1
+        return 0 < climbs < len(self.around)
+
+    def need(self) -> Need:
+        """Return it as the engine sees it."""
+        return Need(self.slot, len(self.around), self.reference)
+
+
+class _Thawed:
+    """A kept application as a graph, with the places of its references."""
+
+    def __init__(self, kept: Kept, parent: Scope | None) -> None:
+        self.places: list[tuple[_Place, Scope, Name]] = []
+        self.top = self._scope(kept, parent)
+        pending = [(kept, self.top, (), (self.top,))]
+        while pending:
+            pending.extend(self._arguments(*pending.pop()))
+        self.places.reverse()
+
+    @staticmethod
+    def _scope(kept: Kept, parent: Scope | None) -> Scope:
+        scope = Scope(parent, None, 0)
+        scope.application = Application(assertion=kept.assertion, data=kept.data)
+        scope.attributes[CLASS] = Cell(kept.function, NO_TAGS, None, 0)
+        return scope
+
+    def _arguments(
+        self, kept: Kept, scope: Scope, slot: tuple[str, ...], around: tuple[Scope, ...]
+    ) -> Iterator[Any]:
+        for shown, value in reversed(kept.arguments):
+            here = (*slot, shown)
+            held: Any = value
+            name: Name = shown
+            if isinstance(value, Kept):
+                held = self._scope(value, scope)
+                if value.data:
+                    held = value
+                else:
+                    yield value, held, here, (*around, held)
+            elif isinstance(value, Reference):
+                held = Link(replace(value, lazy=False), None, 0)
+                if not value.data:
+                    self.places.append((_Place(here, around, value), scope, name))
+            scope.attributes[name] = Cell(held, NO_TAGS, None, 0)
+        # Arguments were added last first, so that the traversal meets them in order.
+        scope.attributes = {CLASS: scope.attributes.pop(CLASS), **dict(reversed(scope.attributes.items()))}
+
+
+def needs(kept: Kept) -> tuple[Need, ...]:
+    """Return the references that have to be resolved before `kept` can be evaluated, in order.
+
+    References to other arguments of the same application, and references kept as data, are not
+    among them.
+    """
+    thawed = _Thawed(kept, None)
+    return tuple(dict.fromkeys(place.need() for place, _, _ in thawed.places if not place.is_local()))
+
+
+def evaluate(
+    kept: Kept, resolved: Mapping[Need, Value], holder: Description, *, allowed: Iterable[str] = ()
+) -> Value:
+    """Compute a kept function, or check a kept assertion.
+
+    Args:
+        kept: The application.
+        resolved: A value for each of `needs(kept)`.
+        holder: The component that has it as an attribute; schemas check its attributes as they are.
+        allowed: Python packages from which functions may be imported.
+
+    Returns:
+        The function's value; True for an assertion that holds.
+
+    Raises:
+        EvaluationError: A need has no value, the function refuses its arguments, or the assertion
+            does not hold.
+    """
+    around = _holder_scope(holder)
+    thawed = _Thawed(kept, around)
+    for place, scope, name in thawed.places:
+        if place.is_local():
+            continue
+        need = place.need()
+        if need not in resolved:
+            raise EvaluationError(f"`{reference_text(need.reference)}` was not resolved", code="SF-LINK-001")
+        value: Any = resolved[need]
+        if isinstance(value, Reference):
+            value = Link(value, None, 0)
+        scope.attributes[name] = scope.attributes[name].holding(value)
+    name = Anonymous()
+    around.attributes[name] = Cell(thawed.top, NO_TAGS, None, 0)
+    return _finished(Linker(World({}, {}, tuple(allowed))).settled(around, name))
+
+
+def _holder_scope(holder: Description) -> Scope:
+    scope = Scope(None, None, 0)
+    for name, value in holder.attributes:
+        held: Any = value
+        if isinstance(value, Reference):
+            held = Link(value, None, 0)
+        elif isinstance(value, Kept):
+            # All that a schema asks of it is whether it is lazy.
+            held = Scope(scope, None, 0)
+            held.application = Application(lazy=value.lazy, data=not value.lazy, assertion=value.assertion)
+        scope.attributes[name] = Cell(held, NO_TAGS, None, 0)
+    return scope
+
+
+def _finished(value: Any) -> Value:
+    if isinstance(value, Failed):
+        first = value.found[0]
+        raise EvaluationError("; ".join(finding.message for finding in value.found), code=first.code)
+    if isinstance(value, Link):
+        return value.reference
+    if not isinstance(value, Scope):
+        finished: Value = value
+        return finished
+    if value.application is not None and value.application.assertion:
+        return True
+    frozen = freeze(value)
+    if isinstance(frozen, Kept) and frozen.lazy:
+        raise EvaluationError(f"`{frozen.function}` still depends on something lazy", code="SF-LINK-001")
+    return frozen

@@ -1,0 +1,138 @@
+"""Phase `convert`: the linked graph becomes frozen data.
+
+Attributes tagged `sfTemp` and assertions that were satisfied for good are left out. A component that
+several links lead to is frozen once and shared. Anonymous names get their numbers here: `--0`,
+`--1`, in order of appearance within their component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sfdl.builder import CLASS
+from sfdl.graph import PLAIN, Anonymous, Cell, Link, Name, Scope, Settled, name_text
+from sfdl.values import Description, Kept, Value, Vector
+
+
+class Endless(Exception):  # noqa: N818 - a finding that the link phase reports
+    """A component contains itself by way of links; carries the paths on the way."""
+
+    def __init__(self, steps: list[Scope]) -> None:
+        super().__init__("endless tree")
+        self.steps = steps
+
+
+class _Frame:
+    """A component or application whose attributes are being frozen."""
+
+    __slots__ = ("number", "pairs", "pending", "scope", "tags", "todo")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.pairs: list[tuple[str, Value]] = []
+        self.tags: list[tuple[str, frozenset[str]]] = []
+        self.todo: Iterator[tuple[Name, Cell]] = iter(scope.attributes.items())
+        self.pending: tuple[Name, Cell] | None = None
+        self.number = 0
+
+    def next_name(self) -> str:
+        """Return the name of the next anonymous attribute, passing over names that are taken."""
+        while True:
+            name = f"--{self.number}"
+            self.number += 1
+            if name not in self.scope.attributes:
+                return name
+
+    def finished(self) -> Description | Kept:
+        kept = self.scope.application
+        if kept is None:
+            return Description(tuple(self.pairs), tuple(self.tags), self.scope.data)
+        cell = self.scope.attributes.get(CLASS)
+        name = cell.value if cell is not None and isinstance(cell.value, str) else ""
+        return Kept(name, tuple(self.pairs), kept.lazy, kept.data, kept.assertion)
+
+    def advance(self, done: dict[int, Description | Kept]) -> Scope | None:
+        """Freeze attributes until one needs a scope frozen first; return that scope."""
+        application = self.scope.application is not None
+        while True:
+            if self.pending is None:
+                self.pending = next(self.todo, None)
+                if self.pending is None:
+                    return None
+            name, cell = self.pending
+            if not _left_out(name, cell, application=application):
+                value = cell.value
+                if value.__class__ not in _AS_THEY_ARE:
+                    value = frozen_value(value, done)
+                    if value.__class__ is Scope:
+                        waits_for: Scope = value
+                        return waits_for
+                shown = self.next_name() if name.__class__ is Anonymous else name_text(name)
+                self.pairs.append((shown, value))
+                if cell.tags and not application:
+                    self.tags.append((shown, cell.tags))
+            self.pending = None
+
+
+_AS_THEY_ARE = PLAIN - {Vector}
+
+
+def _left_out(name: Name, cell: Cell, *, application: bool) -> bool:
+    if application and isinstance(name, str) and (name == CLASS or name.startswith("phase.")):
+        return True
+    if cell.tags and not application and "sfTemp" in cell.tags:
+        return True
+    value = cell.value
+    return (
+        value.__class__ is Scope
+        and value.application is not None
+        and value.application.settled is Settled.DROPPED
+    )
+
+
+def frozen_value(value: Any, done: dict[int, Description | Kept]) -> Any:
+    """Return a value as frozen data, or the scope that has to be frozen first."""
+    if value.__class__ is Link:
+        return value.reference
+    if value.__class__ is Scope:
+        return done.get(id(value), value)
+    if value.__class__ is not Vector:
+        return value
+    if not any(item.__class__ is Scope or item.__class__ is Vector for item in value.items):
+        return value
+    items = []
+    for item in value.items:
+        frozen = frozen_value(item, done)
+        if frozen.__class__ is Scope:
+            return frozen
+        items.append(frozen)
+    return Vector(tuple(items))
+
+
+def freeze(top: Scope, done: dict[int, Description | Kept] | None = None) -> Description | Kept:
+    """Return a scope and all it holds as frozen data.
+
+    Args:
+        top: A linked component, or an application.
+        done: Scopes frozen before, by identity; extended.
+
+    Raises:
+        Endless: Links lead from a component back into itself.
+    """
+    done = {} if done is None else done
+    frames = [_Frame(top)]
+    open_ids = {id(top)}
+    while frames:
+        frame = frames[-1]
+        child = frame.advance(done)
+        if child is None:
+            done[id(frame.scope)] = frame.finished()
+            open_ids.discard(id(frame.scope))
+            frames.pop()
+        elif id(child) in open_ids:
+            raise Endless([*(step.scope for step in frames), child])
+        else:
+            frames.append(_Frame(child))
+            open_ids.add(id(child))
+    return done[id(top)]

@@ -1,0 +1,303 @@
+"""Phase `link`: references are followed, functions evaluated, assertions checked.
+
+The walk goes depth first over the subject in attribute order. What an attribute needs is settled
+first, on demand and in its own place, wherever in the file it stands. All waiting is kept on one
+explicit stack, so chains of links and nested operators may be of any length, and a cycle is seen as
+an attribute that waits for itself.
+
+A failed attribute holds a `Failed`: whoever needs it fails with the same finding, and only what the
+walk meets is reported. So failures in templates that nobody uses do not matter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from sfdl.diagnostics import Diagnostic
+from sfdl.follow import Blocked, Failure, Lazy, follow
+from sfdl.graph import PLAIN, Cell, Link, Name, Scope, Settled, name_text, path_of, span_of
+from sfdl.messages import link_span
+from sfdl.phases.apply import Applications, Failed, Need, Outcome
+from sfdl.phases.convert import Endless, freeze
+from sfdl.references import reference_text
+from sfdl.values import Reference, Tbd, Vector
+from sfdl.world import World
+
+
+class _Walk:
+    """Goes through the attributes of one scope."""
+
+    __slots__ = ("found", "index", "names", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.names = list(scope.attributes)
+        self.index = 0
+        self.found: dict[Diagnostic, None] = {}
+
+
+class _Demand:
+    """Settles one attribute."""
+
+    __slots__ = ("name", "opened", "scope")
+
+    def __init__(self, scope: Scope, name: Name) -> None:
+        self.scope = scope
+        self.name = name
+        self.opened: Scope | None = None
+
+
+class Linker:
+    """Links one subject."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._applications = Applications(world, self.problems_of)
+        self._stack: list[_Walk | _Demand] = []
+        self._walking: set[int] = set()
+        self._demanded: dict[tuple[int, Name], _Demand] = {}
+        self._found: dict[int, tuple[Diagnostic, ...]] = {}
+
+    def problems_of(self, scope: Scope) -> tuple[Diagnostic, ...]:
+        """Return what was found wrong in a scope that has been walked."""
+        return self._found.get(id(scope), ())
+
+    def run(self, subject: Scope) -> list[Diagnostic]:
+        """Link the subject in place and return what is wrong with it."""
+        self._open(subject)
+        self._work()
+        problems = list(self.problems_of(subject))
+        if not problems:
+            problems.extend(_endless(subject))
+        return problems
+
+    def settled(self, scope: Scope, name: Name) -> Any:
+        """Settle one attribute and what it needs, and return what its cell holds then."""
+        self._push(scope, name)
+        self._work()
+        return scope.attributes[name].value
+
+    def _work(self) -> None:
+        while self._stack:
+            task = self._stack[-1]
+            if isinstance(task, _Walk):
+                self._walk(task)
+            else:
+                self._settle(task)
+
+    def _open(self, scope: Scope) -> None:
+        self._walking.add(id(scope))
+        self._stack.append(_Walk(scope))
+
+    def _push(self, scope: Scope, name: Name) -> None:
+        demand = _Demand(scope, name)
+        self._demanded[id(scope), name] = demand
+        self._stack.append(demand)
+
+    # ---- walking
+
+    def _walk(self, walk: _Walk) -> None:
+        attributes, names = walk.scope.attributes, walk.names
+        while walk.index < len(names):
+            name = names[walk.index]
+            value = attributes[name].value
+            kind = value.__class__
+            if (kind not in PLAIN or kind is Vector) and not self._ready(walk, name, value):
+                return
+            walk.index += 1
+        walk.scope.walked = True
+        self._walking.discard(id(walk.scope))
+        if walk.found:
+            self._found[id(walk.scope)] = tuple(walk.found)
+        self._stack.pop()
+
+    def _ready(self, walk: _Walk, name: Name, value: Any) -> bool:
+        """Deal with a value that is not plain; return False if it has to be looked at again."""
+        scope = walk.scope
+        kind = value.__class__
+        if kind is Link:
+            if value.reference.lazy or value.reference.data:
+                return True
+            if not self._linked(scope, name, value):
+                self._push(scope, name)
+            return False
+        if kind is Scope:
+            if value.application is None:
+                return self._entered(walk, value)
+            if value.application.settled is Settled.NO:
+                self._push(scope, name)
+                return False
+            return True
+        if kind is Vector:
+            return self._entered_items(walk, value)
+        if kind is Failed:
+            walk.found.update(dict.fromkeys(value.found))
+        elif kind is Tbd:
+            cell = scope.attributes[name]
+            message = f"`{name_text(name)}` in {path_of(scope)} is TBD: it was never given a value"
+            finding = Diagnostic("link", "SF-LINK-003", message, span_of(cell))
+            scope.attributes[name] = cell.holding(Failed((finding,)))
+            return False
+        return True
+
+    def _entered(self, walk: _Walk, child: Scope) -> bool:
+        """Make sure a component has been walked; return False if that comes first."""
+        if child.walked:
+            walk.found.update(dict.fromkeys(self.problems_of(child)))
+            return True
+        if id(child) in self._walking:
+            return True  # an endless tree, if it is one, is found when all links are known
+        self._open(child)
+        return False
+
+    def _entered_items(self, walk: _Walk, vector: Vector) -> bool:
+        ready = True
+        pending = [vector]
+        while pending:
+            for item in reversed(pending.pop().items):
+                thing: Any = item
+                if thing.__class__ is Vector:
+                    pending.append(thing)
+                elif thing.__class__ is Tbd:
+                    message = f"a vector in {path_of(walk.scope)} holds TBD"
+                    walk.found[Diagnostic("link", "SF-LINK-003", message, span_of(walk.scope))] = None
+                elif thing.__class__ is Scope and thing.application is None:
+                    ready = self._entered(walk, thing) and ready
+        return ready
+
+    # ---- settling one attribute
+
+    def _settle(self, demand: _Demand) -> None:
+        scope, name = demand.scope, demand.name
+        value = scope.attributes[name].value
+        if value.__class__ is Link and not value.reference.lazy and not value.reference.data:
+            found = follow(value.reference, scope, self._world)
+            if isinstance(found, Blocked):
+                if not self._is_cycle(demand, found):
+                    self._push(found.scope, found.name)
+                return
+            self._conclude(scope, name, value, found)
+            return
+        if value.__class__ is Scope and value.application is not None:
+            application: Scope = value
+            if value.application.settled is Settled.NO:
+                self._apply(demand, application)
+                return
+        self._drop(demand)
+
+    def _drop(self, demand: _Demand) -> None:
+        del self._demanded[id(demand.scope), demand.name]
+        self._stack.pop()
+
+    def _linked(self, scope: Scope, name: Name, link: Link) -> bool:
+        """Settle an eager link if nothing stands in the way."""
+        found = follow(link.reference, scope, self._world)
+        if isinstance(found, Blocked):
+            return False
+        self._conclude(scope, name, link, found)
+        return True
+
+    def _conclude(self, scope: Scope, name: Name, link: Link, found: Any) -> None:
+        """Replace a link by what it leads to."""
+        cell = scope.attributes[name]
+        reference = link.reference
+        if isinstance(found, Lazy):
+            found = Link(replace(reference, lazy=True), link.source, link.start)
+        else:
+            if found.__class__ is Scope and _contains(found, scope):
+                message = f"`{reference_text(reference)}` leads to {path_of(found)}, which contains the link: the tree would have no end"
+                found = Failed((Diagnostic("link", "SF-LINK-004", message, link_span(link, 0)),))
+            elif isinstance(found, Failure):
+                found = Failed((_unresolved(scope, link, found),))
+            if found.__class__ is Failed and reference.optional:
+                found = reference.default
+                if found.__class__ is Reference:
+                    found = Link(found, link.source, link.start)
+        scope.attributes[name] = cell.holding(found)
+
+    def _is_cycle(self, demand: _Demand, wanted: Blocked) -> bool:
+        """Fail the attribute if what it waits for waits for it."""
+        first = self._demanded.get((id(wanted.scope), wanted.name))
+        if first is None:
+            return False
+        at = self._stack.index(first)
+        ring = [task for task in self._stack[at:] if isinstance(task, _Demand)]
+        names = [f"{path_of(task.scope)}:{name_text(task.name)}" for task in ring]
+        message = f"{names[0]} depends on itself: {' -> '.join([*names, names[0]])}"
+        cells = [task.scope.attributes[task.name] for task in ring]
+        notes = tuple(f"{name} is written at {span_of(cell)}" for name, cell in zip(names, cells, strict=True))
+        cell = demand.scope.attributes[demand.name]
+        link = cell.value
+        found: Any = Failed((Diagnostic("link", "SF-LINK-002", message, span_of(cell), notes),))
+        if link.__class__ is Link and link.reference.optional:
+            found = link.reference.default
+        demand.scope.attributes[demand.name] = cell.holding(found)
+        return True
+
+    # ---- applications
+
+    def _apply(self, demand: _Demand, application: Scope) -> None:
+        """Settle an application: first its arguments, then itself."""
+        if demand.opened is None:
+            assertion = application.application is not None and application.application.assertion
+            demand.opened = application.copied_to(application.parent) if assertion else application
+            self._open(demand.opened)
+            return
+        outcome = self._applications.settle(demand.scope, demand.name, application, demand.opened)
+        if isinstance(outcome, Need):
+            self._wait_for(demand, outcome)
+        elif isinstance(outcome, Outcome):
+            cell = demand.scope.attributes[demand.name]
+            demand.scope.attributes[demand.name] = cell.holding(outcome.value)
+
+    def _wait_for(self, demand: _Demand, need: Need) -> None:
+        """Put first what an application needs beyond its arguments."""
+        if isinstance(need.wanted, Blocked):
+            if not self._is_cycle(demand, need.wanted):
+                self._push(need.wanted.scope, need.wanted.name)
+        elif id(need.wanted) in self._walking:
+            cell = demand.scope.attributes[demand.name]
+            message = f"{path_of(need.wanted)} is an argument of an expression inside itself"
+            failed = Failed((Diagnostic("link", "SF-LINK-004", message, span_of(cell)),))
+            demand.scope.attributes[demand.name] = cell.holding(failed)
+        else:
+            self._open(need.wanted)
+
+
+def _contains(target: Scope, scope: Scope) -> bool:
+    """Tell whether `target` is `scope` or one of its ancestors."""
+    at: Scope | None = scope
+    while at is not None:
+        if at is target:
+            return True
+        at = at.parent
+    return False
+
+
+def _unresolved(scope: Scope, link: Link, why: Failure) -> Diagnostic:
+    text = reference_text(link.reference)
+    message = f"cannot resolve `{text}` in {path_of(scope)}: {why.why}"
+    return Diagnostic("link", "SF-LINK-001", message, link_span(link, why.index), why.notes)
+
+
+def _endless(subject: Scope) -> list[Diagnostic]:
+    """Find components that contain themselves by way of links."""
+    try:
+        freeze(subject)
+    except Endless as endless:
+        at = next(i for i, step in enumerate(endless.steps) if step is endless.steps[-1])
+        ring = endless.steps[at:]
+        names = " -> ".join(path_of(step) for step in ring)
+        message = f"links make a tree without end: {names}"
+        return [Diagnostic("link", "SF-LINK-004", message, span_of(_cell_of(ring[0])))]
+    return []
+
+
+def _cell_of(scope: Scope) -> Cell | Scope:
+    if scope.parent is not None:
+        for cell in scope.parent.attributes.values():
+            if cell.value is scope:
+                return cell
+    return scope
