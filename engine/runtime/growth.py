@@ -71,8 +71,8 @@ class Growth:
                 return await self._terminate(op, operation)
             case Call(target, method, arguments):
                 return Returned(await self._process.invoke(target, method, arguments))
-            case Ping(ref):
-                return await self._ping(ref)
+            case Ping() as op:
+                return await self._ping(op)
             case Stop() as op:
                 return await self._stop(op)
 
@@ -359,12 +359,16 @@ class Growth:
             raise Ended("component has ended", where=segment.path)
         return segment
 
-    async def _ping(self, ref: str) -> Pong:
-        found = await self._process.reader.find(ref)
+    async def _ping(self, op: Ping) -> Pong:
+        found: Live | Handle
+        if op.ident is not None:
+            found = self._process.live(op.ident)
+        else:
+            found = await self._process.reader.find(op.ref)
         if isinstance(found, Handle):
-            name = found.name
+            onward = Ping(ident=found.ident)
             result = await self._process.peers.submit(
-                found.address, Ping(name), request_id=self._process.new_id(), budget_s=15.0
+                found.address, onward, request_id=self._process.new_id(), budget_s=15.0
             )
             if not isinstance(result, Pong):
                 raise EngineError(f"{found.address} gave another answer than asked for")

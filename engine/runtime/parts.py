@@ -15,7 +15,7 @@ from typing_extensions import override
 from engine.core.faults import EngineError, Ended, TimedOut, Unreachable, fault_of
 from engine.core.leases import Watch
 from engine.core.lifecycle import Phase, State
-from engine.core.records import DEPLOYMENT_FAILURE, Record
+from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.effects import Effect, Presence, Site, encode_effect
 from engine.runtime.ledger import drop_effect, put_effect
 from engine.runtime.live import RemotePart
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 PASSED_DOWN = ("sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog")
-CREATE_S, GROW_S, END_S = 60.0, 3600.0, 120.0
+CREATE_S, GROW_S, END_S, GIVEN_UP_S = 60.0, 3600.0, 120.0, 3.0
+"""Seconds a part's process gets for each; the last when it is presumed dead already."""
 
 
 class RemoteSegment(Effect, frozen=True):
@@ -192,7 +193,7 @@ class Parts:
                 part.address,
                 Terminate(record, segment=part.segment, quietly=True),
                 request_id=f"{part.segment}-end",
-                budget_s=END_S,
+                budget_s=GIVEN_UP_S if _presumed_dead(part) else END_S,
             )
         except EngineError as error:
             self._to_reaper(part, fault_of(error).message)
@@ -227,3 +228,7 @@ class Parts:
         part.state = State.TERMINATED
         part.ended.set()
         self._process.liveness.unwatch(part)
+
+
+def _presumed_dead(part: RemotePart) -> bool:
+    return part.record is not None and part.record.type == LIVENESS_FAILURE

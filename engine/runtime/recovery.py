@@ -92,7 +92,11 @@ class Recovery:
         process = self._process
         try:
             segment = self._segment(row)
-            away = {effect.path for effect in effects if effect.class_ == REMOTE}
+            away = {
+                decode(effect.data, RemoteSegment).path
+                for effect in effects
+                if effect.class_ == REMOTE
+            }
             rebuilt = _Rebuilt(process, segment, process.ledger.births(row.id), away)
             rebuilt.build()
         except (EngineError, BadValueError) as error:

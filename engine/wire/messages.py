@@ -134,9 +134,10 @@ class Call(Struct, frozen=True, tag="call"):
 
 
 class Ping(Struct, frozen=True, tag="ping"):
-    """Ask a component how it is, running its check."""
+    """Ask a component, found by reference or id, how it is, running its check."""
 
-    ref: str
+    ref: str = ""
+    ident: Ident | None = None
 
 
 class Stop(Struct, frozen=True, tag="stop"):

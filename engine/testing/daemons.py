@@ -1,0 +1,141 @@
+"""Real daemons for tests and demonstrations: started, killed, started again, and always stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from engine.client.client import Client
+from engine.testing.sabotage import VARIABLE, Plan
+
+T = TypeVar("T")
+READY_S = 30.0
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], T], *, timeout_s: float = 30.0, what: str = "") -> T:
+    """Wait until a condition holds; say what was seen last if it does not within the bound."""
+    end = time.monotonic() + timeout_s
+    while True:
+        seen = condition()
+        if seen:
+            return seen
+        if time.monotonic() >= end:
+            raise AssertionError(f"{what or 'condition'}: not within {timeout_s:g} s; last: {seen!r}")
+        time.sleep(0.02)
+
+
+class Daemon:
+    """One `sfdaemon` process with a state folder that outlives it."""
+
+    def __init__(
+        self, folder: Path, name: str, port: int, peers: Mapping[str, str], **environment: str
+    ) -> None:
+        """Describe a daemon; `start` runs it."""
+        self.name = name
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self.folder = folder / name
+        self.log = folder / f"{name}.log"
+        self._peers = dict(peers)
+        self._environment = environment
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *, sabotage: list[Plan] | None = None) -> Daemon:
+        """Start it and wait for its ready line."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(Path(sys.executable).parent / "sfdaemon"), "--port", str(self.port),
+            "--node", self.name, "--state-dir", str(self.folder),
+        ]  # fmt: skip
+        for peer, address in self._peers.items():
+            command += ["--peer", f"{peer}={address}"]
+        environment = {**os.environ, **self._environment}
+        environment.pop(VARIABLE, None)
+        if sabotage:
+            environment[VARIABLE] = msgspec.json.encode(sabotage).decode()
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
+        self._await_ready()
+        return self
+
+    def _await_ready(self) -> None:
+        process = self.process
+        if process is None or process.stdout is None:
+            raise AssertionError("not started")
+        line = process.stdout.readline()
+        if not line.startswith("ready "):
+            raise AssertionError(f"{self.name} did not get ready: {line!r}\n{self.log.read_text()}")
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        if self.process is None:
+            raise AssertionError(f"{self.name} is not running")
+        return self.process.pid
+
+    def client(self) -> Client:
+        """Return a new client of it."""
+        return Client(self.address)
+
+    def kill(self) -> None:
+        """Kill it as a crash would, and wait until it is gone."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
+            self.reap()
+
+    def reap(self, timeout_s: float = 30.0) -> int:
+        """Wait for its end and return its status."""
+        if self.process is None:
+            raise AssertionError(f"{self.name} is not running")
+        status = self.process.wait(timeout=timeout_s)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+        return status
+
+    def stop(self) -> None:
+        """Stop it in order, or kill it if it does not stop."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGTERM)
+        try:
+            self.reap(15.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextlib.contextmanager
+def daemons(folder: Path, *names: str, **environment: str):  # type: ignore[no-untyped-def] # yields a tuple
+    """Run daemons that know each other by name; stop them whatever happens."""
+    ports = {name: free_port() for name in names}
+    peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    made = tuple(Daemon(folder, name, port, peers, **environment) for name, port in ports.items())
+    try:
+        for daemon in made:
+            daemon.start()
+        yield made
+    finally:
+        for daemon in made:
+            daemon.stop()
