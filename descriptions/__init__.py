@@ -1,1 +1,1 @@
-"""Description libraries: `.sf` files that descriptions include. The compiler searches this folder."""
+"""Description libraries: `.sf` files that others include. The compiler searches this folder."""

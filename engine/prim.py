@@ -8,11 +8,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from engine.core.faults import EngineError, Kind, fault_of
+from engine.core.faults import EngineError, Kind, NotFound, fault_of
 from engine.core.records import Record
 from engine.runtime.attributes import Declarations
+from engine.runtime.handles import decode_result
+from engine.settings import Settings
+from engine.wire.codec import encode
 from engine.wire.messages import Handle
-from sfdl.values import Value
+from sfdl.values import Part, PartKind, Reference, Value
 
 if TYPE_CHECKING:
     from engine.runtime.effects import Effect, Executor
@@ -101,6 +104,34 @@ class Prim:
     def work_folder(self) -> Path:
         """Return the daemon's folder for what components keep on this host."""
         return self.live.process.work_folder
+
+    def service(self, factory: Callable[[], T]) -> T:
+        """Return this process's one instance of a service."""
+        return self.live.process.services.get(factory)
+
+    @property
+    def handle(self) -> Handle:
+        """Return what others need to reach this component; may be passed to exposed methods."""
+        return self.live.handle
+
+    async def call(self, target: Handle, face: Callable[..., object], method: str, *data: object) -> object:
+        """Call an exposed method of a component known by its handle."""
+        payload = encode(list(data))
+        answer = await self.live.process.call(target, method, payload)
+        return decode_result(answer, face, method)
+
+    async def above(self, name: str) -> Value | Handle:
+        """Return the nearest attribute of that name above this component, or NULL."""
+        parts = (Part(PartKind.PARENT), Part(PartKind.ATTRIB, name))
+        try:
+            return await self.live.process.resolver.resolve(self.live, Reference(parts, lazy=True))
+        except NotFound:
+            return None
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the daemon."""
+        return self.live.process.settings
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -49,18 +49,45 @@ _HOMES = {
     "references": ("reference_text",),
     "source": ("Span",),
     "values": (
-        "Bytes", "Description", "Float", "Kept", "Long", "Part", "PartKind", "Reference", "Tbd", "Value", "Vector",
+        *("Bytes", "Description", "Float", "Kept", "Long", "Part", "PartKind", "Reference"),
+        *("Tbd", "Value", "Vector"),
     ),
-}  # fmt: skip
+}
 _HOME = {name: (module, name) for module, names in _HOMES.items() for name in names}
 _HOME["compile"] = ("compiler", "compile_description")
 
 __all__ = [
-    "Bytes", "CompileError", "Compiled", "Description", "Diagnostic", "EvaluationError", "Float", "FormatError",
-    "Kept", "Long", "Need", "Part", "PartKind", "Reference", "SmartDomainsError", "Span", "Tbd", "Value", "Vector",
-    "compile", "digest", "evaluate", "from_json", "needs", "parse_reference", "parse_value", "print_file",
-    "print_value", "reference_text", "to_json",
-]  # fmt: skip
+    "Bytes",
+    "CompileError",
+    "Compiled",
+    "Description",
+    "Diagnostic",
+    "EvaluationError",
+    "Float",
+    "FormatError",
+    "Kept",
+    "Long",
+    "Need",
+    "Part",
+    "PartKind",
+    "Reference",
+    "SmartDomainsError",
+    "Span",
+    "Tbd",
+    "Value",
+    "Vector",
+    "compile",
+    "digest",
+    "evaluate",
+    "from_json",
+    "needs",
+    "parse_reference",
+    "parse_value",
+    "print_file",
+    "print_value",
+    "reference_text",
+    "to_json",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -28,9 +28,9 @@ def number(call: Call, value: Value, name: str = "") -> Number:
     Raises:
         FunctionError: It is of another kind.
     """
-    if value.__class__ not in _RANKS:
+    if isinstance(value, bool) or not isinstance(value, int | float | Long | Float):
         raise call.wrong(value, "numbers", name)
-    return value  # type: ignore[return-value] - the table of ranks says so
+    return value
 
 
 def plain(value: Number) -> int | float:
@@ -51,7 +51,12 @@ def _result(call: Call, rank: int, value: float) -> Number:
     return Long(whole)
 
 
-def combine(call: Call, compute: Callable[[int | float, int | float], int | float], left: Number, right: Number) -> Number:
+def combine(
+    call: Call,
+    compute: Callable[[int | float, int | float], int | float],
+    left: Number,
+    right: Number,
+) -> Number:
     """Apply an operation to two numbers, in the wider of their kinds.
 
     Raises:

@@ -1,8 +1,8 @@
 """When assertions are checked, and what their answers mean.
 
-`sfAssertionPhase` decides. `dynamic`, which is the default: checked while compiling if nothing in it
-is lazy, and kept for run time in any case. `static`: checked while compiling and removed; something
-lazy in it is an error. `staticLazy`: as static, but dropped if something in it is lazy.
+`sfAssertionPhase` decides. `dynamic`, which is the default: checked while compiling if nothing in
+it is lazy, and kept for run time in any case. `static`: checked while compiling and removed;
+something lazy in it is an error. `staticLazy`: as static, but dropped if something in it is lazy.
 """
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# ruff: noqa: D102, ARG002 - one method for each rule of the grammar, which says what it matches
+# ruff: noqa: ANN401 - what a rule gives is as varied as the values of the language
 """From grammar rules to scopes: what the parser calls as it reduces.
 
 One method for each alternative of `sfdl.lark`, called with everything the rule matched, tokens
@@ -10,13 +12,13 @@ extending a function template does; the later phases know only that one form.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from sfdl.diagnostics import Diagnostic
 from sfdl.graph import NO_TAGS, Anonymous, Application, Attributes, Cell, Link, Name, Scope, State
 from sfdl.lexer import Lexeme
 from sfdl.literals import (
-    quoted,
     read_bytes,
     read_double,
     read_float,
@@ -24,7 +26,7 @@ from sfdl.literals import (
     read_long,
     unescaped,
 )
-from sfdl.source import Source
+from sfdl.source import Source, Span
 from sfdl.values import Part, PartKind, Reference, Tbd, Vector
 
 FUNCTION = "phase.function"
@@ -53,12 +55,21 @@ class Parsing(Source):
 
     __slots__ = ("pending", "problems")
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
+    def __init__(
+        self,
+        text: str,
+        name: str = "<text>",
+        path: Path | None = None,
+        parent: Source | None = None,
+        included_from: Span | None = None,
+    ) -> None:
+        super().__init__(text, name, path, parent, included_from)
         self.problems: list[Diagnostic] = []
         self.pending: list[tuple[Scope, Attributes, Items]] = []
 
-    def problem(self, token: Lexeme, message: str, *, code: str = "SF-PARSE-002", warning: bool = False) -> None:
+    def problem(
+        self, token: Lexeme, message: str, *, code: str = "SF-PARSE-002", warning: bool = False
+    ) -> None:
         """Note something wrong with a token."""
         start = token.start_pos or 0
         span = self.span(start, start + len(token))
@@ -169,13 +180,16 @@ class Builder:
 
     def include_codebase(self, c: C) -> Include:
         c[0].source.problem(
-            c[0], "`#codebase` has no effect: code is installed, not fetched", code="SF-LINT-001", warning=True
+            c[0],
+            "`#codebase` has no effect: code is installed, not fetched",
+            code="SF-LINT-001",
+            warning=True,
         )
         return self.include(c[2:])
 
     def attribute(self, c: C) -> tuple[Name, Cell]:
-        name, token = c[0]
-        return name, Cell(c[1], NO_TAGS, token.source, token.start_pos)
+        name, first = c[0]
+        return name, Cell(c[1], NO_TAGS, first.source, first.start_pos)
 
     def tagged_attribute(self, c: C) -> tuple[Name, Cell]:
         name, token = c[3]
@@ -195,7 +209,9 @@ class Builder:
         return Anonymous(), c[0]
 
     def dash_name(self, c: C) -> tuple[Name, Lexeme]:
-        c[0].source.problem(c[0], "a lone `-` makes an anonymous name; write `--`", code="SF-LINT-002", warning=True)
+        c[0].source.problem(
+            c[0], "a lone `-` makes an anonymous name; write `--`", code="SF-LINT-002", warning=True
+        )
         return Anonymous(), c[0]
 
     def quoted_name(self, c: C) -> tuple[Name, Lexeme]:
@@ -212,8 +228,8 @@ class Builder:
     # ---- components
 
     def component(self, c: C) -> Scope:
-        token, data, prototypes = c
-        scope = Scope(None, token.source, token.start_pos)
+        opening, data, prototypes = c
+        scope = Scope(None, opening.source, opening.start_pos)
         scope.data = data
         if len(prototypes) == 1 and prototypes[0].__class__ is Body:
             fill_or_wait(scope, scope.attributes, prototypes[0])
@@ -332,14 +348,14 @@ class Builder:
     def lazy_reference(self, c: C) -> Any:
         target = c[1]
         if target.__class__ is Scope:
-            target.application = Application(assertion=target.application.assertion, lazy=True)
+            target.application = Application(assertion=_is_assertion(target), lazy=True)
             return target
         return _link(target, lazy=True)
 
     def data_reference(self, c: C) -> Any:
         target = c[1]
         if target.__class__ is Scope:
-            target.application = Application(assertion=target.application.assertion, data=True)
+            target.application = Application(assertion=_is_assertion(target), data=True)
             return target
         return _link(target, data=True)
 
@@ -445,6 +461,10 @@ def _raw(token: Lexeme, body: Body, *, assertion: bool) -> Scope:
     return scope
 
 
+def _is_assertion(scope: Scope) -> bool:
+    return scope.application is not None and scope.application.assertion
+
+
 def _link(target: Any, *, lazy: bool = False, data: bool = False) -> Link:
     parts, token, *default = target
     if default:
@@ -472,5 +492,3 @@ def _read(reader: Any, token: Lexeme) -> Any:
     except ValueError as error:
         token.source.problem(token, str(error))  # type: ignore[attr-defined]
         return 0
-
-

@@ -6,11 +6,12 @@ rest on that. Writing uses an explicit stack, so depth is no limit.
 | value | JSON |
 |---|---|
 | string, boolean, NULL, integer | the same |
-| long, float, byte array, TBD | `{"$long": n}` `{"$float": x}` `{"$bytes": "hex"}` `{"$tbd": true}` |
+| long, float | `{"$long": n}` `{"$float": x}` |
+| byte array, TBD | `{"$bytes": "hex"}` `{"$tbd": true}` |
 | double | a number with `.` or exponent; `{"$double": "NaN"}` where JSON has none |
 | vector | array |
-| component | object; before the attributes `"$data": true` and `"$tags": {name: [tags]}` if there are any |
-| reference | `{"$ref": "path"}` and `lazy`, `data`, `optional`, `default` where they are set |
+| component | object; first, if needed, `"$data": true` and `"$tags": {name: [tags]}` |
+| reference | `{"$ref": "path"}` and `lazy`, `data`, `optional`, `default` if set |
 | kept function | `{"$apply": "Class", "args": {...}}` and `lazy`, `data` |
 | kept assertion | `{"$assert": {...}, "lazy": true}`, with `"class"` if it is no group of assertions |
 
@@ -44,23 +45,31 @@ from sfdl.values import (
 
 _CHECK = "CheckAssertions"
 _NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-_Piece: TypeAlias = "str | Iterator[_Piece]"
+Raw: TypeAlias = Any
+"""JSON as the standard library reads it."""
+Piece: TypeAlias = "str | Iterator[Piece]"
+"""A text, or the pieces it is made of."""
 
 
-def to_json(value: Value) -> str:
-    """Return the canonical JSON of a description, or of any value, on one line."""
+def assemble(piece: Piece) -> str:
+    """Join text that is produced in nested pieces, to any depth."""
     pieces: list[str] = []
-    stack: list[Iterator[_Piece]] = [iter((_written(value),))]
+    stack: list[Iterator[Piece]] = [iter((piece,))]
     while stack:
-        for piece in stack[-1]:
-            if piece.__class__ is str:
-                pieces.append(piece)  # type: ignore[arg-type] - just tested
+        for part in stack[-1]:
+            if isinstance(part, str):
+                pieces.append(part)
             else:
-                stack.append(piece)  # type: ignore[arg-type] - just tested
+                stack.append(part)
                 break
         else:
             stack.pop()
     return "".join(pieces)
+
+
+def to_json(value: Value) -> str:
+    """Return the canonical JSON of a description, or of any value, on one line."""
+    return assemble(written(value))
 
 
 def digest(value: Value) -> str:
@@ -68,16 +77,15 @@ def digest(value: Value) -> str:
     return sha256(to_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _written(value: Value) -> _Piece:
-    """Return the text of a scalar, or an iterator over the pieces of anything larger."""
-    kind = value.__class__
-    if kind is str:
-        return encode_basestring(value)  # type: ignore[arg-type] - just tested
+def written(value: Value) -> Piece:  # noqa: PLR0911 - one for each kind
+    """Return a value as canonical JSON: the text of a scalar, the pieces of anything larger."""
+    if isinstance(value, str):
+        return encode_basestring(value)
     if value is None:
         return "null"
-    if kind is bool:
+    if isinstance(value, bool):
         return "true" if value else "false"
-    if kind is int:
+    if isinstance(value, int):
         return str(value)
     if isinstance(value, Description):
         return _component(value)
@@ -110,25 +118,26 @@ def _non_finite(value: float) -> str:
     return "NaN" if value != value else ("Infinity" if value > 0 else "-Infinity")  # noqa: PLR0124 - NaN
 
 
-def _name(name: str) -> str:
+def member_name(name: str) -> str:
+    """Return an attribute name as the name of a JSON member, quotes included."""
     return encode_basestring(f"${name}" if name.startswith("$") else name)
 
 
-def _members(pairs: tuple[tuple[str, Value], ...], *, first: bool = True) -> Iterator[_Piece]:
+def _members(pairs: tuple[tuple[str, Value], ...], *, first: bool = True) -> Iterator[Piece]:
     for name, value in pairs:
-        yield f"{'' if first else ','}{_name(name)}:"
-        yield _written(value)
+        yield f"{'' if first else ','}{member_name(name)}:"
+        yield written(value)
         first = False
 
 
-def _component(value: Description) -> Iterator[_Piece]:
+def _component(value: Description) -> Iterator[Piece]:
     yield "{"
     head: list[str] = []
     if value.data:
         head.append('"$data":true')
     if value.tags:
         tagged = ",".join(
-            f"{_name(name)}:[{','.join(encode_basestring(tag) for tag in sorted(tags))}]"
+            f"{member_name(name)}:[{','.join(encode_basestring(tag) for tag in sorted(tags))}]"
             for name, tags in value.tags
         )
         head.append(f'"$tags":{{{tagged}}}')
@@ -137,27 +146,27 @@ def _component(value: Description) -> Iterator[_Piece]:
     yield "}"
 
 
-def _vector(value: Vector) -> Iterator[_Piece]:
+def _vector(value: Vector) -> Iterator[Piece]:
     yield "["
     for index, item in enumerate(value.items):
         if index:
             yield ","
-        yield _written(item)
+        yield written(item)
     yield "]"
 
 
-def _reference(value: Reference) -> Iterator[_Piece]:
+def _reference(value: Reference) -> Iterator[Piece]:
     yield f'{{"$ref":{encode_basestring(reference_text(value))}'
     for flag in ("lazy", "data", "optional"):
         if getattr(value, flag):
             yield f',"{flag}":true'
     if value.optional and value.default is not None:
         yield ',"default":'
-        yield _written(value.default)
+        yield written(value.default)
     yield "}"
 
 
-def _kept(value: Kept) -> Iterator[_Piece]:
+def _kept(value: Kept) -> Iterator[Piece]:
     if value.assertion:
         yield '{"$assert":{'
     else:
@@ -194,7 +203,7 @@ def from_json(text: str) -> Value:
         raise FormatError(f"this is no canonical JSON: {error}") from error
 
 
-def _read(raw: Any) -> Value:
+def _read(raw: Raw) -> Value:
     if isinstance(raw, _Members):
         return _read_object(raw)
     if isinstance(raw, list):
@@ -212,14 +221,14 @@ def _read_object(raw: _Members) -> Value:
     members = dict(raw)
     if first == "$ref":
         path = parse_reference(members["$ref"])
-        flags = [members.get(flag) is True for flag in ("lazy", "data", "optional")]
-        return Reference(path.parts, *flags, _read(members.get("default")))
+        lazy, data, optional = (members.get(flag) is True for flag in ("lazy", "data", "optional"))
+        return Reference(path.parts, lazy, data, optional, _read(members.get("default")))
     if first in ("$apply", "$assert"):
         return _read_kept(members, assertion=first == "$assert")
     return _read_scalar(first, raw[0][1])
 
 
-def _read_scalar(key: str, value: Any) -> Value:
+def _read_scalar(key: str, value: Raw) -> Value:
     if key == "$long":
         return Long(int(value))
     if key == "$float":

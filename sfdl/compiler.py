@@ -1,7 +1,7 @@
 """Putting the phases together.
 
-`compile_description` is `sfdl.compile`. One call is one compilation: nothing is shared between calls but
-the parser's tables, so any number may run at once.
+`compile_description` is `sfdl.compile`. One call is one compilation: nothing is shared between calls
+but the parser's tables, so any number may run at once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from pathlib import Path
 from sfdl.builder import Parsing, fill
 from sfdl.canonical import to_json
 from sfdl.diagnostics import Diagnostic, failure
+from sfdl.dump import dump
 from sfdl.errors import FormatError
-from sfdl.graph import NO_TAGS, Anonymous, Attributes, Cell, Name, Scope, span_of
+from sfdl.graph import NO_TAGS, Anonymous, Cell, Name, Scope, span_of
 from sfdl.includes import Loader
 from sfdl.phases.convert import freeze
+from sfdl.phases.extra import run_phase
 from sfdl.phases.function import mark_functions
 from sfdl.phases.link import Linker
 from sfdl.phases.place import Placement
 from sfdl.phases.prototypes import Prototypes
 from sfdl.phases.subject import find_subject
-from sfdl.primitives import parse_primitive, parse_reference, parse_value
+from sfdl.primitives import parse_reference, parse_value
 from sfdl.source import Span
-from sfdl.values import Description, PartKind, Reference, Vector
+from sfdl.values import Description, PartKind, Vector
 from sfdl.world import World
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class Compiled:
         """Return where an attribute of the result was written.
 
         Args:
-            path: Names from `sfConfig` on, such as `pool:vm:memory`; an empty path is `sfConfig` itself.
+            path: Names from `sfConfig` on, such as `pool:vm:memory`; empty for `sfConfig` itself.
 
         Returns:
             The place of its name, or None if there is no such attribute or it was computed.
@@ -155,25 +157,31 @@ def _parsed(
         fill(root, root.attributes, loader.flattened(items))
     loader.splice()
     wrong = [problem for problem in loader.problems if problem.severity == "error"]
-    wrong.extend(_override(root, name, text) for name, text in overrides)
-    errors = [problem for problem in wrong if problem is not None]
-    if errors:
-        raise failure(errors)
+    for path, text in overrides:
+        wrong.extend(_override(root, path, text))
+    if wrong:
+        raise failure(wrong)
     return root, [problem for problem in loader.problems if problem.severity != "error"]
 
 
-def _override(root: Scope, path: str, text: str) -> Diagnostic | None:
+def _override(root: Scope, path: str, text: str) -> list[Diagnostic]:
     try:
         parts = parse_reference(path).parts
     except FormatError as error:
-        return Diagnostic("parse", "SF-PARSE-003", f"the override `{path}` is no path: {error.message}")
+        return [
+            Diagnostic(
+                "parse", "SF-PARSE-003", f"the override `{path}` is no path: {error.message}"
+            )
+        ]
     if any(part.kind not in (PartKind.ATTRIB, PartKind.HERE) for part in parts):
-        return Diagnostic("parse", "SF-PARSE-003", f"the override `{path}` may consist of names only")
+        return [
+            Diagnostic("parse", "SF-PARSE-003", f"the override `{path}` may consist of names only")
+        ]
     names = tuple(part.name for part in parts)
     name: Name = names if len(names) > 1 else names[0]
     source = Parsing(f"{path} {text}", "<override>")
     root.attributes[name] = Cell(parse_value(text), NO_TAGS, source, 0)
-    return None
+    return []
 
 
 class _Run:
@@ -196,24 +204,28 @@ class _Run:
         return self._subject
 
     def _phase(self, phase: str, root: Scope) -> list[Diagnostic]:
-        if phase == "type":
-            prototypes = Prototypes()
-            prototypes.run(root)
-            return prototypes.problems
-        if phase == "place":
-            placement = Placement(self._world)
-            placement.run(root)
-            return placement.problems
-        if phase == "function":
-            return mark_functions(root)
-        if phase == "sfConfig":
-            self._subject = find_subject(root, self._world)
-            return []
-        if phase == "link":
-            return Linker(self._world).run(self._subject or root)
-        if phase == "print":
-            log.info("description", extra={"phase": phase})
-            return []
+        """Run one phase; return what is wrong."""
+        match phase:
+            case "type":
+                prototypes = Prototypes()
+                prototypes.run(root)
+                return prototypes.problems
+            case "place":
+                placement = Placement(self._world)
+                placement.run(root)
+                return placement.problems
+            case "function":
+                return mark_functions(root)
+            case "sfConfig":
+                self._subject = find_subject(root, self._world)
+            case "link":
+                if self._subject is None:
+                    self._subject = find_subject(root, self._world)
+                return Linker(self._world).run(self._subject)
+            case "print":
+                log.info("description: %s", dump(root))
+            case _:
+                return run_phase(phase, root, self._world)
         return []
 
 
@@ -222,6 +234,3 @@ def _phase_list(root: Scope) -> tuple[str, ...]:
     if cell is not None and isinstance(cell.value, Vector):
         return tuple(item for item in cell.value.items if isinstance(item, str))
     return PHASES
-
-
-__all__ = ["Attributes", "Compiled", "Reference", "compile_description", "parse_primitive"]

@@ -27,6 +27,7 @@ class Diagnostic:
         span: Where it is, or None where there is no text to point at.
         notes: Further lines: what was searched, what may have been meant, how it came here.
         severity: `error` or `warning`.
+        lead: Characters before the span that belong to the same reference and are right.
     """
 
     phase: str
@@ -35,14 +36,19 @@ class Diagnostic:
     span: Span | None = None
     notes: tuple[str, ...] = ()
     severity: str = "error"
+    lead: int = 0
 
     def render(self) -> str:
         """Return the message, an excerpt with carets, and the notes, as lines of text."""
         place = f"{self.span}: " if self.span is not None else ""
         lines = [f"{place}{self.severity} {self.code}: {self.message}"]
         if self.span is not None and self.span.excerpt:
-            lines.extend(_excerpt(self.span))
+            lines.extend(_excerpt(self.span, self.lead))
         lines.extend(f"   {note}" for note in self.notes)
+        included = self.span.included_from if self.span is not None else None
+        while included is not None:
+            lines.append(f"   included from {included.file}:{included.line}")
+            included = included.included_from
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
@@ -63,12 +69,13 @@ class Diagnostic:
         return answer
 
 
-def _excerpt(span: Span) -> Iterator[str]:
+def _excerpt(span: Span, lead: int) -> Iterator[str]:
     number = str(span.line).rjust(5)
     yield f"{number} | {span.excerpt}"
     last = span.end_column if span.end_line == span.line else len(span.excerpt) + 1
     # Tabs stay tabs in the margin, so that the carets stand below what they mark.
     margin = "".join("\t" if c == "\t" else " " for c in span.excerpt[: span.column - 1])
+    margin = f"{margin[: len(margin) - lead]}{'-' * lead}" if lead <= len(margin) else margin
     yield f"      | {margin}{'^' * max(1, last - span.column)}"
 
 

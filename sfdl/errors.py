@@ -1,15 +1,17 @@
 """The root of every exception of the project, and those of the language.
 
-    SmartDomainsError      carries: code, message, hint, where
-    ├── CompileError       a description is wrong (carries `diagnostics`)
-    ├── EvaluationError    a function or assertion kept for run time failed
-    ├── FormatError        text or JSON that was to be read back is malformed
-    └── ...                the engine adds its own kinds below the same root
+SmartDomainsError      carries: code, message, hint, where
+├── CompileError       a description is wrong (carries `diagnostics`)
+├── EvaluationError    a function or assertion kept for run time failed
+├── FormatError        text or JSON that was to be read back is malformed
+└── ...                the engine adds its own kinds below the same root
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,7 @@ class SmartDomainsError(Exception):
         self.hint = hint
         self.where = where
 
+    @override
     def __str__(self) -> str:
         """Return place, code, message and hint in at most two lines."""
         place = f"{self.where}: " if self.where else ""
@@ -61,6 +64,7 @@ class CompileError(SmartDomainsError):
         )
         self.diagnostics = tuple(diagnostics)
 
+    @override
     def __str__(self) -> str:
         """Return all diagnostics, rendered with excerpts."""
         return "\n".join(diagnostic.render() for diagnostic in self.diagnostics)

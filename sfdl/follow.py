@@ -8,12 +8,13 @@ nowhere. The phases decide what to do with each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from sfdl.graph import PLAIN, Cell, Link, Name, Scope, Settled, is_component, path_of
+from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, path_of
 from sfdl.messages import missing_notes
+from sfdl.phases.convert import freeze
 from sfdl.values import Description, Part, PartKind, Reference, Tbd
-from sfdl.world import World
+from sfdl.world import World, kind_of
 
 
 class Blocked(NamedTuple):
@@ -26,7 +27,7 @@ class Blocked(NamedTuple):
 class Failure(NamedTuple):
     """The reference leads nowhere: which part failed, and why."""
 
-    index: int
+    part: int
     why: str
     notes: tuple[str, ...] = ()
 
@@ -42,8 +43,8 @@ _SCOPED = frozenset((PartKind.ATTRIB, PartKind.HERE, PartKind.PARENT, PartKind.R
 
 
 def follow(
-    reference: Reference, scope: Scope, world: World, known: Mapping[int, Any] | None = None
-) -> Any:
+    reference: Reference, scope: Scope, world: World, known: Mapping[int, Held] | None = None
+) -> Held:
     """Follow a reference that is written in `scope`.
 
     Args:
@@ -55,50 +56,58 @@ def follow(
     Returns:
         The value, or a `Blocked`, `LAZY` or `Failure`. A component is given as its `Scope`.
     """
-    parts = reference.parts
-    last = len(parts) - 1
-    current: Any = scope
-    for index, part in enumerate(parts):
-        if part.kind not in _SCOPED:
+    current: Held = scope
+    for index, part in enumerate(reference.parts):
+        if part.kind in _SCOPED:
+            current = _step(current, reference.parts, index, known)
+        else:
             current = _outside(part, index, world)
-            if isinstance(current, Failure | Lazy):
-                return current
-            continue
-        if current.__class__ is Description and part.kind is PartKind.HERE and part.name in current.names():
-            current = current.get(part.name)
-            continue
-        if current.__class__ is not Scope:
-            before = _words(parts[index - 1])
-            return Failure(index, f"{before} is {world.kind(current)}, not a component")
-        if part.kind is PartKind.PARENT:
-            if current.parent is None:
-                return Failure(index, "the file root has no parent")
-            current = current.parent
-        elif part.kind is PartKind.ROOT:
-            while current.parent is not None:
-                current = current.parent
-        elif part.kind is not PartKind.THIS:
-            found = _lookup(current, part, index)
-            if isinstance(found, Failure):
-                return found
-            cell, owner = found
-            current = cell.value
-            if current.__class__ not in PLAIN:
-                current = _settled(cell, owner, part.name, known)
-                if isinstance(current, Blocked | Lazy):
-                    return current
-                if current.__class__ is Tbd:
-                    return Failure(index, f"{_words(part)} is TBD: it was never given a value")
-                if index < last and current.__class__ is Scope and not is_component(current):
-                    return Failure(index + 1, f"{_words(part)} is a function kept as data")
+        if current.__class__ in _STOPS:
+            return current
     return current
+
+
+_STOPS = frozenset((Blocked, Failure, Lazy))
+
+
+def _step(  # noqa: PLR0911 - one for each kind of part
+    current: Held, parts: tuple[Part, ...], index: int, known: Mapping[int, Held] | None
+) -> Held:
+    """Take one part of a path."""
+    part = parts[index]
+    if current.__class__ is not Scope:
+        return _inside_value(current, parts, index)
+    if part.kind is PartKind.PARENT:
+        return current.parent or Failure(index, "the file root has no parent")
+    if part.kind is PartKind.ROOT:
+        while current.parent is not None:
+            current = current.parent
+        return current
+    if part.kind is PartKind.THIS:
+        return current
+    found = _lookup(current, part, index)
+    if isinstance(found, Failure):
+        return found
+    value = _settled(*found, part.name, known)
+    if value.__class__ is Tbd:
+        return Failure(index, f"{_words(part)} is TBD: it was never given a value")
+    return value
+
+
+def _inside_value(current: Held, parts: tuple[Part, ...], index: int) -> Held:
+    """Step into something that is no component of the graph."""
+    part = parts[index]
+    frozen = current.__class__ is Description and part.kind is PartKind.HERE
+    if frozen and part.name in current.names():
+        return current.get(part.name)
+    return Failure(index, f"{_words(parts[index - 1])} is {kind_of(current)}, not a component")
 
 
 def _words(part: Part) -> str:
     return f"`{part.name}`" if part.name else part.kind.value
 
 
-def _outside(part: Part, index: int, world: World) -> Any:
+def _outside(part: Part, index: int, world: World) -> Held:
     if part.kind in (PartKind.PROCESS, PartKind.HOST):
         return Failure(index, f"{part.kind.value} exists at run time only; write LAZY in front")
     try:
@@ -107,22 +116,21 @@ def _outside(part: Part, index: int, world: World) -> Any:
         return Failure(index, str(error.args[0]))
 
 
-def _settled(cell: Cell, owner: Scope, name: Name, known: Mapping[int, Any] | None) -> Any:
-    """Return the value of a cell that is not plain, or what stands in the way."""
+def _settled(cell: Cell, owner: Scope, name: Name, known: Mapping[int, Held] | None) -> Held:  # noqa: PLR0911 - one for each state
+    """Return the value of a cell, or what stands in the way."""
     value = cell.value
+    if value.__class__ in PLAIN:
+        return value
     if value.__class__ is Link:
         if value.reference.lazy:
             return LAZY
         if value.reference.data:
-            return value
-        if known is not None and id(cell) in known:
-            return known[id(cell)]
-        return Blocked(owner, name)
+            return value.reference
+        return known[id(cell)] if known and id(cell) in known else Blocked(owner, name)
     if value.__class__ is Scope and value.application is not None:
         if value.application.settled is Settled.NO:
             return Blocked(owner, name)
-        if not value.application.data:
-            return LAZY
+        return freeze(value) if value.application.data else LAZY
     return value
 
 
@@ -144,8 +152,10 @@ def _lookup(scope: Scope, part: Part, index: int) -> tuple[Cell, Scope] | Failur
         at = at.parent
     if scope.failed:
         return Failure(index, f"{path_of(scope)} is incomplete")
-    what = "which has no" if index else "there is no"
-    return Failure(index, f"{what} `{name}`", missing_notes(name, scope, climbing=climbing))
+    notes = missing_notes(name, scope, climbing=climbing)
+    if index:
+        return Failure(index, f"{path_of(scope)} has no attribute `{name}`", notes)
+    return Failure(index, f"there is no `{name}`", notes)
 
 
 _BINARY = frozenset(("left", "right"))

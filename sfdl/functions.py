@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+
+from typing_extensions import override
 
 from sfdl.values import Value
 from sfdl.world import World, kind_of
@@ -52,7 +53,9 @@ class Call:
     def wrong(self, value: Value, wanted: str, name: str = "") -> FunctionError:
         """Return the error for an argument of the wrong kind."""
         which = f" for `{name}`" if name else ""
-        return FunctionError(f"`{self.shown}` takes {wanted}{which}, not {kind_of(value)} ({_shown(value)})")
+        return FunctionError(
+            f"`{self.shown}` takes {wanted}{which}, not {kind_of(value)} ({_shown(value)})"
+        )
 
     def boolean(self, value: Value, name: str = "") -> bool:
         """Return a boolean argument as such.
@@ -86,7 +89,7 @@ def _shown(value: Value) -> str:
 class Function(ABC):
     """A function that descriptions may apply. Instances have no state."""
 
-    transparent: ClassVar[bool] = False
+    transparent: bool = False
     """Components among the arguments are handed through unseen rather than finished first."""
 
     @abstractmethod
@@ -103,8 +106,9 @@ class Simple(Function):
 
     def __init__(self, compute: Callable[[Call], Value], *, transparent: bool = False) -> None:
         self._compute = compute
-        self.transparent = transparent  # type: ignore[misc] - per instance here
+        self.transparent = transparent
 
+    @override
     def evaluate(self, call: Call) -> Value:
         """Return what the callable returns."""
         return self._compute(call)
@@ -141,8 +145,26 @@ def function_for(name: object, world: World) -> Function:
 
 
 SIGNS = {
-    "Sum": "+", "Product": "*", "Minus": "-", "Divide": "/", "Mod": "%", "Concatenate": "++", "Append": "<>",
-    "EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">=", "And": "&&", "Or": "||", "Xor": "x|",
-    "Implies": "->", "Not": "!", "IfThenElse": "IF", "Switch": "SWITCH", "Vector": "[ ]",
-}  # fmt: skip
+    "Sum": "+",
+    "Product": "*",
+    "Minus": "-",
+    "Divide": "/",
+    "Mod": "%",
+    "EQ": "==",
+    "NE": "!=",
+    "LT": "<",
+    "LE": "<=",
+    "GT": ">",
+    "GE": ">=",
+    "And": "&&",
+    "Or": "||",
+    "Xor": "x|",
+    "Implies": "->",
+    "Not": "!",
+    "Concatenate": "++",
+    "Append": "<>",
+    "Vector": "[ ]",
+    "IfThenElse": "IF",
+    "Switch": "SWITCH",
+}
 """How the operators are written, by class name."""

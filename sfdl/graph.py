@@ -28,10 +28,16 @@ class Anonymous:
 Name: TypeAlias = "str | Anonymous | tuple[str | Anonymous, ...]"
 """A plain name, a fresh one, or the parts of a placement."""
 
-PLAIN: frozenset[type] = frozenset((str, int, bool, float, type(None), Long, Float, Bytes, Vector, Description))
+PLAIN: frozenset[type] = frozenset(
+    (str, int, bool, float, type(None), Long, Float, Bytes, Vector, Description)
+)
 """Kinds that need no further work. A vector may still hold linked components."""
 
 NO_TAGS: frozenset[str] = frozenset()
+
+
+Held: TypeAlias = Any
+"""What a cell holds: a plain value, a `Link`, a `Scope`, `TBD`, or the mark of a failure."""
 
 
 class Cell:
@@ -39,13 +45,15 @@ class Cell:
 
     __slots__ = ("source", "start", "tags", "value")
 
-    def __init__(self, value: Any, tags: frozenset[str], source: Source | None, start: int) -> None:
+    def __init__(
+        self, value: Held, tags: frozenset[str], source: Source | None, start: int
+    ) -> None:
         self.value = value
         self.tags = tags
         self.source = source
         self.start = start
 
-    def holding(self, value: Any) -> Cell:
+    def holding(self, value: Held) -> Cell:
         """Return a cell at the same place with another value."""
         return Cell(value, self.tags, self.source, self.start)
 
@@ -123,8 +131,18 @@ class Scope:
     """
 
     __slots__ = (
-        "application", "attributes", "data", "failed", "moved", "parent", "prototypes", "source", "start",
-        "state", "sugar", "walked",
+        "application",
+        "attributes",
+        "data",
+        "failed",
+        "moved",
+        "parent",
+        "prototypes",
+        "source",
+        "start",
+        "state",
+        "sugar",
+        "walked",
     )
 
     def __init__(self, parent: Scope | None, source: Source | None, start: int) -> None:
@@ -182,7 +200,7 @@ def adopt(original: Scope, copy: Scope) -> list[tuple[Scope, Scope]]:
 
 def is_component(value: object) -> bool:
     """Tell whether a value is a component rather than a function application."""
-    return value.__class__ is Scope and value.application is None  # type: ignore[attr-defined]
+    return value.__class__ is Scope and value.application is None
 
 
 def scopes(root: Scope) -> Iterator[Scope]:

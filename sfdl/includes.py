@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from sfdl.builder import Include, Items, Parsing, fill
 from sfdl.diagnostics import Diagnostic
 from sfdl.parser import parse_items
+from sfdl.source import Source
 
 ENTRY_POINTS = "smartdomains.descriptions"
 
@@ -50,7 +51,9 @@ def announced_folders() -> tuple[Path, ...]:
 def search_folders(given: Iterable[Path | str], environment: Mapping[str, str]) -> Iterator[Path]:
     """Yield the folders of the search path, the announced ones only when all others are used up."""
     yield from map(Path, given)
-    yield from (Path(folder) for folder in environment.get("SFPATH", "").split(os.pathsep) if folder)
+    yield from (
+        Path(folder) for folder in environment.get("SFPATH", "").split(os.pathsep) if folder
+    )
     yield shipped_folder()
     yield from announced_folders()
 
@@ -90,6 +93,19 @@ def find(name: str, first: Iterable[Path], folders: Iterable[Path]) -> Path:
     raise Missing(tried)
 
 
+def find_main(path: Path, folders: Iterable[Path]) -> Path:
+    """Return the main file that `path` means: as given, else along the search path.
+
+    Raises:
+        Missing: It is nowhere.
+    """
+    if path.is_file():
+        return path
+    if path.is_absolute():
+        raise Missing([path])
+    return find(str(path), [Path.cwd()], folders)
+
+
 class Loader:
     """Reads a main file or text, and what it includes."""
 
@@ -105,13 +121,9 @@ class Loader:
         return search_folders(self._given, self._environment)
 
     def main_file(self, path: Path) -> Path | None:
-        """Find the main file: as given, else along the search path. Notes a problem if missing."""
-        if path.is_file():
-            return path
+        """Find the main file; notes a problem if it is missing."""
         try:
-            if path.is_absolute():
-                raise Missing([path])
-            return find(str(path), [Path.cwd()], self.folders())
+            return find_main(path, self.folders())
         except Missing as missing:
             notes = tuple(f"searched {tried}" for tried in missing.tried)
             self.problems.append(
@@ -125,7 +137,7 @@ class Loader:
             path = self.main_file(what)
             if path is None:
                 return []
-            self.main_folder = path.parent
+            self.main_folder = path.resolve().parent
             source = self._read(path, str(path), None, None)
             if source is None:
                 return []
@@ -148,13 +160,13 @@ class Loader:
     def flattened(self, items: Items) -> Items:
         """Replace the includes in a list by the attributes of the files they name."""
         flat: Items = []
-        waiting: list[Iterator[object]] = [iter(items)]
+        waiting = [iter(items)]
         while waiting:
             for item in waiting[-1]:
                 if isinstance(item, Include):
                     waiting.append(iter(self._included(item)))
                     break
-                flat.append(item)  # type: ignore[arg-type] - only attributes are left
+                flat.append(item)
             else:
                 waiting.pop()
         return flat
@@ -165,7 +177,10 @@ class Loader:
 
     def _included(self, include: Include) -> Items:
         source = include.source
-        beside = [source.path.parent if source.path is not None else self.main_folder, self.main_folder]
+        beside = [
+            source.path.parent if source.path is not None else self.main_folder,
+            self.main_folder,
+        ]
         try:
             path = find(include.name, beside, self.folders())
         except Missing as missing:
@@ -184,7 +199,9 @@ class Loader:
         parsing = self._read(path, str(path), include, source)
         return self._parse(parsing) if parsing is not None else []
 
-    def _read(self, path: Path, name: str, include: Include | None, parent: Parsing | None) -> Parsing | None:
+    def _read(
+        self, path: Path, name: str, include: Include | None, parent: Source | None
+    ) -> Parsing | None:
         came_from = None
         if include is not None:
             came_from = include.source.span(include.start, include.start + len("#include"))

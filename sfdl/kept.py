@@ -1,15 +1,14 @@
 """Functions and assertions that were kept for run time.
 
-The engine asks `needs` which references a kept application has, resolves them its own way, and hands
-the values to `evaluate`, which computes. A reference inside an application counts its `PARENT`
+The engine asks `needs` which references a kept application has, resolves them its own way, and
+hands the values to `evaluate`, which computes. A reference inside an application counts its `PARENT`
 parts from there: every operator, vector or function around it is one level. `Need.at_holder` is the
 same reference as seen from the component that holds the whole application.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 from sfdl.builder import CLASS
 from sfdl.errors import EvaluationError
 from sfdl.follow import hidden_slots
-from sfdl.graph import NO_TAGS, Anonymous, Application, Cell, Link, Name, Scope
+from sfdl.graph import NO_TAGS, Anonymous, Application, Cell, Held, Link, Name, Scope
 from sfdl.phases.apply import Failed
 from sfdl.phases.convert import freeze
 from sfdl.phases.link import Linker
@@ -57,11 +56,18 @@ class Need(Struct, frozen=True):
 
 
 class _Place:
-    """A reference in an application: its slot path and the applications around it, outermost first."""
+    """A reference: where it is, and the applications around it, outermost first."""
 
-    __slots__ = ("around", "reference", "slot")
+    __slots__ = ("around", "order", "reference", "slot")
 
-    def __init__(self, slot: tuple[str, ...], around: tuple[Scope, ...], reference: Reference) -> None:
+    def __init__(
+        self,
+        order: tuple[int, ...],
+        slot: tuple[str, ...],
+        around: tuple[Scope, ...],
+        reference: Reference,
+    ) -> None:
+        self.order = order
         self.slot = slot
         self.around = around
         self.reference = reference
@@ -71,7 +77,8 @@ class _Place:
         first = self.reference.parts[0]
         if first.kind is PartKind.ATTRIB:
             return any(
-                first.name in scope.attributes and first.name not in hidden_slots(scope) for scope in self.around
+                first.name in scope.attributes and first.name not in hidden_slots(scope)
+                for scope in self.around
             )
         if first.kind in (PartKind.HERE, PartKind.THIS):
             return True
@@ -88,43 +95,36 @@ class _Place:
 
 
 class _Thawed:
-    """A kept application as a graph, with the places of its references."""
+    """A kept application as a graph, with the places of its references in the order written."""
 
     def __init__(self, kept: Kept, parent: Scope | None) -> None:
         self.places: list[tuple[_Place, Scope, Name]] = []
         self.top = self._scope(kept, parent)
-        pending = [(kept, self.top, (), (self.top,))]
+        pending: list[tuple[Kept, tuple[int, ...], tuple[str, ...], tuple[Scope, ...]]] = [
+            (kept, (), (), (self.top,))
+        ]
         while pending:
-            pending.extend(self._arguments(*pending.pop()))
-        self.places.reverse()
+            outer, order, slot, around = pending.pop()
+            scope = around[-1]
+            for index, (name, value) in enumerate(outer.arguments):
+                held: Held = value
+                if isinstance(value, Kept) and not value.data:
+                    held = self._scope(value, scope)
+                    pending.append((value, (*order, index), (*slot, name), (*around, held)))
+                elif isinstance(value, Reference):
+                    held = Link(replace(value, lazy=False), None, 0)
+                    if not value.data:
+                        place = _Place((*order, index), (*slot, name), around, value)
+                        self.places.append((place, scope, name))
+                scope.attributes[name] = Cell(held, NO_TAGS, None, 0)
+        self.places.sort(key=lambda found: found[0].order)
 
     @staticmethod
     def _scope(kept: Kept, parent: Scope | None) -> Scope:
         scope = Scope(parent, None, 0)
-        scope.application = Application(assertion=kept.assertion, data=kept.data)
+        scope.application = Application(assertion=kept.assertion)
         scope.attributes[CLASS] = Cell(kept.function, NO_TAGS, None, 0)
         return scope
-
-    def _arguments(
-        self, kept: Kept, scope: Scope, slot: tuple[str, ...], around: tuple[Scope, ...]
-    ) -> Iterator[Any]:
-        for shown, value in reversed(kept.arguments):
-            here = (*slot, shown)
-            held: Any = value
-            name: Name = shown
-            if isinstance(value, Kept):
-                held = self._scope(value, scope)
-                if value.data:
-                    held = value
-                else:
-                    yield value, held, here, (*around, held)
-            elif isinstance(value, Reference):
-                held = Link(replace(value, lazy=False), None, 0)
-                if not value.data:
-                    self.places.append((_Place(here, around, value), scope, name))
-            scope.attributes[name] = Cell(held, NO_TAGS, None, 0)
-        # Arguments were added last first, so that the traversal meets them in order.
-        scope.attributes = {CLASS: scope.attributes.pop(CLASS), **dict(reversed(scope.attributes.items()))}
 
 
 def needs(kept: Kept) -> tuple[Need, ...]:
@@ -134,7 +134,9 @@ def needs(kept: Kept) -> tuple[Need, ...]:
     among them.
     """
     thawed = _Thawed(kept, None)
-    return tuple(dict.fromkeys(place.need() for place, _, _ in thawed.places if not place.is_local()))
+    return tuple(
+        dict.fromkeys(place.need() for place, _, _ in thawed.places if not place.is_local())
+    )
 
 
 def evaluate(
@@ -162,8 +164,10 @@ def evaluate(
             continue
         need = place.need()
         if need not in resolved:
-            raise EvaluationError(f"`{reference_text(need.reference)}` was not resolved", code="SF-LINK-001")
-        value: Any = resolved[need]
+            raise EvaluationError(
+                f"`{reference_text(need.reference)}` was not resolved", code="SF-LINK-001"
+            )
+        value: Held = resolved[need]
         if isinstance(value, Reference):
             value = Link(value, None, 0)
         scope.attributes[name] = scope.attributes[name].holding(value)
@@ -175,21 +179,25 @@ def evaluate(
 def _holder_scope(holder: Description) -> Scope:
     scope = Scope(None, None, 0)
     for name, value in holder.attributes:
-        held: Any = value
+        held: Held = value
         if isinstance(value, Reference):
             held = Link(value, None, 0)
         elif isinstance(value, Kept):
             # All that a schema asks of it is whether it is lazy.
             held = Scope(scope, None, 0)
-            held.application = Application(lazy=value.lazy, data=not value.lazy, assertion=value.assertion)
+            held.application = Application(
+                lazy=value.lazy, data=not value.lazy, assertion=value.assertion
+            )
         scope.attributes[name] = Cell(held, NO_TAGS, None, 0)
     return scope
 
 
-def _finished(value: Any) -> Value:
+def _finished(value: Held) -> Value:
     if isinstance(value, Failed):
         first = value.found[0]
-        raise EvaluationError("; ".join(finding.message for finding in value.found), code=first.code)
+        raise EvaluationError(
+            "; ".join(finding.message for finding in value.found), code=first.code
+        )
     if isinstance(value, Link):
         return value.reference
     if not isinstance(value, Scope):
@@ -199,5 +207,7 @@ def _finished(value: Any) -> Value:
         return True
     frozen = freeze(value)
     if isinstance(frozen, Kept) and frozen.lazy:
-        raise EvaluationError(f"`{frozen.function}` still depends on something lazy", code="SF-LINK-001")
+        raise EvaluationError(
+            f"`{frozen.function}` still depends on something lazy", code="SF-LINK-001"
+        )
     return frozen

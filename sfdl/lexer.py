@@ -76,9 +76,9 @@ def tokens(source: Source, tables: Tables) -> Iterator[Lexeme]:
     literals, keywords, group_types = tables.literals, tables.keywords, tables.group_types
     new = str.__new__
     for match in tables.pattern.finditer(source.text):
-        index = match.lastindex
-        kind = group_types[index]  # type: ignore[index] - every alternative is a group
-        text = match[index]  # type: ignore[index] - as above
+        index = match.lastindex or 0
+        kind = group_types[index]
+        text = match[index]
         if not kind:
             kind = literals[text]
         elif kind == "WORD" and text in keywords:
@@ -87,7 +87,7 @@ def tokens(source: Source, tables: Tables) -> Iterator[Lexeme]:
             return
         token = new(Lexeme, text)
         token.type = kind
-        token.start_pos = match.start(index)  # type: ignore[arg-type] - as above
+        token.start_pos = match.start(index)
         token.source = source
         yield token
 
@@ -121,7 +121,7 @@ def path_parts(text: str, start: int) -> list[tuple[int, int]]:
             keyword = table.keywords.get(word)
             if keyword in _NAMED and table.group_types[index] == "WORD":
                 continue
-        elif len(found) and found[-1][0] == begun:
+        elif found and found[-1][0] == begun:
             if word != ":":
                 break
             begun = None

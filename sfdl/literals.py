@@ -16,10 +16,24 @@ from sfdl.values import Bytes, Float, Long
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
-_ESCAPES = {"n": "\n", "t": "\t", "b": "\b", "r": "\r", "f": "\f", "\\": "\\", "'": "'", '"': '"', "#": "#"}
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "b": "\b",
+    "r": "\r",
+    "f": "\f",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "#": "#",
+}
 _PAIR = re.compile(r"\\(?:([0-3][0-7]{2})|([\s\S]))")
-_BASES = {"HEX": (2, 16, "two hexadecimal digits"), "DEC": (3, 10, "three decimal digits"),
-          "OCT": (3, 8, "three octal digits"), "BIN": (8, 2, "eight binary digits")}
+_BASES = {
+    "HEX": (2, 16, "two hexadecimal digits"),
+    "DEC": (3, 10, "three decimal digits"),
+    "OCT": (3, 8, "three octal digits"),
+    "BIN": (8, 2, "eight binary digits"),
+}
 
 
 def unescaped(body: str, quote: str) -> str:
@@ -98,7 +112,9 @@ def read_bytes(text: str) -> Bytes:
             raise ValueError(f"#B64# holds no base64 text: {error}") from error
     width, base, what = _BASES[form]
     if len(body) % width:
-        raise ValueError(f"#{form}# takes {what} for each byte; `{body}` is left with a part of one")
+        raise ValueError(
+            f"#{form}# takes {what} for each byte; `{body}` is left with a part of one"
+        )
     values = bytearray()
     for at in range(0, len(body), width):
         group = body[at : at + width]
@@ -114,7 +130,7 @@ def read_bytes(text: str) -> Bytes:
 
 
 def double_text(value: float) -> str:
-    """Return the shortest text that reads back as the same double; always has `.` or an exponent."""
+    """Return the shortest text that reads back as the same double, with `.` or an exponent."""
     return repr(value)
 
 

@@ -26,7 +26,9 @@ def same(left: Value, right: Value) -> bool:
         elif isinstance(a, Description) and isinstance(b, Description):
             if a.names() != b.names():
                 return False
-            pending.extend((x, y) for (_, x), (_, y) in zip(a.attributes, b.attributes, strict=True))
+            pending.extend(
+                (x, y) for (_, x), (_, y) in zip(a.attributes, b.attributes, strict=True)
+            )
         elif not _same_scalar(a, b):
             return False
     return True

@@ -21,7 +21,7 @@ def _next(call: Call) -> int:
 
 
 def _random(call: Call) -> Value:
-    """Draw from `min` to `max`, both included if `integer` is true; the same `seed`, the same number."""
+    """Draw from `min` to `max`, both included if `integer` is true; `seed` fixes the number."""
     low = plain(number(call, call.named.get("min", 0), "min"))
     high = plain(number(call, call.named.get("max", 1), "max"))
     seed = call.named.get("seed")

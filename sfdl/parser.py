@@ -8,12 +8,12 @@ to the next `;` or `}` and goes on, so that one run reports several independent 
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
 
 from lark import Lark, UnexpectedToken
 
 from sfdl.builder import Builder, Items, Parsing
 from sfdl.diagnostics import Diagnostic
+from sfdl.graph import Held
 from sfdl.lexer import Lexeme, Tables, grammar_text, tables, tokens
 
 MOST_ERRORS = 20
@@ -34,7 +34,7 @@ def _machine() -> tuple[Lark, Tables]:
                 start=["file", "lone_primitive", "lone_reference"],
                 keep_all_tokens=True,
                 maybe_placeholders=False,
-                transformer=Builder(),  # type: ignore[arg-type] - Lark only looks its methods up
+                transformer=Builder(),  # Lark only looks its methods up
             )
             _made.append((lark, tables(lark.terminals)))
         return _made[0]
@@ -45,7 +45,7 @@ def lexer_tables() -> Tables:
     return _machine()[1]
 
 
-def parse(source: Parsing, start: str = "file") -> Any:
+def parse(source: Parsing, start: str = "file") -> Held:
     """Parse a text.
 
     Args:
@@ -69,7 +69,7 @@ class _Run:
         self.recoverable = start == "file"
         self.errors = 0
 
-    def result(self) -> Any:
+    def result(self) -> Held:
         feed = self.state.feed_token
         for token in self.tokens:
             try:
@@ -80,7 +80,7 @@ class _Run:
                     return None
         return self._end()
 
-    def _end(self) -> Any:
+    def _end(self) -> Held:
         end = Lexeme("$END", "")
         end.source = self.source
         end.start_pos = len(self.source.text.rstrip())
@@ -96,7 +96,9 @@ class _Run:
         stack = self.state.state_stack
         values = self.state.value_stack
         # Only where an attribute may begin is an include allowed.
-        while "INCLUDE" not in states[stack[-1]] or states[stack[-1]]["SEMICOLON"][0].name != "Shift":
+        while (
+            "INCLUDE" not in states[stack[-1]] or states[stack[-1]]["SEMICOLON"][0].name != "Shift"
+        ):
             stack.pop()
             if values:
                 values.pop()
@@ -156,8 +158,25 @@ def _explain_bad(token: Lexeme) -> str:
 
 
 _OPERATORS = frozenset(
-    ("PLUS", "MINUS", "TIMES", "DIVIDE", "MOD", "CONCAT", "APPEND", "AND", "OR", "XOR", "IMPLIES", "EQ", "NE",
-     "GE", "LE", "GT", "LT")
+    (
+        "PLUS",
+        "MINUS",
+        "TIMES",
+        "DIVIDE",
+        "MOD",
+        "CONCAT",
+        "APPEND",
+        "AND",
+        "OR",
+        "XOR",
+        "IMPLIES",
+        "EQ",
+        "NE",
+        "GE",
+        "LE",
+        "GT",
+        "LT",
+    )
 )
 _VALUES = frozenset(("STRING", "INT", "TBD", "NULL", "TRUE"))
 
@@ -178,7 +197,13 @@ def _wanted(expected: set[str]) -> str:
     literals = {kind: text for text, kind in lexer_tables().literals.items()}
     names = {"$END": "the end of the text", "WORD": "a name", "STRING": "a string"}
     words.extend(sorted(names.get(kind) or f"`{literals.get(kind, kind)}`" for kind in rest))
-    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}" if words else "nothing"
+    listed = (
+        words[0]
+        if len(words) == 1
+        else f"{', '.join(words[:-1])} or {words[-1]}"
+        if words
+        else "nothing"
+    )
     return f"expected {listed}"
 
 

@@ -27,7 +27,10 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CONSTANTS = {"true": True, "false": False, "NULL": None, "TBD": Tbd()}
-_LONE = {kind.value: Part(kind) for kind in (PartKind.ROOT, PartKind.PARENT, PartKind.THIS, PartKind.PROCESS)}
+_LONE = {
+    kind.value: Part(kind)
+    for kind in (PartKind.ROOT, PartKind.PARENT, PartKind.THIS, PartKind.PROCESS)
+}
 _NAMED = {kind.value: kind for kind in PartKind if kind.value not in _LONE}
 
 
@@ -140,7 +143,7 @@ class _Reader:
         return word
 
 
-def _literal(kind: str, text: str) -> str | int | float | Long | Float | Bytes | None:
+def _literal(kind: str, text: str) -> str | int | float | Long | Float | Bytes | None:  # noqa: PLR0911 - one for each kind
     if kind == "string":
         return unescaped(text[1:-1], '"')
     if kind == "multiline":

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isfinite
-from typing import TypeAlias
 
+from sfdl.canonical import Piece, assemble
 from sfdl.literals import double_text, float_text, quoted
 from sfdl.references import source_text, written_name
 from sfdl.values import (
@@ -25,8 +25,9 @@ from sfdl.values import (
     Vector,
 )
 
-_Piece: TypeAlias = "str | Iterator[_Piece]"
 _STEP = "  "
+_DEEPEST = 40
+"""Levels after which the indentation stays as it is."""
 
 
 def print_file(root: Description) -> str:
@@ -40,21 +41,10 @@ def print_value(value: Value) -> str:
     Raises:
         ValueError: A number is not finite, for which the language has no spelling.
     """
-    pieces: list[str] = []
-    stack: list[Iterator[_Piece]] = [iter((_value(value, 0),))]
-    while stack:
-        for piece in stack[-1]:
-            if isinstance(piece, str):
-                pieces.append(piece)
-            else:
-                stack.append(piece)
-                break
-        else:
-            stack.pop()
-    return "".join(pieces)
+    return assemble(_value(value, 0))
 
 
-def _value(value: Value, depth: int, *, nested: bool = False) -> _Piece:
+def _value(value: Value, depth: int, *, nested: bool = False) -> Piece:
     if isinstance(value, Description):
         return _component(value, depth, nested=nested)
     if isinstance(value, Vector):
@@ -66,7 +56,7 @@ def _value(value: Value, depth: int, *, nested: bool = False) -> _Piece:
     return _scalar(value)
 
 
-def _scalar(value: Value) -> str:
+def _scalar(value: Value) -> str:  # noqa: PLR0911 - one for each kind
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -93,7 +83,7 @@ def _decimal(value: float | Float) -> str:
     return f"{float_text(number)}F" if isinstance(value, Float) else f"{double_text(number)}D"
 
 
-def _vector(value: Vector, depth: int) -> Iterator[_Piece]:
+def _vector(value: Vector, depth: int) -> Iterator[Piece]:
     literal = _is_literal(value)
     yield "[|" if literal else "["
     for index, item in enumerate(value.items):
@@ -110,7 +100,9 @@ def _is_literal(vector: Vector) -> bool:
         value = pending.pop()
         if isinstance(value, Vector):
             pending.extend(value.items)
-        elif isinstance(value, Description | Kept) or (isinstance(value, Reference) and not value.data):
+        elif isinstance(value, Description | Kept) or (
+            isinstance(value, Reference) and not value.data
+        ):
             return False
     return True
 
@@ -119,29 +111,31 @@ def reference_source(value: Reference) -> str:
     """Return a reference as source text, with `LAZY`, `DATA` and `OPTIONAL`."""
     words = ["LAZY"] if value.lazy else ["DATA"] if value.data else []
     if value.optional:
-        words.append("OPTIONAL" if value.default is None else f"OPTIONAL ({print_value(value.default)})")
+        words.append(
+            "OPTIONAL" if value.default is None else f"OPTIONAL ({print_value(value.default)})"
+        )
     words.append(source_text(value))
     return " ".join(words)
 
 
-def _component(value: Description, depth: int, *, nested: bool) -> Iterator[_Piece]:
+def _component(value: Description, depth: int, *, nested: bool) -> Iterator[Piece]:
     yield "(" if nested else ""
     yield "extends DATA {" if value.data else "extends {"
     yield from _attributes(value.attributes, dict(value.tags), depth + 1)
-    yield f"{_STEP * depth}}}" if value.attributes else "}"
+    yield f"{_STEP * min(depth, _DEEPEST)}}}" if value.attributes else "}"
     yield ")" if nested else ""
 
 
 def _attributes(
     pairs: tuple[tuple[str, Value], ...], tags: dict[str, frozenset[str]], depth: int
-) -> Iterator[_Piece]:
+) -> Iterator[Piece]:
     number = 0
     for name, value in pairs:
-        yield f"\n{_STEP * depth}"
+        yield f"\n{_STEP * min(depth, _DEEPEST)}"
         if tags.get(name):
             yield f"[{', '.join(written_name(tag) for tag in sorted(tags[name]))}] "
-        # The compiler numbers anonymous attributes in order, so only a name that keeps the count can
-        # be left to it.
+        # The compiler numbers anonymous attributes in order, so only a name that keeps the count
+        # can be left to it.
         if name == f"--{number}":
             number += 1
             yield "-- "
@@ -152,9 +146,9 @@ def _attributes(
     yield "\n" if pairs else ""
 
 
-def _kept(value: Kept, depth: int) -> Iterator[_Piece]:
+def _kept(value: Kept, depth: int) -> Iterator[Piece]:
     yield "LAZY " if value.lazy else "DATA " if value.data else ""
     yield "ASSERT {" if value.assertion else "APPLY {"
     pairs = (("sfFunctionClass", value.function), *value.arguments)
     yield from _attributes(pairs, {}, depth + 1)
-    yield f"{_STEP * depth}}}"
+    yield f"{_STEP * min(depth, _DEEPEST)}}}"

@@ -7,8 +7,37 @@ import re
 from sfdl.values import Part, PartKind, Reference
 
 KEYWORDS = frozenset(
-    """APPLY ASSERT ATTRIB CONSTANT DATA ELSE ENDSWITCH ENVPROPERTY extends false FI HERE HOST IENVPROPERTY IF
-    IPROPERTY LAZY NULL OPTIONAL PARENT PROCESS PROPERTY ROOT SWITCH TBD THEN THIS true VAR""".split()
+    [
+        "APPLY",
+        "ASSERT",
+        "ATTRIB",
+        "CONSTANT",
+        "DATA",
+        "ELSE",
+        "ENDSWITCH",
+        "ENVPROPERTY",
+        "extends",
+        "false",
+        "FI",
+        "HERE",
+        "HOST",
+        "IENVPROPERTY",
+        "IF",
+        "IPROPERTY",
+        "LAZY",
+        "NULL",
+        "OPTIONAL",
+        "PARENT",
+        "PROCESS",
+        "PROPERTY",
+        "ROOT",
+        "SWITCH",
+        "TBD",
+        "THEN",
+        "THIS",
+        "true",
+        "VAR",
+    ]
 )
 """Words that cannot be used as bare names."""
 
@@ -37,13 +66,16 @@ def reference_text(reference: Reference) -> str:
         >>> reference_text(Reference((Part(PartKind.ATTRIB, "net"), Part(PartKind.HERE, "gateway"))))
         'net:gateway'
     """
-    return ":".join(_part_text(part, first=index == 0) for index, part in enumerate(reference.parts))
+    return ":".join(
+        _part_text(part, first=index == 0) for index, part in enumerate(reference.parts)
+    )
 
 
 def source_text(reference: Reference) -> str:
     """Return the path as source text, where a quoted name needs its keyword in front."""
     return ":".join(
-        _part_text(part, first=index == 0, bare=is_word(part.name)) for index, part in enumerate(reference.parts)
+        _part_text(part, first=index == 0, bare=is_word(part.name))
+        for index, part in enumerate(reference.parts)
     )
 
 

@@ -49,7 +49,7 @@ _ALIASES = {
 }
 
 
-def broken_rule(element: Mapping[str, Value], *, present: bool, value: Value) -> str | None:
+def broken_rule(element: Mapping[str, Value], *, present: bool, value: Value) -> str | None:  # noqa: PLR0911 - one for each rule
     """Check one attribute against one element of a schema.
 
     Args:
@@ -81,7 +81,9 @@ def broken_rule(element: Mapping[str, Value], *, present: bool, value: Value) ->
         return f"the schema of `{name}` names `{unknown[0]}`, which is no kind of value"
     if any(_KINDS[kind](value) for kind in wanted):
         return None
-    return f"the attribute `{name}`{meaning} is {kind_of(value)}; it has to be {' or '.join(wanted)}"
+    return (
+        f"the attribute `{name}`{meaning} is {kind_of(value)}; it has to be {' or '.join(wanted)}"
+    )
 
 
 def _class_names(value: Value) -> list[str]:

@@ -12,6 +12,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,6 +32,7 @@ class Span:
         end_line: Line of the first character after the stretch.
         end_column: Column of the first character after the stretch.
         excerpt: The first line, without its line end.
+        included_from: Where the file was included, or None for the main file.
     """
 
     file: str
@@ -38,14 +41,16 @@ class Span:
     end_line: int
     end_column: int
     excerpt: str = ""
+    included_from: Span | None = None
 
+    @override
     def __str__(self) -> str:
         """Return `file:line:column`."""
         return f"{self.file}:{self.line}:{self.column}"
 
 
 class Source:
-    """One text being compiled: the main file, or one inclusion of another file.
+    r"""One text being compiled: the main file, or one inclusion of another file.
 
     Attributes:
         name: What diagnostics call it.
@@ -58,14 +63,18 @@ class Source:
     __slots__ = ("_lines", "_shifts", "chain", "included_from", "name", "original", "path", "text")
 
     def __init__(
-        self, text: str, name: str = "<text>", path: Path | None = None, parent: Source | None = None,
+        self,
+        text: str,
+        name: str = "<text>",
+        path: Path | None = None,
+        parent: Source | None = None,
         included_from: Span | None = None,
     ) -> None:
         self.name = name
         self.path = path
         self.original = text
         self.included_from = included_from
-        self.chain: tuple[Path | str, ...] = ((parent.chain if parent else ()) + (path or name,))
+        self.chain: tuple[Path | str, ...] = (parent.chain if parent else ()) + (path or name,)
         self._lines: list[int] | None = None
         self._shifts: list[tuple[int, int]] = []
         self.text = self._unescaped(text) if "\\u" in text else text
@@ -110,4 +119,5 @@ class Source:
         """Return the stretch between two offsets."""
         line, column = self.position(start)
         end_line, end_column = self.position(max(end, start))
-        return Span(self.name, line, column, end_line, end_column, self.line(line))
+        excerpt = self.line(line)
+        return Span(self.name, line, column, end_line, end_column, excerpt, self.included_from)

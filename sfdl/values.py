@@ -1,7 +1,7 @@
 """The value kinds an attribute may hold, as frozen data.
 
-Plain Python scalars stand for the common kinds: `str`, `int` (32 bits, language.md 2), `bool`, `float`
-(a double) and `None` (NULL). The others are tagged structs, so that `1`, `1L`, `1.0F` and `1.0` stay
+Plain Python scalars stand for the common kinds: `str`, `int` (32 bits, signed), `bool`, `float` (a
+double) and `None` (NULL). The others are tagged structs, so that `1`, `1L`, `1.0F` and `1.0` stay
 apart wherever a value travels: compiler, plan, wire, ledger and component share these classes.
 
 Equality of the structs is structural but Python's own `1 == 1.0 == True` shines through; compare
@@ -45,7 +45,7 @@ class Tbd(Struct, frozen=True, tag="tbd"):
 
 
 class PartKind(Enum):
-    """What one step of a reference does (language.md 8)."""
+    """What one step of a reference does."""
 
     ATTRIB = "ATTRIB"
     HERE = "HERE"
@@ -126,5 +126,17 @@ class Description(Struct, frozen=True, tag="description"):
 
 
 Value: TypeAlias = (
-    str | int | bool | float | None | Long | Float | Bytes | Vector | Tbd | Reference | Kept | Description
+    str
+    | int
+    | bool
+    | float
+    | Long
+    | Float
+    | Bytes
+    | Vector
+    | Tbd
+    | Reference
+    | Kept
+    | Description
+    | None
 )

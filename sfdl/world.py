@@ -63,7 +63,9 @@ class World:
         try:
             return parse_primitive(text)
         except ValueError as error:
-            raise LookupError(f"`{name}` is `{text}`, which is no number, string or other literal") from error
+            raise LookupError(
+                f"`{name}` is `{text}`, which is no number, string or other literal"
+            ) from error
 
     def _constant(self, path: str) -> Value:
         found = self.imported(path)
@@ -71,7 +73,9 @@ class World:
             return found
         if isinstance(found, int):
             return found if INT_MIN <= found <= INT_MAX else Long(found)
-        raise LookupError(f"the constant `{path}` is a {type(found).__name__}, not a number, string or boolean")
+        raise LookupError(
+            f"the constant `{path}` is a {type(found).__name__}, not a number, string or boolean"
+        )
 
     def imported(self, path: str) -> object:
         """Return what a dotted Python path means: a module, then names in it.
@@ -127,4 +131,6 @@ def kind_of(value: object) -> str:
     for kind, words in _KINDS:
         if isinstance(value, kind):
             return words
-    return {"Scope": "a component", "Link": "a reference"}.get(type(value).__name__, type(value).__name__)
+    return {"Scope": "a component", "Link": "a reference"}.get(
+        type(value).__name__, type(value).__name__
+    )

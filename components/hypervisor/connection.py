@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 import weakref
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ Opener = Callable[[str], libvirt.virConnect]
 log = logging.getLogger(__name__)
 
 _KEEPALIVE_EVERY_S, _KEEPALIVE_MISSES = 5, 3
+_ASK_AGAIN = 3
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,9 +333,12 @@ class LibvirtHypervisor:
 
         def in_thread() -> T:
             try:
-                return work(connection)
+                return _certain_of_errors(work, connection)
             except libvirt.libvirtError as error:
-                raise from_libvirt(error, step=step, name=subject) from error
+                mapped = from_libvirt(error, step=step, name=subject)
+                # Domain objects must go now, in good order: see `_certain_of_errors`.
+                traceback.clear_frames(error.__traceback__)
+                raise mapped from error
             except HypervisorError as error:
                 error.name = error.name or subject
                 raise
@@ -462,6 +467,24 @@ def _identity(xml: str) -> tuple[str, str]:
         root = ET.fromstring(xml)  # noqa: S314 - written by us
         return root.findtext("uuid") or "", root.findtext("name") or ""
     return "", ""
+
+
+def _certain_of_errors(
+    work: Callable[[libvirt.virConnect], T], connection: libvirt.virConnect
+) -> T:
+    """Do the work, and again if libvirt fails without saying why; in a worker thread.
+
+    libvirt keeps its last error per thread, and freeing any of its objects wipes it. When Python's
+    garbage collector frees one between a failure and the reading of its error, the reason is lost.
+    All operations are idempotent, so asking again is the way to know.
+    """
+    for _ in range(_ASK_AGAIN):
+        try:
+            return work(connection)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() is not None:
+                raise
+    return work(connection)
 
 
 def _discard(future: Future[tuple[libvirt.virConnect, list[int], str]]) -> None:

@@ -101,6 +101,8 @@ _PATH = re.compile(r"'(/[^']+)'")
 
 
 def _kind(code: int, domain: int, text: str) -> Kind:
+    if code < 0:
+        return "Internal"  # libvirt gave no reason
     if domain in _TRANSPORT and code in _TRANSPORT_CODES:
         return "Unsupported" if "unknown procedure" in text else "Unreachable"
     if code == libvirt.VIR_ERR_INVALID_ARG and "unsupported flags" in text:

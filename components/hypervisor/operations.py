@@ -169,6 +169,9 @@ def ladder(
             elif not fall_through(error):
                 raise
         else:
+            failed = (
+                None  # it holds this frame, and would keep the domain for the garbage collector
+            )
             return
     if failed is not None:
         raise failed

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import libvirt
 import msgspec
 
 from components.hypervisor.connection import LibvirtHypervisor, Limits, Opener
 from components.hypervisor.errors import HypervisorError
+from components.hypervisor.protocol import Hypervisor
 
 
 class RawDomain(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +47,9 @@ class HypervisorPool:
         self._closed = False
 
     @property
-    def hypervisors(self) -> Mapping[str, LibvirtHypervisor]:
+    def hypervisors(self) -> Mapping[str, Hypervisor]:
         """Those open now, by URI."""
-        return dict(self._open)
+        return MappingProxyType(self._open)
 
     async def get(self, uri: str) -> LibvirtHypervisor:
         """Give the hypervisor at that URI, connecting at the first call.

@@ -7,7 +7,8 @@ its PID 1 ends, for whatever reason, the kernel ends libvirtd, its guests, mount
         ... connect to host.uri ...
 
 From a shell: `python -m components.testbed.private_libvirtd --dir DIR` prints `ready URI`, and
-stops on SIGTERM, SIGINT, or when its standard input closes.
+stops on SIGTERM, SIGINT, or when its standard input closes; in a script's background, where that is
+/dev/null, when the script has ended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import re
 import secrets
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -250,6 +252,16 @@ def _wait(condition: Callable[[], bool], limit_s: float, what: str) -> None:
         time.sleep(0.02)
 
 
+def _wait_for_the_end() -> None:
+    """Return when standard input closes; if it is /dev/null, when our parent has gone."""
+    if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode) and not sys.stdin.isatty():
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.2)
+    else:
+        sys.stdin.buffer.read()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one host until told to stop; the command `python -m ...private_libvirtd`."""
     parser = argparse.ArgumentParser(description="Run a private libvirtd until stdin closes.")
@@ -264,7 +276,7 @@ def main(argv: list[str] | None = None) -> int:
         with PrivateLibvirtd(directory) as host:
             sys.stdout.write(f"ready {host.uri}\n")
             sys.stdout.flush()
-            sys.stdin.buffer.read()
+            _wait_for_the_end()
     except KeyboardInterrupt:
         return 130
     return 0

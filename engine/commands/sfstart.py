@@ -21,11 +21,14 @@ from sfdl.values import Description
 @click.argument("description", type=click.Path(path_type=Path))
 @click.option("-I", "--include", "folders", multiple=True, type=click.Path(path_type=Path),
               help="Also look for included files here.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, metavar="REF=VALUE",
+              help="Set an attribute below sfConfig, as if written at the end of DESCRIPTION.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Only show what would be made; contact nobody.")
 @shared(timeout_s=600.0)
 def main(
-    host: str, name: str, description: Path, folders: tuple[Path, ...], *, show: bool, front: Front
-) -> None:
+    host: str, name: str, description: Path, folders: tuple[Path, ...], settings: tuple[str, ...],
+    *, show: bool, front: Front,
+) -> None:  # fmt: skip
     """Compile DESCRIPTION here, and have HOST make it real as the application NAME.
 
     With an empty NAME the description's own name is taken, or one is made up. The command returns
@@ -34,7 +37,8 @@ def main(
     import sfdl  # noqa: PLC0415 - slow to import, not needed for --help
 
     began = time.monotonic()
-    tree = sfdl.compile(description, search_path=folders).root
+    overrides = [_override(text) for text in settings]
+    tree = sfdl.compile(description, search_path=folders, overrides=overrides).root
     compiled_ms = round((time.monotonic() - began) * 1000)
     application = name or _own_name(tree)
     if show:
@@ -59,6 +63,13 @@ def main(
         "times_ms": {"compile": compiled_ms, **dict(grown.times_ms)},
     }  # fmt: skip
     front.result(data, text)
+
+
+def _override(text: str) -> tuple[str, str]:
+    ref, found, value = text.partition("=")
+    if not found or not ref:
+        raise click.BadParameter(f"{text!r} is not REF=VALUE", param_hint="--set")
+    return f"sfConfig:{ref}", value
 
 
 def _own_name(tree: Description) -> str:

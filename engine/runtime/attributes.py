@@ -165,11 +165,14 @@ def attr(
 class LinkTo(Generic[T]):
     """A declared link: a LAZY reference to another component, always live, never a copy."""
 
-    def __init__(self, face: Callable[..., T], *, doc: str, required: bool, called: str) -> None:
+    def __init__(
+        self, face: Callable[..., T], *, doc: str, required: bool, called: str, text: bool
+    ) -> None:
         """Take the declaration; use `link` instead."""
         self.face = face
         self.doc = doc
         self.required = required
+        self.text = text
         self.called = called
 
     def __set_name__(self, owner: type[object], name: str) -> None:
@@ -186,10 +189,23 @@ class LinkTo(Generic[T]):
 
 
 def link(
-    face: Callable[..., T], *, doc: str, required: bool = True, called: str = ""
+    face: Callable[..., T],
+    *,
+    doc: str,
+    required: bool = True,
+    called: str = "",
+    text: bool = False,
 ) -> LinkTo[T]:
-    """Declare a link to a component; `face` is a class with the methods it exposes."""
-    return LinkTo(face, doc=doc, required=required, called=called)
+    """Declare a link to a component.
+
+    Args:
+        face: A class with the methods the target exposes.
+        doc: One sentence.
+        required: Refuse a description without it.
+        called: Name in the description where it differs from the Python name.
+        text: Take a plain string as well, such as a path where a component could stand.
+    """
+    return LinkTo(face, doc=doc, required=required, called=called, text=text)
 
 
 class Output(Generic[T]):
@@ -288,6 +304,8 @@ class Declarations:
             value = context.get(name)
             if value is None and declared.required:
                 wrong.append(f"{where}.{name}: must be a reference to a component: {declared.doc}")
+            elif declared.text and isinstance(value, str):
+                continue
             elif value is not None and not isinstance(value, Reference | Description | Tbd):
                 wrong.append(f"{where}.{name}: must be a reference (got {shown(value)})")
         return wrong

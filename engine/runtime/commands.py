@@ -28,6 +28,12 @@ def bound_to_us(argv: Sequence[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else list(argv)
 
 
+def search_path() -> str:
+    """Return where programs are looked for: host tools live in folders not every user has."""
+    own = os.environ.get("PATH", "/usr/bin:/bin").split(":")
+    return ":".join(dict.fromkeys([*own, "/usr/sbin", "/sbin"]))
+
+
 async def run_command(
     argv: Sequence[str],
     *,
@@ -50,7 +56,7 @@ async def run_command(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            env=None if env is None else {**os.environ, **env},
+            env={**os.environ, "PATH": search_path(), **(env or {})},
         )
     except FileNotFoundError as error:
         raise Refused(f"there is no program {argv[0]}", code="SF-RUN-002") from error

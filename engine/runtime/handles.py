@@ -37,6 +37,12 @@ class Link(Generic[T]):
         return self._live.value(self._name) is not None
 
     @property
+    def text(self) -> str:
+        """Return the plain string given instead of a component, or nothing."""
+        value = self._live.value(self._name)
+        return value if isinstance(value, str) else ""
+
+    @property
     def api(self) -> T:
         """Return the target's exposed methods, typed; each call is bounded and may be remote."""
         face = type(self._live.prim).declarations.links[self._name].face

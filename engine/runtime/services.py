@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, cast, runtime_checkable
+
+from msgspec import Struct, structs
 
 T = TypeVar("T")
 
@@ -21,8 +23,8 @@ class Closing(Protocol):
 class Diagnosing(Protocol):
     """A service that can look at the outside world, without believing any ledger."""
 
-    async def diagnose(self) -> list[dict[str, str]]:
-        """Return what is really there, one row each."""
+    async def diagnose(self) -> Sequence[Struct]:
+        """Return what is really there, one row of plain fields each."""
         ...
 
 
@@ -46,7 +48,7 @@ class Services:
     async def diagnose(self) -> list[tuple[str, dict[str, str]]]:
         """Collect what all services find by looking."""
         return [
-            (type(service).__name__, row)
+            (type(service).__name__, {key: str(value) for key, value in structs.asdict(row).items()})
             for service in list(self._made.values())
             if isinstance(service, Diagnosing)
             for row in await service.diagnose()

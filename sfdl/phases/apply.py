@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sfdl.assertions import CHECK, Moment, moment, untrue
 from sfdl.builder import CLASS
@@ -16,7 +16,19 @@ from sfdl.diagnostics import Diagnostic
 from sfdl.errors import SmartDomainsError
 from sfdl.follow import Blocked
 from sfdl.functions import SIGNS, Call, Function, FunctionError, function_for
-from sfdl.graph import NO_TAGS, Anonymous, Cell, Link, Name, Scope, Settled, is_component, name_text, span_of
+from sfdl.graph import (
+    NO_TAGS,
+    Anonymous,
+    Cell,
+    Held,
+    Link,
+    Name,
+    Scope,
+    Settled,
+    is_component,
+    name_text,
+    span_of,
+)
 from sfdl.phases.convert import freeze
 from sfdl.primitives import parse_reference
 from sfdl.schemas import broken_rule
@@ -44,7 +56,7 @@ class Need(NamedTuple):
 class Outcome(NamedTuple):
     """What an application is replaced by."""
 
-    value: Any
+    value: Held
 
 
 class _NotTrue(Exception):  # noqa: N818 - carries findings inside this module only
@@ -66,7 +78,9 @@ class Applications:
     world: World
     problems_of: Callable[[Scope], tuple[Diagnostic, ...]]
 
-    def settle(self, scope: Scope, name: Name, application: Scope, opened: Scope) -> Need | Outcome | None:
+    def settle(  # noqa: PLR0911 - one for each outcome
+        self, scope: Scope, name: Name, application: Scope, opened: Scope
+    ) -> Need | Outcome | None:
         """Settle one application.
 
         Args:
@@ -86,7 +100,8 @@ class Applications:
             return Outcome(Failed(found))
         try:
             if mark.assertion:
-                return self._assert(scope, name, application, opened)
+                self._assert(scope, name, application, opened)
+                return None
             if _has_lazy_argument(opened):
                 mark.lazy = True
                 mark.settled = Settled.KEPT
@@ -95,12 +110,19 @@ class Applications:
         except _Wait as wait:
             return Need(wait.wanted)
         except FunctionError as error:
-            finding = Diagnostic("function", "SF-FUNCTION-001", str(error), _place(scope, name, application))
+            finding = Diagnostic(
+                "function", "SF-FUNCTION-001", str(error), _place(scope, name, application)
+            )
             return Outcome(Failed((finding,)))
         except _NotTrue as wrong:
             place = _place(scope, name, application)
             return Outcome(
-                Failed(tuple(Diagnostic("assert", "SF-ASSERT-001", reason, place) for reason in wrong.reasons))
+                Failed(
+                    tuple(
+                        Diagnostic("assert", "SF-ASSERT-001", reason, place)
+                        for reason in wrong.reasons
+                    )
+                )
             )
 
     def _assert(self, scope: Scope, name: Name, application: Scope, opened: Scope) -> None:
@@ -111,13 +133,15 @@ class Applications:
         when = moment(cell.value) if cell is not None else Moment.DYNAMIC
         if _has_lazy_argument(opened):
             if when is Moment.STATIC:
-                raise _NotTrue([f"`{name_text(name)}` is a static assertion, but something in it is lazy"])
+                raise _NotTrue(
+                    [f"`{name_text(name)}` is a static assertion, but something in it is lazy"]
+                )
         elif self._computed(scope, name, opened) is not True:
             raise _NotTrue([f"`{name_text(name)}` does not hold"])
         mark.lazy = when is Moment.DYNAMIC
         mark.settled = Settled.KEPT if mark.lazy else Settled.DROPPED
 
-    def _computed(self, scope: Scope, name: Name, application: Scope) -> Any:
+    def _computed(self, scope: Scope, name: Name, application: Scope) -> Held:
         """Return the result of a function, as it goes into a cell."""
         named = application.attributes.get(CLASS)
         if named is None:
@@ -134,7 +158,7 @@ class Applications:
         value = self._called(function, application, str(named.value))
         return _landed(value, scope, application)
 
-    def _called(self, function: Function, application: Scope, shown: str) -> Any:
+    def _called(self, function: Function, application: Scope, shown: str) -> Held:
         call = self._call(application, shown, transparent=function.transparent)
         try:
             return function.evaluate(call)
@@ -144,9 +168,9 @@ class Applications:
             raise FunctionError(str(error)) from error
 
     def _call(self, application: Scope, shown: str, *, transparent: bool) -> Call:
-        values: list[Any] = []
-        named: dict[str, Any] = {}
-        options: dict[str, Any] = {}
+        values: list[Held] = []
+        named: dict[str, Held] = {}
+        options: dict[str, Held] = {}
         for name, cell in application.attributes.items():
             value = cell.value
             if value.__class__ is Link:
@@ -163,7 +187,7 @@ class Applications:
             values.append(value)
         return Call(tuple(values), named, options, self.world, SIGNS.get(shown, shown))
 
-    def _finished(self, scope: Scope) -> Any:
+    def _finished(self, scope: Scope) -> Held:
         """Return a component among the arguments as frozen data."""
         if is_component(scope) and not scope.walked:
             raise _Wait(scope)
@@ -200,7 +224,7 @@ class Applications:
             raise _NotTrue([reason])
         return True
 
-    def _ref(self, application: Scope) -> Any:
+    def _ref(self, application: Scope) -> Held:
         call = self._call(application, REF, transparent=False)
         text = call.need("reference")
         if not isinstance(text, str):
@@ -228,14 +252,18 @@ class Applications:
         result.state = application.state
         result.data = call.options.get("sfIsComponent") is not True
         for name, cell in application.attributes.items():
-            if name not in _SET_NAMES and not (isinstance(name, str) and name.startswith(("phase.", "sf"))):
+            if name not in _SET_NAMES and not (
+                isinstance(name, str) and name.startswith(("phase.", "sf"))
+            ):
                 result.attributes[name] = cell
                 if cell.value.__class__ is Scope and cell.value.parent is application:
                     cell.value.parent = result
         for index in _set_indices(call):
             copy = element.value.copied_to(result)
             copy.walked = True
-            result.attributes[f"{prefix}{index}"] = Cell(copy, NO_TAGS, element.source, element.start)
+            result.attributes[f"{prefix}{index}"] = Cell(
+                copy, NO_TAGS, element.source, element.start
+            )
         return result
 
 
@@ -271,7 +299,7 @@ def _has_lazy_argument(application: Scope) -> bool:
     return False
 
 
-def _landed(value: Any, scope: Scope, application: Scope) -> Any:
+def _landed(value: Held, scope: Scope, application: Scope) -> Held:
     """Fit a function's result into the graph: components it made belong to the place of use."""
     if isinstance(value, Reference):
         return Link(value, application.source, application.start)
@@ -281,7 +309,7 @@ def _landed(value: Any, scope: Scope, application: Scope) -> Any:
     return value
 
 
-def _place(scope: Scope, name: Name, application: Scope) -> Any:
+def _place(scope: Scope, name: Name, application: Scope) -> Held:
     if isinstance(name, Anonymous) or application.source is not None:
         return span_of(application)
     return span_of(scope.attributes[name])

@@ -1,17 +1,16 @@
 """Phase `convert`: the linked graph becomes frozen data.
 
-Attributes tagged `sfTemp` and assertions that were satisfied for good are left out. A component that
-several links lead to is frozen once and shared. Anonymous names get their numbers here: `--0`,
+Attributes tagged `sfTemp` and assertions that were satisfied for good are left out. A component
+that several links lead to is frozen once and shared. Anonymous names get their numbers here: `--0`,
 `--1`, in order of appearance within their component.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from sfdl.builder import CLASS
-from sfdl.graph import PLAIN, Anonymous, Cell, Link, Name, Scope, Settled, name_text
+from sfdl.graph import PLAIN, Anonymous, Cell, Held, Link, Name, Scope, Settled, name_text
 from sfdl.values import Description, Kept, Value, Vector
 
 
@@ -54,25 +53,44 @@ class _Frame:
 
     def advance(self, done: dict[int, Description | Kept]) -> Scope | None:
         """Freeze attributes until one needs a scope frozen first; return that scope."""
+        waits_for = self._unusual(done)
+        if waits_for is not None:
+            return waits_for
+        pairs = self.pairs
         application = self.scope.application is not None
-        while True:
-            if self.pending is None:
-                self.pending = next(self.todo, None)
-                if self.pending is None:
-                    return None
-            name, cell = self.pending
-            if not _left_out(name, cell, application=application):
-                value = cell.value
-                if value.__class__ not in _AS_THEY_ARE:
-                    value = frozen_value(value, done)
-                    if value.__class__ is Scope:
-                        waits_for: Scope = value
-                        return waits_for
-                shown = self.next_name() if name.__class__ is Anonymous else name_text(name)
-                self.pairs.append((shown, value))
-                if cell.tags and not application:
-                    self.tags.append((shown, cell.tags))
-            self.pending = None
+        for name, cell in self.todo:
+            if (
+                isinstance(name, str)
+                and not cell.tags
+                and cell.value.__class__ in _AS_THEY_ARE
+                and not application
+            ):
+                value: Held = cell.value
+                pairs.append((name, value))
+                continue
+            self.pending = name, cell
+            waits_for = self._unusual(done)
+            if waits_for is not None:
+                return waits_for
+        return None
+
+    def _unusual(self, done: dict[int, Description | Kept]) -> Scope | None:
+        """Freeze the pending attribute, or return the scope that comes first."""
+        if self.pending is None:
+            return None
+        name, cell = self.pending
+        application = self.scope.application is not None
+        if not _left_out(name, cell, application=application):
+            value = frozen_value(cell.value, done)
+            if value.__class__ is Scope:
+                waits_for: Scope = value
+                return waits_for
+            shown = self.next_name() if name.__class__ is Anonymous else name_text(name)
+            self.pairs.append((shown, value))
+            if cell.tags and not application:
+                self.tags.append((shown, cell.tags))
+        self.pending = None
+        return None
 
 
 _AS_THEY_ARE = PLAIN - {Vector}
@@ -91,7 +109,7 @@ def _left_out(name: Name, cell: Cell, *, application: bool) -> bool:
     )
 
 
-def frozen_value(value: Any, done: dict[int, Description | Kept]) -> Any:
+def frozen_value(value: Held, done: dict[int, Description | Kept]) -> Held:
     """Return a value as frozen data, or the scope that has to be frozen first."""
     if value.__class__ is Link:
         return value.reference
@@ -99,10 +117,11 @@ def frozen_value(value: Any, done: dict[int, Description | Kept]) -> Any:
         return done.get(id(value), value)
     if value.__class__ is not Vector:
         return value
-    if not any(item.__class__ is Scope or item.__class__ is Vector for item in value.items):
+    held: tuple[Held, ...] = value.items
+    if not any(item.__class__ is Scope or item.__class__ is Vector for item in held):
         return value
     items = []
-    for item in value.items:
+    for item in held:
         frozen = frozen_value(item, done)
         if frozen.__class__ is Scope:
             return frozen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sfdl.builder import CLASS, FUNCTION
 from sfdl.diagnostics import Diagnostic
-from sfdl.graph import NO_TAGS, Application, Cell, Scope, scopes, span_of
+from sfdl.graph import NO_TAGS, Application, Attributes, Cell, Scope, scopes, span_of
 
 LEGACY_PREFIX = "org.smartfrog.sfcore.languages.sf.functions."
 CHECK = "CheckAssertions"
@@ -32,7 +32,9 @@ def mark_functions(root: Scope) -> list[Diagnostic]:
         constructor = short_class(cell.value) if isinstance(cell.value, str) else ""
         if constructor not in ("ConstructFunction", "ConstructAssertions", "ConstructSchema"):
             message = f"`{FUNCTION}` names no way to construct a function: `{cell.value}`"
-            problems.append(Diagnostic("function", "SF-FUNCTION-003", message, span_of(cell) or span_of(scope)))
+            problems.append(
+                Diagnostic("function", "SF-FUNCTION-003", message, span_of(cell) or span_of(scope))
+            )
             continue
         assertion = constructor != "ConstructFunction"
         if scope.application is None:
@@ -57,9 +59,13 @@ def _name_elements(schema: Scope) -> None:
     """Tell each element of a schema which attribute it is about, in a first argument `name`."""
     for name, cell in schema.attributes.items():
         element = cell.value
-        if element.__class__ is not Scope or element.application is None or not isinstance(name, str):
+        if (
+            element.__class__ is not Scope
+            or element.application is None
+            or not isinstance(name, str)
+        ):
             continue
         named = element.attributes.get(CLASS)
         if named is not None and named.value == ELEMENT and "name" not in element.attributes:
-            first = {"name": Cell(name, NO_TAGS, cell.source, cell.start)}
+            first: Attributes = {"name": Cell(name, NO_TAGS, cell.source, cell.start)}
             element.attributes = {**first, **element.attributes}

@@ -10,11 +10,10 @@ resolve where it lands.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import LAZY, Blocked, Failure, Lazy, follow
-from sfdl.graph import Anonymous, Cell, Link, Name, Scope, name_text, path_of, span_of
+from sfdl.graph import Anonymous, Cell, Held, Link, Name, Scope, name_text, path_of, span_of
 from sfdl.messages import missing_notes
 from sfdl.world import World
 
@@ -89,7 +88,9 @@ class Placement:
         last = name[-1]
         earlier = target.attributes.get(last)
         if earlier is not None and "sfFinal" in earlier.tags:
-            message = f"`{name_text(name)}` would replace `{name_text(last)}`, which is tagged sfFinal"
+            message = (
+                f"`{name_text(name)}` would replace `{name_text(last)}`, which is tagged sfFinal"
+            )
             notes = (f"it is final since {span_of(earlier)}",)
             self.problems.append(Diagnostic("place", "SF-PLACE-003", message, span_of(cell), notes))
             return False
@@ -105,8 +106,14 @@ class Placement:
             cell = current.attributes.get(part)
             before = name_text(name[: index + 1])
             if cell is None:
-                raise _Wrong("SF-PLACE-001", f"there is no `{before}`", missing_notes(name_text(part), current))
-            value = self._through_links(current, part) if cell.value.__class__ is Link else cell.value
+                raise _Wrong(
+                    "SF-PLACE-001",
+                    f"there is no `{before}`",
+                    missing_notes(name_text(part), current),
+                )
+            value = (
+                self._through_links(current, part) if cell.value.__class__ is Link else cell.value
+            )
             if value.__class__ is not Scope:
                 what = "a lazy reference" if isinstance(value, Lazy) else self._world.kind(value)
                 raise _Wrong("SF-PLACE-002", f"`{before}` is {what}, not a component")
@@ -115,15 +122,15 @@ class Placement:
             current = value
         return current
 
-    def _through_links(self, scope: Scope, name: Name) -> Any:
+    def _through_links(self, scope: Scope, name: Name) -> Held:
         """Return what an eager link leads to; anything but a scope means it is of no use here."""
-        known: dict[int, Any] = {}
+        known: dict[int, Held] = {}
         stack: list[tuple[Scope, Name]] = [(scope, name)]
         while stack:
             at, wanted = stack[-1]
             cell = at.attributes[wanted]
             link = cell.value
-            found: Any = None
+            found: Held = None
             if link.__class__ is Link and not link.reference.lazy:
                 found = follow(link.reference, at, self._world, known)
             if isinstance(found, Blocked):
@@ -143,7 +150,9 @@ class Placement:
         except _Wrong as wrong:
             cell = scope.attributes[name]
             message = f"cannot place `{name_text(name)}` in {path_of(scope)}: {wrong.why}"
-            self.problems.append(Diagnostic("place", wrong.code, message, span_of(cell), wrong.notes))
+            self.problems.append(
+                Diagnostic("place", wrong.code, message, span_of(cell), wrong.notes)
+            )
 
 
 def _opened(scope: Scope) -> tuple[Scope, Iterator[tuple[Name, Cell]], list[Name]]:

@@ -11,7 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sfdl.diagnostics import Diagnostic
-from sfdl.graph import Attributes, Cell, Link, Name, Scope, State, adopt, name_text, path_of, span_of
+from sfdl.graph import (
+    Attributes,
+    Cell,
+    Link,
+    Name,
+    Scope,
+    State,
+    adopt,
+    name_text,
+    path_of,
+    span_of,
+)
 from sfdl.messages import link_span, missing_notes
 from sfdl.references import reference_text
 from sfdl.values import PartKind
@@ -76,29 +87,38 @@ class Prototypes:
             for step in steps:
                 if not isinstance(step, Link):
                     scope.attributes.update(step)  # what a search from here sees until it is merged
-        found: list[Scope | Attributes | None] = []
-        for step in steps:
-            if not isinstance(step, Link):
-                found.append(step)
-                continue
-            try:
-                prototype, waits_for = self._find(scope, step)
-            except _Wrong as wrong:
-                self.problems.extend(wrong.found)
-                scope.failed = True
-                continue
-            if waits_for is not None:
-                self._tasks.append(waits_for)
-                return
-            found.append(prototype)
+        found = self._collected(scope, steps)
+        if found is None:
+            return
         scope.prototypes = None
         scope.state = State.MERGED
         scope.attributes = {}
         for part in found:
             if isinstance(part, Scope):
                 self._inherit(scope, part)
-            elif part is not None:
+            else:
                 self._extend(scope, part)
+
+    def _collected(
+        self, scope: Scope, steps: list[Link | Attributes]
+    ) -> list[Scope | Attributes] | None:
+        """Return prototypes and bodies in order, or None if something has to be done first."""
+        found: list[Scope | Attributes] = []
+        for step in steps:
+            if not isinstance(step, Link):
+                found.append(step)
+                continue
+            try:
+                prototype = self._find(scope, step)
+            except _Wrong as wrong:
+                self.problems.extend(wrong.found)
+                scope.failed = True
+                continue
+            if isinstance(prototype, _Task):
+                self._tasks.append(prototype)
+                return None
+            found.append(prototype)
+        return found
 
     def _inherit(self, scope: Scope, prototype: Scope) -> None:
         """Add copies of the attributes of a prototype."""
@@ -121,7 +141,9 @@ class Prototypes:
             if "sfOverride" in cell.tags and name not in scope.attributes and not scope.failed:
                 message = f"`{name_text(name)}` is tagged sfOverride, but no prototype has it"
                 notes = missing_notes(name_text(name), scope)
-                self.problems.append(Diagnostic("type", "SF-TYPE-005", message, span_of(cell), notes))
+                self.problems.append(
+                    Diagnostic("type", "SF-TYPE-005", message, span_of(cell), notes)
+                )
             self._set(scope, name, cell)
 
     def _set(self, scope: Scope, name: Name, cell: Cell) -> None:
@@ -130,7 +152,10 @@ class Prototypes:
         if earlier is None:
             attributes[name] = cell
             return
-        if "sfFinal" in earlier.tags and (earlier.start, earlier.source) != (cell.start, cell.source):
+        if "sfFinal" in earlier.tags and (earlier.start, earlier.source) != (
+            cell.start,
+            cell.source,
+        ):
             message = f"`{name_text(name)}` is tagged sfFinal and cannot be overridden"
             notes = (f"it is final since {span_of(earlier)}",)
             self.problems.append(Diagnostic("type", "SF-TYPE-004", message, span_of(cell), notes))
@@ -138,27 +163,23 @@ class Prototypes:
             cell = cell.tagged(earlier.tags | cell.tags)
         attributes[name] = cell
 
-    def _find(self, scope: Scope, link: Link) -> tuple[Scope | None, _Task | None]:
+    def _find(self, scope: Scope, link: Link) -> Scope | _Task:
         """Return the prototype, complete, or the task that has to be done first."""
-        current: Scope = scope
-        parts = link.reference.parts
-        for index, part in enumerate(parts):
-            if index and current is not scope and current.state < State.MERGED and part.kind is PartKind.HERE:
+        current = scope
+        for index, part in enumerate(link.reference.parts):
+            into = part.kind in (PartKind.HERE, PartKind.ATTRIB)
+            if index and into and current is not scope and current.state < State.MERGED:
                 if current.state is State.MERGING:
                     raise self._cycle(scope, link, current)
-                return None, _Task(current, complete=False)
+                return _Task(current, complete=False)
             current = self._step(scope, link, index, current)
-        if current.state is State.COMPLETE:
-            return current, None
         if current.state in (State.MERGING, State.COMPLETING):
             raise self._cycle(scope, link, current)
-        return None, _Task(current, complete=True)
+        return current if current.state is State.COMPLETE else _Task(current, complete=True)
 
     def _step(self, scope: Scope, link: Link, index: int, current: Scope) -> Scope:
         """Follow one part of a reference to a prototype."""
         part = link.reference.parts[index]
-        if part.kind is PartKind.THIS:
-            return current
         if part.kind is PartKind.PARENT:
             if current.parent is None:
                 raise self._wrong(scope, link, index, "the file root has no parent")
@@ -167,16 +188,20 @@ class Prototypes:
             while current.parent is not None:
                 current = current.parent
             return current
-        if part.kind is PartKind.HERE:
-            cell = current.attributes.get(part.name)
-        elif part.kind is PartKind.ATTRIB:
-            cell, current = _climb(current, part.name)
-        else:
+        if part.kind in (PartKind.HERE, PartKind.ATTRIB):
+            return self._named(scope, link, index, current)
+        if part.kind is not PartKind.THIS:
             raise self._wrong(scope, link, index, f"{part.kind.value} cannot be extended")
+        return current
+
+    def _named(self, scope: Scope, link: Link, index: int, current: Scope) -> Scope:
+        part = link.reference.parts[index]
+        climbing = part.kind is PartKind.ATTRIB
+        cell = _climb(current, part.name) if climbing else current.attributes.get(part.name)
         if cell is None:
             if current.failed:
                 raise _Wrong
-            notes = missing_notes(part.name, current, climbing=part.kind is PartKind.ATTRIB)
+            notes = missing_notes(part.name, current, climbing=climbing)
             raise self._wrong(scope, link, index, f"there is no `{part.name}`", notes)
         if cell.value.__class__ is not Scope:
             notes = (f"`{part.name}` is written at {span_of(cell)}",)
@@ -201,12 +226,12 @@ class Prototypes:
         return _Wrong(Diagnostic("type", "SF-TYPE-003", message, link_span(link, 0), notes))
 
 
-def _climb(scope: Scope, name: str) -> tuple[Cell | None, Scope]:
-    """Search a scope and its ancestors; return the cell and the scope that has it."""
+def _climb(scope: Scope, name: str) -> Cell | None:
+    """Search a scope and its ancestors, nearest first."""
     at: Scope | None = scope
     while at is not None:
         cell = at.attributes.get(name)
         if cell is not None:
-            return cell, at
+            return cell
         at = at.parent
-    return None, scope
+    return None

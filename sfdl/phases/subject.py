@@ -26,7 +26,11 @@ def find_subject(root: Scope, world: World) -> Scope:
         raise failure([Diagnostic("sfConfig", "SF-CONFIG-001", message)])
     seen = {id(cell)}
     scope = root
-    while cell.value.__class__ is Link and not cell.value.reference.lazy and not cell.value.reference.data:
+    while (
+        cell.value.__class__ is Link
+        and not cell.value.reference.lazy
+        and not cell.value.reference.data
+    ):
         link: Link = cell.value
         found = follow(link.reference, scope, world)
         if isinstance(found, Blocked):
@@ -42,7 +46,7 @@ def find_subject(root: Scope, world: World) -> Scope:
         message = f"`{SUBJECT}` leads to `{reference_text(link.reference)}`: {why}"
         raise failure([Diagnostic("sfConfig", "SF-CONFIG-002", message, link_span(link, 0))])
     if is_component(cell.value):
-        subject = cell.value
-        return subject
+        component: Scope = cell.value
+        return component
     message = f"`{SUBJECT}` is {world.kind(cell.value)}, not a component"
     raise failure([Diagnostic("sfConfig", "SF-CONFIG-002", message, span_of(cell))])

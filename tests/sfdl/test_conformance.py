@@ -1,4 +1,4 @@
-"""Every case under `cases/`: a description, and its canonical JSON or the failure it has to give."""
+"""Every case under `cases/`: a description, and its canonical JSON or the failure it gives."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import lxml.etree
+import lxml.etree  # type: ignore[import-untyped]  # has no types of its own
 import msgspec
 import pytest
 
@@ -128,7 +128,7 @@ def test_the_schema_would_notice(schema):
 async def test_the_test_driver_takes_the_document_and_gives_the_owner_back(case):
     hypervisor = await LibvirtHypervisor.open("test:///default")
     try:
-        # The test driver takes every type; it knows neither code caches nor models of other CPUs.
+        # This driver takes every type, and gives it back.
         uuid = await hypervisor.define(domain_xml(CASES[case]))
         found = await hypervisor.fact(uuid)
         assert found is not None
@@ -165,8 +165,11 @@ def test_markup_in_a_value_stays_a_value(text, schema):
     root = ET.fromstring(document)
     assert root.findtext("title") == text
     assert root.findtext("os/kernel") == f"/srv/{text}"
-    assert root.find("devices/disk/source").get("file") == f"/srv/{text}"
-    assert owner_of(document).path == text
+    source, owner = root.find("devices/disk/source"), owner_of(document)
+    assert source is not None
+    assert source.get("file") == f"/srv/{text}"
+    assert owner is not None
+    assert owner.path == text
     plain = msgspec.structs.replace(
         spec, title="t", kernel="/k", owner=OWNER, disks=(DiskSpec(path="/d", target="vda"),)
     )

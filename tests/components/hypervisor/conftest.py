@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,14 +12,14 @@ from tests.components.hypervisor.worlds import SHORT, WORLD
 
 
 @pytest.fixture
-def world(tmp_path) -> str:
+def world(tmp_path: Path) -> str:
     path = tmp_path / "world.xml"
     path.write_text(WORLD)
     return f"test://{path}"
 
 
 @pytest.fixture
-async def hypervisor(world) -> AsyncIterator[LibvirtHypervisor]:
+async def hypervisor(world: str) -> AsyncIterator[LibvirtHypervisor]:
     opened = await LibvirtHypervisor.open(world, limits=SHORT)
     yield opened
     await opened.close()

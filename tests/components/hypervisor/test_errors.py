@@ -10,7 +10,7 @@ from components.hypervisor.errors import HypervisorError, from_libvirt
 from components.hypervisor.protocol import DomainState, EventKind
 
 
-def raised(code, domain, message):
+def raised(code: int, domain: int, message: str) -> libvirt.libvirtError:
     error = libvirt.libvirtError("")
     error.err = (code, domain, message, 2, "", "", "", 0, 0)
     return error
@@ -94,7 +94,7 @@ def test_an_error_survives_pickling():
     assert (type(copy), str(copy)) == (HypervisorError, str(error))
 
 
-def constants(prefix):
+def constants(prefix: str) -> dict[str, int]:
     found = {
         name.removeprefix(prefix): number
         for name, number in vars(libvirt).items()
@@ -103,7 +103,7 @@ def constants(prefix):
     return {name: number for name, number in found.items() if name != "LAST"}
 
 
-def spelt(name):
+def spelt(name: str) -> str:
     return name.lower().replace("_", "-").replace("ioerror", "io-error")
 
 
@@ -141,6 +141,7 @@ def test_event_details_are_libvirts(kind):
 
     for name, detail in constants(f"VIR_DOMAIN_EVENT_{kind}_").items():
         event = events.lifecycle_event("u", "n", number, detail)
+        assert event is not None
         assert (event.kind, event.detail) == (EventKind[kind], spelt(name))
 
 

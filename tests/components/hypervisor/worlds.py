@@ -22,8 +22,8 @@ UUID = "aaaaaaaa-0000-4000-8000-000000000001"
 SHORT = Limits(read_s=5, change_s=5, open_s=5, reconnect_s=(0.01, 0.02))
 
 
-def domain_xml(name="vm1", uuid=UUID, owner=OWNER):
-    record = ET.tostring(owner_element(owner), encoding="unicode") if owner else ""
+def domain_xml(name: str = "vm1", uuid: str = UUID, owner: OwnerRecord = OWNER) -> str:
+    record = ET.tostring(owner_element(owner), encoding="unicode")
     return (
         f"<domain type='test'><name>{name}</name><uuid>{uuid}</uuid>"
         f"<metadata>{record}</metadata><memory unit='MiB'>64</memory><vcpu>1</vcpu>"
@@ -31,7 +31,7 @@ def domain_xml(name="vm1", uuid=UUID, owner=OWNER):
     )
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], *, within_s: float = 5.0):
+async def until(condition: Callable[[], Awaitable[bool] | bool], *, within_s: float = 5.0) -> None:
     """Wait for a condition, at most so many seconds."""
     async with asyncio.timeout(within_s):
         while True:

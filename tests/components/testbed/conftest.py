@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,12 @@ def able() -> None:
 
 
 @pytest.fixture(scope="session")
-def image(able) -> GuestImage:
+def image(able: None) -> GuestImage:
     return GuestImage.build(default_cache())
 
 
 @pytest.fixture(scope="module")
-def host(able):
+def host(able: None) -> Iterator[PrivateLibvirtd]:
     directory = Path(tempfile.mkdtemp(prefix="sd-"))
     try:
         with PrivateLibvirtd(directory) as running:

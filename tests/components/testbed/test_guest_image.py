@@ -37,10 +37,12 @@ def test_the_guest_holds_what_it_needs(image, tmp_path):
 
 
 def test_a_failed_build_leaves_no_trace_in_the_cache(able, tmp_path, monkeypatch):
-    def broken(*_data):
+    def broken(_scratch, output, _versions):
+        output.mkdir()
+        (output / "vmlinuz").touch()
         raise ToolFailedError("planted")
 
-    monkeypatch.setattr("components.testbed.guest_image._make_disk", broken)
+    monkeypatch.setattr("components.testbed.guest_image._make", broken)
     with pytest.raises(ToolFailedError, match="planted"):
         GuestImage.build(tmp_path / "cache")
 

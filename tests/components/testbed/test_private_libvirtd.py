@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,6 @@ def directory(able):
 
 def machine() -> dict[str, object]:
     """What a host might leave behind on the machine."""
-    namespaces = set()
-    for entry in Path("/proc").glob("[0-9]*/ns/*"):
-        with contextlib.suppress(OSError):
-            namespaces.add(str(entry.readlink()))
     return {
         "links": sorted(re.findall(r"^\d+: (\S+?)[@:]", run(["ip", "-o", "link"]), re.MULTILINE)),
         "named namespaces": run(["ip", "netns", "list"]),
@@ -47,8 +44,21 @@ def machine() -> dict[str, object]:
             system: sorted(str(path) for path in Path(system).rglob("*"))
             for system in ("/etc/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/run/libvirt")
         },
-        "namespaces": namespaces,
     }
+
+
+def namespaces(pid: int | str) -> set[str]:
+    """The namespaces a process is in; empty when it is gone."""
+    found = set()
+    for entry in ("mnt", "uts", "ipc", "pid", "net"):
+        with contextlib.suppress(OSError):
+            found.add(str(Path(f"/proc/{pid}/ns/{entry}").readlink()))
+    return found
+
+
+def in_use(spaces: set[str]) -> bool:
+    pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return any(namespaces(pid) & spaces for pid in pids)
 
 
 def alive(pid: int) -> bool:
@@ -58,7 +68,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition, *, within_s: float = 20) -> None:
+def until(condition: Callable[[], bool], *, within_s: float = 20) -> None:
     end = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < end, "it never came true"
@@ -74,6 +84,9 @@ async def test_a_host_with_a_running_guest_leaves_nothing_behind(directory, imag
     await Guest(host, image, "left").boot(hypervisor)
     pids = host.pids()
     assert len(pids) == 3  # PID 1, libvirtd, QEMU
+    spaces = namespaces(pids[0])
+    assert len(spaces - namespaces("self")) == 5
+    assert in_use(spaces)
     await hypervisor.close()
 
     getattr(host, end)()
@@ -83,6 +96,7 @@ async def test_a_host_with_a_running_guest_leaves_nothing_behind(directory, imag
     assert (host.pids(), host.qemu_pids()) == ([], {})
     assert not any(alive(pid) for pid in pids)
     assert machine() == before
+    assert not in_use(spaces - namespaces("self"))
 
 
 async def test_after_a_power_cut_the_guest_is_known_and_off(directory, image):
@@ -101,6 +115,7 @@ async def test_after_a_power_cut_the_guest_is_known_and_off(directory, image):
         host.start()
         again = await LibvirtHypervisor.open(host.uri)
         facts = await again.fact(guest.uuid)
+        assert facts is not None
         assert (facts.active, facts.owner) == (False, guest.spec.owner)
         await again.close()
 
@@ -118,13 +133,14 @@ def command(directory: Path) -> subprocess.Popen[str]:
 def test_the_command_says_ready_and_its_host_ends_with_it(directory, how):
     before = machine()
     with command(directory) as starter:
+        assert starter.stdout is not None
         assert starter.stdout.readline() == f"ready {PrivateLibvirtd(directory).uri}\n"
         (unshare,) = children(starter.pid)
         (init,) = children(unshare)
         assert run(["virsh", "-c", PrivateLibvirtd(directory).uri, "list", "--name"]).strip() == ""
 
         if how == "stdin closes":
-            starter.stdin.close()
+            starter.communicate(timeout=20)  # closes it
         else:
             starter.send_signal(getattr(signal, how))
         starter.wait(20)
@@ -133,6 +149,22 @@ def test_the_command_says_ready_and_its_host_ends_with_it(directory, how):
     assert starter.returncode == {
         "stdin closes": 0, "SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9,
     }[how]  # fmt: skip
+    until(lambda: machine() == before)
+
+
+def test_in_the_background_of_a_shell_it_ends_with_the_shell(directory):
+    before = machine()
+    program = f"{sys.executable} -m components.testbed.private_libvirtd --dir {directory}"
+    script = f"{program} < /dev/null & wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        assert shell.stdout.readline().startswith("ready ")
+        (starter,) = children(shell.pid)
+        (unshare,) = children(starter)
+        assert alive(unshare)  # a standard input that is no pipe has not ended it
+        shell.kill()
+
+    until(lambda: not alive(starter) and not alive(unshare))
     until(lambda: machine() == before)
 
 

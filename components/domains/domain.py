@@ -1,0 +1,349 @@
+"""`Domain`: a virtual machine as a component, from its definition to its staged stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from components.domains import names
+from components.domains.console import ConsoleTail
+from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain, is_ours, owner_record
+from components.domains.liveness import GuestWatch
+from components.domains.profile import Machine, Profile
+from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
+from components.hypervisor.choice import default_uri
+from components.hypervisor.errors import HypervisorError
+from components.hypervisor.pool import HypervisorPool
+from components.hypervisor.protocol import Hypervisor
+from components.storage.backend import StorageBackend
+from components.system.shell import Shell
+from engine.compound import Compound
+from engine.core.faults import BadDescription, Refused, TimedOut
+from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
+from engine.prim import Unwell
+from engine.runtime.attributes import attr, exposed, link, output
+from engine.runtime.effects import Effect, NameTaken, Owner
+from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_
+from sfdl.values import Value
+
+AGAIN_S = 15.0
+"""Seconds after which a guest is asked again to shut down; it may have been booting."""
+
+
+class Domain(Compound):
+    """A virtual machine: defined and started once its storage is there, watched, stopped in stages.
+
+    It checks and reserves in its deploy phase and makes nothing before every host of the application
+    has agreed. The guest outlives the daemon; a restarted daemon takes it up again.
+    """
+
+    domain_name = attr(
+        str_, "", doc="Name at the hypervisor; from the component's path if empty.",
+        called="domainName",
+    )  # fmt: skip
+    ip = attr(str_, "", doc="Address of the first interface; DHCP if empty.")
+    mac = attr(str_, "", doc="MAC address; from the ip, else from the UUID, if empty.")
+    network = attr(str_, "", doc="Network of the hypervisor to connect to.")
+    bridge = attr(str_, "", doc="Bridge of the host to connect to.")
+    memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
+    vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
+    kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
+    ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
+    extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")
+    storage_backend = link(
+        StorageBackend, doc="Where the disks come from.", called="storageBackend", required=False
+    )
+    shell = link(Shell, doc="Runs host commands.", required=False)
+    diskless = attr(bool_, False, doc="Have no disks.")
+    hypervisor_uri = attr(
+        str_, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
+    )
+    domain_liveness_check = attr(
+        bool_, True, doc="Look at the guest regularly.", called="domainLivenessCheck"
+    )
+    domain_liveness_delay = attr(
+        duration_ms, 2000, ge=0.05, doc="Milliseconds between looks.", called="domainLivenessDelay"
+    )
+    domain_liveness_factor = attr(
+        int_, 3, ge=1, doc="Looks in a row that must fail.", called="domainLivenessFactor"
+    )
+    connection_grace = attr(
+        duration_s, 60, doc="Seconds an unreachable hypervisor is not held against the guest.",
+        called="connectionGrace",
+    )  # fmt: skip
+    start_mode = attr(
+        str_, "running", choices=("defined", "running", "booted"),
+        doc="When the start counts as done.", called="startMode",
+    )  # fmt: skip
+    ready_marker = attr(
+        str_, "SD-READY", doc="What the console shows once booted.", called="readyMarker"
+    )
+    boot_timeout = attr(duration_s, 600, doc="Seconds until booted.", called="bootTimeout")
+    stop_mode = attr(
+        str_, "graceful", choices=("graceful", "destroy"), doc="How the guest is stopped.",
+        called="stopMode",
+    )  # fmt: skip
+    stop_timeout = attr(
+        duration_s, 60, doc="Seconds the guest has to shut down.", called="stopTimeout"
+    )
+    uuid = output(str, doc="UUID at the hypervisor, the same at each deployment.")
+    state = output(str, doc="Run state of the guest when it was last seen.")
+    address = output(str, doc="Address of the first interface, if it is known.")
+    consolePath = output(str, doc="File with what the serial console shows.")
+
+    reserved: ClassVar[dict[str, Value]] = {
+        "sfOrphanPolicy": "keep", "sfReadyWhen": "signal", "sfStartTimeout": 900,
+        "sfTerminateTimeout": 900,
+    }  # fmt: skip
+
+    profile: Profile
+
+    def __init__(self) -> None:
+        """Be nowhere yet."""
+        self._name = ""
+        self._uri = ""
+        self._watch: GuestWatch | None = None
+        self._stopping = asyncio.Lock()
+        self._asked_to_stop = False
+
+    # -- deploy: check and reserve
+
+    def make_profile(self) -> Profile:
+        """Return the profile of the hypervisor; each kind of domain has its own."""
+        raise NotImplementedError
+
+    @override
+    async def on_deploy(self) -> None:
+        self._check_attributes()
+        await self._identify()
+        await self._bind_storage()
+        hypervisor = await self._hypervisor()
+        await self._check_free(hypervisor)
+
+    def _check_attributes(self) -> None:
+        if (self.ramdisk or self.extra) and not self.kernel:
+            word = "ramdisk" if self.ramdisk else "extra"
+            raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=self.path)
+        if self.network and self.bridge:
+            raise BadDescription("give network or bridge, not both", code="SF-DOM-002", where=self.path)
+        if self.ip:
+            names.check_ip(self.ip, where=self.path)
+        if not self.storage_backend.given and not self.diskless:
+            raise BadDescription(
+                "storageBackend must be given", code="SF-DOM-003", where=self.path,
+                hint="or say diskless true",
+            )  # fmt: skip
+        for path in (self.kernel, self.ramdisk):
+            if path and not Path(path).expanduser().is_file():
+                raise Refused(f"there is no file {path} on this host", code="SF-DOM-004", where=self.path)
+
+    async def _identify(self) -> None:
+        given = self.domain_name
+        if not given and self.storage_backend.given:
+            given = await self.storage_backend.api.wanted_name()
+        self._name = names.check_name(given or names.name_from_path(self.path), where=self.path)
+        above = await self.above("hypervisorUri")
+        configured = self.settings.hypervisor_uri
+        self._uri = self.hypervisor_uri or (above if isinstance(above, str) else "") or configured
+        self._uri = self._uri or default_uri()
+        process = self.live.process
+        self.uuid = names.uuid_of(process.community, self.live.segment.application, self.path)
+
+    async def _bind_storage(self) -> None:
+        if self.storage_backend.given:
+            await self.storage_backend.api.bind(self.handle, self._name)
+
+    async def _hypervisor(self) -> Hypervisor:
+        return await self.service(HypervisorPool).get(self._uri)
+
+    async def _check_free(self, hypervisor: Hypervisor) -> None:
+        owner = self._owner()
+        for facts in (await hypervisor.by_name(self._name), await hypervisor.fact(self.uuid)):
+            if facts is not None and not is_ours(facts, owner, exactly=False):
+                holder = facts.owner.path if facts.owner is not None else "not made by smartdomains"
+                raise NameTaken(
+                    f"a domain called {facts.name} exists already ({holder}, UUID {facts.uuid}, "
+                    f"{facts.state.value})",
+                    code="SF-NAME-001", where=self.path,
+                    hint="choose another domainName; the domain was not touched",
+                )  # fmt: skip
+
+    def _owner(self) -> Owner:
+        live = self.live
+        return Owner(
+            live.process.community, live.segment.application, live.path, live.incarnation
+        )
+
+    # -- start: make
+
+    @override
+    async def on_started(self) -> None:
+        console = self._console_path()
+        await self.make(ConsoleLog(console))
+        self.consolePath = console
+        await self.make(DefinedDomain(self._uri, self.uuid, self._name, await self._xml(console)))
+        self._publish("defined")
+        if self.start_mode == "defined":
+            self.set_ready(True)
+            return
+        await self.make(RunningDomain(self._uri, self.uuid, self._name))
+        self._publish("running")
+        self._begin_watch()
+        if self.start_mode == "booted":
+            await self._await_boot(console)
+        self.set_ready(True)
+
+    def _console_path(self) -> str:
+        return str(self.work_folder / "console" / f"{self._name}-{self.uuid[:8]}.log")
+
+    async def _xml(self, console: str) -> str:
+        disks = await self.storage_backend.api.disks() if self.storage_backend.given else []
+        machine = Machine(
+            name=self._name,
+            uuid=self.uuid,
+            title=self.path,
+            owner=owner_record(self._owner()),
+            memory_bytes=self.memory,
+            vcpus=self.vcpus,
+            kernel=self.kernel,
+            ramdisk=self.ramdisk,
+            extra=self.extra,
+            disks=tuple(disks),
+            interfaces=self._interfaces(),
+            console_log=console,
+        )
+        try:
+            return domain_xml(self.make_profile().spec(machine))
+        except BadSpecError as error:
+            raise BadDescription(str(error), code="SF-DOM-005", where=self.path) from error
+
+    def _interfaces(self) -> tuple[InterfaceSpec, ...]:
+        if not self.network and not self.bridge:
+            return ()
+        ip = names.check_ip(self.ip, where=self.path) if self.ip else ""
+        mac = self.mac or (names.mac_from_ip(ip) if ip else names.mac_from_uuid(self.uuid))
+        if self.bridge:
+            return (InterfaceSpec(kind="bridge", source=self.bridge, mac=mac),)
+        return (InterfaceSpec(kind="network", source=self.network, mac=mac),)
+
+    def _publish(self, state: str) -> None:
+        self.state = state
+        if self.ip:
+            self.address = names.check_ip(self.ip, where=self.path)
+
+    async def _await_boot(self, console: str) -> None:
+        tail = ConsoleTail(Path(console))
+        try:
+            async with asyncio.timeout(self.boot_timeout):
+                while not await self.run_blocking(tail.shows, self.ready_marker):
+                    await self.sleep(0.1)
+        except TimeoutError as error:
+            last = await self.run_blocking(tail.last)
+            raise TimedOut(
+                f"no {self.ready_marker} on the console within {self.boot_timeout:g} s; it ends: {last}",
+                code="SF-DOM-006",
+            ) from error
+
+    # -- while it runs
+
+    def _begin_watch(self) -> None:
+        self._watch = GuestWatch(
+            name=self._name,
+            uuid=self.uuid,
+            delay_s=self.domain_liveness_delay,
+            factor=self.domain_liveness_factor,
+            grace_s=self.connection_grace,
+            polling=self.domain_liveness_check,
+        )
+        self.spawn(self._follow(self._watch))
+
+    async def _follow(self, watch: GuestWatch) -> None:
+        record = await watch.run(await self._hypervisor(), self._seen)
+        if not self._asked_to_stop:
+            await self.finish(record)
+
+    def _seen(self, state: str) -> None:
+        self.state = state
+
+    @override
+    async def check(self) -> None:
+        if self._watch is not None and not self._asked_to_stop:
+            trouble = self._watch.trouble(asyncio.get_running_loop().time())
+            if trouble:
+                raise Unwell(trouble)
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self._identify()
+        await self._bind_storage()
+        for effect in effects:
+            match effect:
+                case ConsoleLog(path):
+                    self.consolePath = path
+                case DefinedDomain(uri=uri, name=name):
+                    self._uri, self._name = uri, name
+                case _:
+                    pass
+        running = any(isinstance(effect, RunningDomain) for effect in effects)
+        self._publish("running" if running else "defined")
+        if running:
+            self._begin_watch()
+        self.set_ready(True)
+
+    # -- the end
+
+    @override
+    async def on_terminate(self, record: Record) -> None:
+        if not any(isinstance(made.effect, RunningDomain) for made in self.live.effects):
+            return
+        wished = record.type in {NORMAL, SHUTDOWN} and self.stop_mode == "graceful"
+        with contextlib.suppress(HypervisorError):  # what is left is for undo
+            await self._stop(graceful=wished)
+
+    @exposed()
+    async def let_go(self) -> None:
+        """Stop the guest, since its disks are about to go; the first one to ask decides how."""
+        record = self.live.record
+        graceful = record is None or record.type != DEPLOYMENT_FAILURE
+        await self._stop(graceful=graceful and self.stop_mode == "graceful")
+
+    async def _stop(self, *, graceful: bool) -> None:
+        self._asked_to_stop = True
+        async with self._stopping:
+            hypervisor = await self._hypervisor()
+            if not await self._is_active(hypervisor):
+                return
+            if graceful and await self._shut_down(hypervisor):
+                return
+            with contextlib.suppress(HypervisorError):
+                await hypervisor.destroy(self.uuid, gentle=True)
+            if await self._is_active(hypervisor):
+                await hypervisor.destroy(self.uuid, gentle=False)
+
+    async def _is_active(self, hypervisor: Hypervisor) -> bool:
+        facts = await hypervisor.fact(self.uuid)
+        return facts is not None and facts.active
+
+    async def _shut_down(self, hypervisor: Hypervisor) -> bool:
+        """Ask the guest to stop, again every few seconds; say whether it did in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.stop_timeout
+        ask_at = loop.time()
+        self.progress(0.0, "waiting for the guest to shut down")
+        while loop.time() < until:
+            if loop.time() >= ask_at:
+                ask_at = loop.time() + AGAIN_S
+                try:
+                    await hypervisor.shutdown(self.uuid)
+                except HypervisorError as error:
+                    self.note(f"the guest cannot be asked to shut down: {error.message}", "warning")
+                    return False
+            if not await self._is_active(hypervisor):
+                return True
+            await self.sleep(0.1)
+        self.note(f"the guest did not shut down within {self.stop_timeout:g} s", "warning")
+        return False

@@ -1,0 +1,177 @@
+"""What a domain makes on its host: its console log, its definition, its running instance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from typing_extensions import override
+
+from components.hypervisor.errors import HypervisorError
+from components.hypervisor.owner import OwnerRecord
+from components.hypervisor.pool import HypervisorPool
+from components.hypervisor.protocol import DomainFacts, Hypervisor
+from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
+
+
+def owner_record(owner: Owner) -> OwnerRecord:
+    """Write an owner as the hypervisor keeps it."""
+    return OwnerRecord(
+        community=owner.community, application=owner.application, path=owner.path,
+        incarnation=owner.incarnation,
+    )  # fmt: skip
+
+
+def is_ours(facts: DomainFacts, owner: Owner, *, exactly: bool) -> bool:
+    """Say whether a domain is that of this component; `exactly` wants this creation of it."""
+    record = facts.owner
+    if record is None:
+        return False
+    theirs = Owner(record.community, record.application, record.path, record.incarnation)
+    return theirs == owner if exactly else theirs.same_place(owner)
+
+
+@contextlib.contextmanager
+def _threads_of(at: Site, hypervisor: Hypervisor, uuid: str) -> Iterator[None]:
+    """Make undo wait for hypervisor calls that outlive the one who made them."""
+    try:
+        yield
+    except BaseException:
+        for call in hypervisor.pending(uuid):
+            at.watch(asyncio.ensure_future(call.wait()))
+        raise
+
+
+class ConsoleLog(Effect, frozen=True):
+    """The file a machine's serial console is written to."""
+
+    path: str
+
+    @override
+    def label(self) -> str:
+        return f"console log {Path(self.path).name}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        return Presence.OURS if Path(self.path).exists() else Presence.ABSENT
+
+    @override
+    async def make(self, at: Site) -> Self:
+        await at.blocking(self._touch)
+        return self
+
+    def _touch(self) -> None:
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.path).write_bytes(b"")
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await at.blocking(lambda: Path(self.path).unlink(missing_ok=True))
+
+
+class _OnHypervisor(Effect, frozen=True):
+    """Common part of what is looked up at a hypervisor by its UUID."""
+
+    uri: str
+    uuid: str
+    name: str
+
+    async def _hypervisor(self, at: Site) -> Hypervisor:
+        return await at.service(HypervisorPool).get(self.uri)
+
+    async def _facts(self, at: Site) -> DomainFacts | None:
+        return await (await self._hypervisor(at)).fact(self.uuid)
+
+
+class DefinedDomain(_OnHypervisor, frozen=True):
+    """A domain known to its hypervisor, with our owner record in its metadata."""
+
+    xml: str
+
+    @override
+    def label(self) -> str:
+        return f"domain {self.name}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        try:
+            hypervisor = await self._hypervisor(at)
+            facts = await hypervisor.fact(self.uuid) or await hypervisor.by_name(self.name)
+        except HypervisorError as error:
+            if error.kind in {"Unreachable", "Timeout"}:
+                return Presence.UNKNOWN
+            raise
+        if facts is None:
+            return Presence.ABSENT
+        ours = facts.uuid == self.uuid and is_ours(facts, at.owner, exactly=False)
+        return Presence.OURS if ours else Presence.FOREIGN
+
+    @override
+    async def make(self, at: Site) -> Self:
+        hypervisor = await self._hypervisor(at)
+        with _threads_of(at, hypervisor, self.uuid):
+            try:
+                await hypervisor.define(self.xml)
+            except HypervisorError as error:
+                if error.kind == "NameTaken":
+                    raise NameTaken(
+                        f"a domain called {self.name} exists and is not ours", code="SF-NAME-001",
+                        hint="choose another domainName; nothing was touched",
+                    ) from error  # fmt: skip
+                raise
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        hypervisor = await self._hypervisor(at)
+        facts = await hypervisor.fact(self.uuid)
+        if facts is None or not is_ours(facts, at.owner, exactly=True):
+            return
+        with _threads_of(at, hypervisor, self.uuid):
+            if facts.active:
+                await hypervisor.destroy(self.uuid, gentle=False)
+            await hypervisor.undefine(self.uuid)
+
+
+class RunningDomain(_OnHypervisor, frozen=True):
+    """The running instance of a defined domain; it outlives our process."""
+
+    @override
+    def label(self) -> str:
+        return f"running domain {self.name}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        try:
+            facts = await self._facts(at)
+        except HypervisorError as error:
+            if error.kind in {"Unreachable", "Timeout"}:
+                return Presence.UNKNOWN
+            raise
+        if facts is None or not facts.active:
+            return Presence.ABSENT
+        return Presence.OURS if is_ours(facts, at.owner, exactly=False) else Presence.FOREIGN
+
+    @override
+    async def make(self, at: Site) -> Self:
+        hypervisor = await self._hypervisor(at)
+        with _threads_of(at, hypervisor, self.uuid):
+            await hypervisor.start(self.uuid)
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        hypervisor = await self._hypervisor(at)
+        facts = await hypervisor.fact(self.uuid)
+        if facts is None or not facts.active or not is_ours(facts, at.owner, exactly=True):
+            return
+        with _threads_of(at, hypervisor, self.uuid):
+            try:
+                await hypervisor.destroy(self.uuid, gentle=True)
+            except HypervisorError as error:
+                if error.kind in {"Unreachable", "Timeout"}:
+                    raise
+                await hypervisor.destroy(self.uuid, gentle=False)

@@ -1,0 +1,53 @@
+"""`KvmDomain`: a QEMU guest."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from components.domains.domain import Domain
+from components.domains.profile import Profile
+from components.kvm.profile import KvmProfile
+from engine.core.faults import BadDescription
+from engine.runtime.attributes import attr
+from engine.runtime.kinds import bool_, str_
+
+
+class KvmDomain(Domain, type="kvm.domain"):
+    """A virtual machine run by QEMU, accelerated by KVM or emulated."""
+
+    accelerator = attr(
+        str_, "tcg", choices=("kvm", "tcg"),
+        doc="kvm, or tcg for emulation. Never libvirt's word: it offers kvm where no guest runs.",
+    )  # fmt: skip
+    cpu_model = attr(str_, "", doc="CPU the guest sees.", called="cpuModel")
+    machine = attr(str_, "", doc="Machine type; the hypervisor's default if empty.")
+    disk_bus = attr(str_, "virtio", choices=("virtio", "sata", "scsi"), doc="Bus of disks.",
+                    called="diskBus")  # fmt: skip
+    disk_cache = attr(
+        str_, "", doc="Host cache mode of disks; the hypervisor's default if empty.",
+        called="diskCache",
+    )  # fmt: skip
+    nic_model = attr(str_, "virtio", doc="Model of network interfaces.", called="nicModel")
+    agent_channel = attr(
+        bool_, True, doc="Give the guest a channel for its agent.", called="agentChannel"
+    )
+
+    @override
+    def make_profile(self) -> Profile:
+        return KvmProfile(
+            accelerator=self.accelerator,
+            cpu_model=self.cpu_model,
+            machine=self.machine,
+            disk_bus=self.disk_bus,
+            disk_cache=self.disk_cache,
+            nic_model=self.nic_model,
+            agent_channel=self.agent_channel,
+        )
+
+    @override
+    async def on_deploy(self) -> None:
+        await super().on_deploy()
+        if self._uri.startswith("xen"):
+            raise BadDescription(
+                f"a KvmDomain cannot run on {self._uri}", code="SF-DOM-007", where=self.path
+            )

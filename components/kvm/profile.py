@@ -1,0 +1,68 @@
+"""How a QEMU guest is specified; pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from components.domains.profile import Machine
+from components.domains.xml import DiskSpec, DomainSpec
+from components.storage.backend import DiskOffer
+
+CACHE_MIB = 32
+"""Translation cache of an emulated guest: most of its memory at the host."""
+
+
+class KvmProfile(Struct, frozen=True):
+    """What a description says of a QEMU guest beyond what every machine has."""
+
+    accelerator: str
+    cpu_model: str
+    machine: str
+    disk_bus: str
+    disk_cache: str
+    nic_model: str
+    agent_channel: bool
+    console: str = "ttyS0"
+
+    def spec(self, machine: Machine) -> DomainSpec:
+        """Return what is to be defined."""
+        emulated = self.accelerator == "tcg"
+        return DomainSpec(
+            kind="qemu" if emulated else "kvm",
+            name=machine.name,
+            uuid=machine.uuid,
+            title=machine.title,
+            owner=machine.owner,
+            memory_bytes=machine.memory_bytes,
+            vcpus=machine.vcpus,
+            machine=self.machine,
+            kernel=machine.kernel,
+            initrd=machine.ramdisk,
+            cmdline=self._command_line(machine),
+            disks=tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks)),
+            interfaces=tuple(replace(nic, model=self.nic_model) for nic in machine.interfaces),
+            console_log=machine.console_log,
+            agent=self.agent_channel,
+            cpu_model=self.cpu_model or ("qemu64" if emulated else "host-model"),
+            tb_cache_mib=CACHE_MIB if emulated else None,
+            balloon_stats_s=5,
+        )
+
+    def _command_line(self, machine: Machine) -> str:
+        if not machine.kernel:
+            return ""
+        words = [] if "console=" in machine.extra else [f"console={self.console}"]
+        return " ".join([*words, *([machine.extra] if machine.extra else [])])
+
+    def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
+        """Return how the `index`-th disk is seen by the guest."""
+        prefix = "vd" if self.disk_bus == "virtio" else "sd"
+        return DiskSpec(
+            path=offer.path,
+            target=f"{prefix}{chr(ord('a') + index)}",
+            kind="block" if offer.kind == "block" else "file",
+            format=offer.format,
+            bus=self.disk_bus,
+            cache=self.disk_cache,
+        )

@@ -1,0 +1,222 @@
+"""`BashShell`: one long-lived shell that runs scripts handed to it, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shlex
+import signal
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Self
+
+from msgspec import Struct
+from typing_extensions import override
+
+from engine.core.faults import Refused, TimedOut
+from engine.prim import Prim, Unwell
+from engine.runtime.attributes import attr, exposed
+from engine.runtime.commands import Output, bound_to_us, search_path
+from engine.runtime.effects import Effect, Presence, Site
+from engine.runtime.handles import Link
+from engine.runtime.kinds import str_, strings
+
+MOST_LINE = 16 * 2**20
+
+
+class _Running:
+    """One shell process and its pipes; scripts take turns."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._turn = asyncio.Lock()
+
+    async def run(self, script: str, timeout_s: float) -> Output:
+        async with self._turn:
+            if self.process.returncode is not None:
+                raise Refused("the shell has ended", code="SF-SHELL-001")
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await self._exchange(script)
+            except BaseException as error:
+                await self.end()  # its streams are in the middle of a script: of no more use
+                if isinstance(error, TimeoutError):
+                    raise TimedOut(f"the script did not end within {timeout_s:g} s") from error
+                raise
+
+    async def _exchange(self, script: str) -> Output:
+        mark = f"end-{secrets.token_hex(8)}"
+        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
+        if stdin is None or stdout is None or stderr is None:
+            raise Refused("the shell has no pipes", code="SF-SHELL-001")
+        text = (
+            f"eval {shlex.quote(script)} </dev/null\n"
+            f"status=$?; printf '\\n{mark} %d\\n' $status; printf '\\n{mark}\\n' >&2\n"
+        )
+        stdin.write(text.encode())
+        await stdin.drain()
+        out, err = await asyncio.gather(_read_to(stdout, mark), _read_to(stderr, mark))
+        body, _, last = out.rpartition(b"\n")
+        return Output(int(last.split()[-1]), body, err.rpartition(b"\n")[0])
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.wait()
+
+
+async def _read_to(stream: asyncio.StreamReader, mark: str) -> bytes:
+    """Read up to and with the line that starts with the mark, its end not included."""
+    lines: list[bytes] = []
+    while True:
+        line = await stream.readline()
+        if not line:
+            raise Refused("the shell ended in the middle of a script", code="SF-SHELL-001")
+        lines.append(line)
+        if line.startswith(mark.encode()):
+            return b"".join(lines).rstrip(b"\n")
+
+
+class Shells:
+    """The shells of one process, by the token of their owner."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._running: dict[str, _Running] = {}
+
+    async def open(self, token: str, command: Sequence[str]) -> int:
+        """Start a shell; return its process id.
+
+        Raises:
+            Refused: There is no such program.
+        """
+        known = self._running.get(token)
+        if known is not None and known.process.returncode is None:
+            return known.process.pid
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *bound_to_us(command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                limit=MOST_LINE,
+                env={**os.environ, "PATH": search_path()},
+            )
+        except FileNotFoundError as error:
+            raise Refused(f"there is no shell {command[0]}", code="SF-RUN-002") from error
+        self._running[token] = _Running(process)
+        return process.pid
+
+    def running(self, token: str) -> _Running | None:
+        """Return the shell of a token if it is alive."""
+        found = self._running.get(token)
+        return found if found is not None and found.process.returncode is None else None
+
+    async def end(self, token: str) -> None:
+        """End a shell and what it runs; success if there is none."""
+        found = self._running.pop(token, None)
+        if found is not None:
+            await found.end()
+
+    async def close(self) -> None:
+        """End all."""
+        for token in list(self._running):
+            await self.end(token)
+
+
+class ShellProcess(Effect, frozen=True):
+    """A shell of ours; it dies with our process."""
+
+    survival: ClassVar[Literal["host", "process"]] = "process"
+
+    token: str
+    command: tuple[str, ...]
+
+    @override
+    def label(self) -> str:
+        return f"shell {self.command[0]}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        return Presence.ABSENT if at.service(Shells).running(self.token) is None else Presence.OURS
+
+    @override
+    async def make(self, at: Site) -> Self:
+        await at.service(Shells).open(self.token, self.command)
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await at.service(Shells).end(self.token)
+
+
+class ShellOutput(Struct, frozen=True):
+    """What a script left: exit status and both streams."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Shell(Prim, type="system.shell"):
+    """One long-lived shell process per component; others refer to it and share it."""
+
+    command = attr(
+        strings, None, doc="Program and arguments; /bin/bash if not given.", called="exec:cmd"
+    )
+    folder = attr(str_, "", doc="Folder to work in; the daemon's own if not given.", called="dir")
+
+    reserved = {"sfOrphanPolicy": "keep"}  # noqa: RUF012 - merged into an immutable table per class
+
+    def _token(self) -> str:
+        return f"{self.path}#{self.live.incarnation}"
+
+    @override
+    async def on_start(self) -> None:
+        await self._open()
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self._open()
+
+    async def _open(self) -> None:
+        command = self.command or ("/bin/bash",)
+        await self.make(ShellProcess(self._token(), command))
+        if self.folder:
+            await self.execute(f"cd -- {shlex.quote(self.folder)}", 10.0)
+
+    @override
+    async def check(self) -> None:
+        if self.service(Shells).running(self._token()) is None:
+            raise Unwell("the shell has ended")
+
+    @exposed()
+    async def execute(self, script: str, timeout_s: float) -> ShellOutput:
+        """Run a script and return what it left; a script that hangs takes the shell with it."""
+        shell = self.service(Shells).running(self._token())
+        if shell is None:
+            raise Refused("the shell has ended", code="SF-SHELL-001", where=self.path)
+        output = await shell.run(script, timeout_s)
+        return ShellOutput(output.status, output.stdout, output.stderr)
+
+
+class BashShell(Shell, type="system.bash"):
+    """A shell under its SmartDomains name."""
+
+
+class ShellExecutor:
+    """Runs the commands of effects through a shell component, each word quoted."""
+
+    def __init__(self, shell: Link[Shell]) -> None:
+        """Take the link to the shell."""
+        self._shell = shell
+
+    async def run(self, argv: Sequence[str], *, input_: bytes, timeout_s: float) -> Output:
+        """Run one command and return its output."""
+        if input_:
+            raise Refused("a command run through a shell takes no input")
+        output = await self._shell.api.execute(shlex.join(argv), timeout_s)
+        return Output(output.status, output.stdout, output.stderr)
