@@ -176,7 +176,7 @@ class Builder:
 
     def include(self, c: C) -> Include:
         token = c[0]
-        return Include(_string(c[1]), token.source, token.start_pos, optional=token == "#include?")
+        return Include(_string(c[1]), token.source, token.start_pos, optional=token.endswith("?"))
 
     def include_codebase(self, c: C) -> Include:
         c[0].source.problem(

@@ -13,7 +13,7 @@ rest on that. Writing uses an explicit stack, so depth is no limit.
 | component | object; first, if needed, `"$data": true` and `"$tags": {name: [tags]}` |
 | reference | `{"$ref": "path"}` and `lazy`, `data`, `optional`, `default` if set |
 | kept function | `{"$apply": "Class", "args": {...}}` and `lazy`, `data` |
-| kept assertion | `{"$assert": {...}, "lazy": true}`, with `"class"` if it is no group of assertions |
+| kept assertion | `{"$assert": {...}, "lazy": true}`; `"class"` if it is no group |
 
 An attribute name that begins with `$` is written with the `$` doubled.
 """

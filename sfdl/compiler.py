@@ -1,7 +1,7 @@
 """Putting the phases together.
 
-`compile_description` is `sfdl.compile`. One call is one compilation: nothing is shared between calls
-but the parser's tables, so any number may run at once.
+`compile_description` is `sfdl.compile`. One call is one compilation: nothing is shared between
+calls but the parser's tables, so any number may run at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Functions and assertions that were kept for run time.
 
 The engine asks `needs` which references a kept application has, resolves them its own way, and
-hands the values to `evaluate`, which computes. A reference inside an application counts its `PARENT`
-parts from there: every operator, vector or function around it is one level. `Need.at_holder` is the
+hands the values to `evaluate`, which computes. A reference inside an application counts its
+`PARENT` parts from there: every operator, vector or function around it is one level. `Need.at_holder` is the
 same reference as seen from the component that holds the whole application.
 """
 

@@ -7,6 +7,7 @@ to the next `;` or `}` and goes on, so that one run reports several independent 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from threading import Lock
 
 from lark import Lark, UnexpectedToken
@@ -95,15 +96,11 @@ class _Run:
         states = self.state.parse_conf.states
         stack = self.state.state_stack
         values = self.state.value_stack
-        # Only where an attribute may begin is an include allowed.
-        while (
-            "INCLUDE" not in states[stack[-1]] or states[stack[-1]]["SEMICOLON"][0].name != "Shift"
-        ):
+        while not _begins_attribute(states[stack[-1]]):
             stack.pop()
-            if values:
-                values.pop()
             if not stack:
                 return False
+            values.pop()
         depth = 0
         following: Lexeme | None = token
         while following is not None:
@@ -127,6 +124,15 @@ class _Run:
         self.source.problems.append(Diagnostic("parse", "SF-PARSE-001", message, span, notes))
 
 
+def _begins_attribute(actions: Mapping[str, tuple[object, Held]]) -> bool:
+    """Tell whether an attribute may begin in a state: only there is an include allowed."""
+    if "INCLUDE" not in actions:
+        return False
+    _, argument = actions["SEMICOLON"]
+    # Either the list goes on, or it is still to begin with the rule that matches nothing.
+    return isinstance(argument, int) or not argument.expansion
+
+
 def _explain(token: Lexeme, expected: set[str]) -> tuple[str, tuple[str, ...]]:
     """Return message and notes for a token that does not fit."""
     if token.type == "$END":
@@ -148,7 +154,7 @@ def _explain(token: Lexeme, expected: set[str]) -> tuple[str, tuple[str, ...]]:
 
 def _explain_bad(token: Lexeme) -> str:
     text, at = token.source.text, token.start_pos or 0
-    if token == '"':
+    if token.startswith('"'):
         return "this string has no end on its line"
     if text.startswith("/*", at):
         return "this comment is never closed"

@@ -60,10 +60,11 @@ def written_name(name: str) -> str:
 def reference_text(reference: Reference) -> str:
     """Return the path of a reference, without `LAZY`, `DATA` and `OPTIONAL`.
 
-    A first `ATTRIB w` and a later `HERE w` are written `w`; names that are not plain words are quoted.
+    A first `ATTRIB w` and a later `HERE w` are written `w`; names that are no words are quoted.
 
     Example:
-        >>> reference_text(Reference((Part(PartKind.ATTRIB, "net"), Part(PartKind.HERE, "gateway"))))
+        >>> first, later = Part(PartKind.ATTRIB, "net"), Part(PartKind.HERE, "gateway")
+        >>> reference_text(Reference((first, later)))
         'net:gateway'
     """
     return ":".join(

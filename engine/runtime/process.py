@@ -274,6 +274,9 @@ class Process:
         """Take in that a remote part has ended or is presumed dead; told to the parent once."""
         if part.record is not None or part.state.ended:
             return
+        asked = part.state in {State.CREATING, State.DEPLOYING, State.STARTING}
+        if asked and record.type != LIVENESS_FAILURE:
+            return  # the answer to the phase under way says it better
         self.parts.gone(part, record)
         if record.type == LIVENESS_FAILURE:
             self.events.note(part.parent, "warning", f"{part.name}: {record.description}")
