@@ -16,21 +16,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sfdl.diagnostics import Diagnostic
-from sfdl.graph import NO_TAGS, Anonymous, Application, Attributes, Cell, Link, Name, Scope, State
-from sfdl.lexer import Lexeme
-from sfdl.literals import (
-    read_bytes,
-    read_double,
-    read_float,
-    read_int,
-    read_long,
-    unescaped,
+from sfdl.graph import (
+    CLASS,
+    FUNCTION,
+    NO_TAGS,
+    Anonymous,
+    Application,
+    Attributes,
+    Cell,
+    Link,
+    Name,
+    Scope,
+    State,
 )
+from sfdl.lexer import Lexeme
+from sfdl.literals import read_bytes, read_double, read_float, read_int, read_long, unescaped
 from sfdl.source import Source, Span
 from sfdl.values import Part, PartKind, Reference, Tbd, Vector
-
-FUNCTION = "phase.function"
-CLASS = "sfFunctionClass"
 
 C: TypeAlias = "list[Any]"
 

@@ -20,13 +20,13 @@ An attribute name that begins with `$` is written with the `$` doubled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from hashlib import sha256
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from sfdl.deep_json import Raw, loads
 from sfdl.errors import FormatError
 from sfdl.literals import INT_MAX, INT_MIN, double_text, float_text, single
 from sfdl.primitives import parse_reference
@@ -45,8 +45,6 @@ from sfdl.values import (
 
 _CHECK = "CheckAssertions"
 _NON_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-Raw: TypeAlias = Any
-"""JSON as the standard library reads it."""
 Piece: TypeAlias = "str | Iterator[Piece]"
 """A text, or the pieces it is made of."""
 
@@ -182,10 +180,6 @@ def _kept(value: Kept) -> Iterator[Piece]:
     yield "}"
 
 
-class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object, in order."""
-
-
 def from_json(text: str) -> Value:
     """Read canonical JSON back; white space and the spelling of numbers are free.
 
@@ -196,36 +190,56 @@ def from_json(text: str) -> Value:
         FormatError: The text is no canonical JSON.
     """
     try:
-        return _read(json.loads(text, object_pairs_hook=_Members))
+        return _value(loads(text, _object))
     except FormatError:
         raise
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FormatError(f"this is no canonical JSON: {error}") from error
 
 
-def _read(raw: Raw) -> Value:
-    if isinstance(raw, _Members):
-        return _read_object(raw)
+# Objects are read from the inside out, as the JSON reader completes them: what an object holds is
+# in its final form already, but for its arrays.
+
+
+def _object(pairs: list[tuple[str, Raw]]) -> Value:
+    first = pairs[0][0] if pairs else ""
+    if not first.startswith("$") or first.startswith("$$") or first in ("$data", "$tags"):
+        return _read_component(pairs)
+    members = dict(pairs)
+    if first == "$ref":
+        path = parse_reference(members["$ref"])
+        lazy, data, optional = (members.get(flag) is True for flag in ("lazy", "data", "optional"))
+        return Reference(path.parts, lazy, data, optional, _value(members.get("default")))
+    if first in ("$apply", "$assert"):
+        return _read_kept(members, assertion=first == "$assert")
+    return _read_scalar(first, pairs[0][1])
+
+
+def _value(raw: Raw) -> Value:
+    """Finish what an object or the whole text holds: only arrays are left to be done."""
     if isinstance(raw, list):
-        return Vector(tuple(map(_read, raw)))
+        return _read_vector(raw)
     if isinstance(raw, int) and not isinstance(raw, bool) and not INT_MIN <= raw <= INT_MAX:
         raise FormatError(f"{raw} does not fit into 32 bits")
     value: Value = raw
     return value
 
 
-def _read_object(raw: _Members) -> Value:
-    first = raw[0][0] if raw else ""
-    if not first.startswith("$") or first.startswith("$$") or first in ("$data", "$tags"):
-        return _read_component(raw)
-    members = dict(raw)
-    if first == "$ref":
-        path = parse_reference(members["$ref"])
-        lazy, data, optional = (members.get(flag) is True for flag in ("lazy", "data", "optional"))
-        return Reference(path.parts, lazy, data, optional, _read(members.get("default")))
-    if first in ("$apply", "$assert"):
-        return _read_kept(members, assertion=first == "$assert")
-    return _read_scalar(first, raw[0][1])
+def _read_vector(raw: list[Raw]) -> Vector:
+    frames: list[tuple[Iterator[Raw], list[Value]]] = [(iter(raw), [])]
+    while True:
+        todo, items = frames[-1]
+        for item in todo:
+            if isinstance(item, list):
+                frames.append((iter(item), []))
+                break
+            items.append(_value(item))
+        else:
+            frames.pop()
+            vector = Vector(tuple(items))
+            if not frames:
+                return vector
+            frames[-1][1].append(vector)
 
 
 def _read_scalar(key: str, value: Raw) -> Value:
@@ -242,27 +256,38 @@ def _read_scalar(key: str, value: Raw) -> Value:
     raise FormatError(f"`{key}` means nothing in canonical JSON")
 
 
-def _plain_name(name: str) -> str:
-    return name.removeprefix("$")
-
-
-def _read_component(raw: _Members) -> Description:
+def _read_component(pairs: list[tuple[str, Raw]]) -> Description:
     data = False
     tags: tuple[tuple[str, frozenset[str]], ...] = ()
-    pairs: list[tuple[str, Value]] = []
-    for name, value in raw:
+    attributes: list[tuple[str, Value]] = []
+    for name, raw in pairs:
         if name == "$data":
-            data = value is True
+            data = raw is True
         elif name == "$tags":
-            tags = tuple((_plain_name(tagged), frozenset(names)) for tagged, names in value)
+            tags = _read_tags(raw)
         else:
-            pairs.append((_plain_name(name), _read(value)))
-    return Description(tuple(pairs), tags, data)
+            attributes.append((name.removeprefix("$"), _value(raw)))
+    return Description(tuple(attributes), tags, data)
 
 
-def _read_kept(members: dict[str, Any], *, assertion: bool) -> Kept:
-    raw = members["$assert"] if assertion else members["args"]
-    arguments = tuple((_plain_name(name), _read(value)) for name, value in raw)
+def _read_tags(raw: Raw) -> tuple[tuple[str, frozenset[str]], ...]:
+    found: list[tuple[str, frozenset[str]]] = []
+    for name, names in _members_of(raw):
+        if not isinstance(names, Vector) or not all(isinstance(tag, str) for tag in names.items):
+            raise FormatError(f"the tags of `{name}` have to be an array of strings")
+        found.append((name, frozenset(tag for tag in names.items if isinstance(tag, str))))
+    return tuple(found)
+
+
+def _members_of(raw: Raw) -> tuple[tuple[str, Value], ...]:
+    """Return the members of an object that is no component, such as the arguments of a function."""
+    if not isinstance(raw, Description):
+        raise FormatError("an object is missing")
+    return raw.attributes
+
+
+def _read_kept(members: dict[str, Raw], *, assertion: bool) -> Kept:
+    arguments = _members_of(members["$assert"] if assertion else members.get("args"))
     function = members.get("class", _CHECK) if assertion else members["$apply"]
     lazy, data = members.get("lazy") is True, members.get("data") is True
     return Kept(function, arguments, lazy, data, assertion)

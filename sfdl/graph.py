@@ -33,6 +33,12 @@ PLAIN: frozenset[type] = frozenset(
 )
 """Kinds that need no further work. A vector may still hold linked components."""
 
+FUNCTION = "phase.function"
+"""Attribute that marks a component as a function, until the function phase."""
+
+CLASS = "sfFunctionClass"
+"""Attribute that names the function."""
+
 NO_TAGS: frozenset[str] = frozenset()
 
 

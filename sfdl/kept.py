@@ -2,8 +2,8 @@
 
 The engine asks `needs` which references a kept application has, resolves them its own way, and
 hands the values to `evaluate`, which computes. A reference inside an application counts its
-`PARENT` parts from there: every operator, vector or function around it is one level. `Need.at_holder` is the
-same reference as seen from the component that holds the whole application.
+`PARENT` parts from there: every operator, vector or function around it is one level.
+`Need.at_holder` is the same reference as seen from the component that holds the whole application.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sfdl.builder import CLASS
 from sfdl.errors import EvaluationError
 from sfdl.follow import hidden_slots
-from sfdl.graph import NO_TAGS, Anonymous, Application, Cell, Held, Link, Name, Scope
+from sfdl.graph import CLASS, NO_TAGS, Anonymous, Application, Cell, Held, Link, Name, Scope
 from sfdl.phases.apply import Failed
 from sfdl.phases.convert import freeze
 from sfdl.phases.link import Linker

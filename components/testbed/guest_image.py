@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -228,3 +229,14 @@ def _make_disk(scratch: Path, target: Path) -> None:
     run(["mke2fs", *options, "-E", fixed, target, "16M"], environment=still)
     # The one time that is taken from the file and cannot be set on it.
     run(["debugfs", "-w", "-R", "sif /hello ctime @0", target], environment=still)
+
+
+def main() -> int:
+    """Build the guest if need be and print where it is, for shell scripts to evaluate."""
+    image = GuestImage.build(default_cache())
+    sys.stdout.write(f"KERNEL={image.kernel}\nINITRD={image.initrd}\nDISK={image.disk}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sfdl.assertions import CHECK, Moment, moment, untrue
-from sfdl.builder import CLASS
 from sfdl.diagnostics import Diagnostic
 from sfdl.errors import SmartDomainsError
 from sfdl.follow import Blocked
 from sfdl.functions import SIGNS, Call, Function, FunctionError, function_for
 from sfdl.graph import (
+    CLASS,
     NO_TAGS,
     Anonymous,
     Cell,

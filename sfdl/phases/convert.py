@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sfdl.builder import CLASS
-from sfdl.graph import PLAIN, Anonymous, Cell, Held, Link, Name, Scope, Settled, name_text
+from sfdl.graph import CLASS, PLAIN, Anonymous, Cell, Held, Link, Name, Scope, Settled, name_text
 from sfdl.values import Description, Kept, Value, Vector
 
 

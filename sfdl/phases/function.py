@@ -7,9 +7,18 @@ the package of the original implementation are aliases of the predefined ones.
 
 from __future__ import annotations
 
-from sfdl.builder import CLASS, FUNCTION
 from sfdl.diagnostics import Diagnostic
-from sfdl.graph import NO_TAGS, Application, Attributes, Cell, Scope, scopes, span_of
+from sfdl.graph import (
+    CLASS,
+    FUNCTION,
+    NO_TAGS,
+    Application,
+    Attributes,
+    Cell,
+    Scope,
+    scopes,
+    span_of,
+)
 
 LEGACY_PREFIX = "org.smartfrog.sfcore.languages.sf.functions."
 CHECK = "CheckAssertions"

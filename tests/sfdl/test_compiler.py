@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -36,9 +40,6 @@ class Marking(Phase):
 @pytest.fixture
 def importable(monkeypatch):
     """Make this module importable as `somebody.code`."""
-    import sys
-    from types import ModuleType
-
     package, module = ModuleType("somebody"), ModuleType("somebody.code")
     module.Doubled, module.Marking, module.ANSWER, module.LIST = Doubled, Marking, ANSWER, []
     monkeypatch.setitem(sys.modules, "somebody", package)
@@ -57,8 +58,7 @@ def failure(text, **options):
 
 def test_compiling_twice_gives_the_same():
     text = (
-        FUNCTIONS
-        + "T extends { -- 1; } sfConfig extends { a extends T { -- 2; } b extends next; c extends next; }"
+        FUNCTIONS + "T extends { -- 1; } sfConfig extends { a extends T { -- 2; } b extends next; }"
     )
 
     assert compiled_json(text) == compiled_json(text)
@@ -136,15 +136,11 @@ def test_property_that_is_no_literal_is_a_link_error():
 def test_main_file_is_looked_for_along_the_search_path(tmp_path):
     (tmp_path / "pools").mkdir()
     (tmp_path / "pools" / "small.sf").write_text("sfConfig extends { n 1; }")
-    from pathlib import Path
-
     assert compiled_json(Path("pools/small.sf"), search_path=[tmp_path]) == '{"n":1}'
     assert compiled_json(Path("pools/small.sf"), environment={"SFPATH": str(tmp_path)}) == '{"n":1}'
 
 
 def test_missing_main_file_lists_the_places_searched(tmp_path):
-    from pathlib import Path
-
     found = failure(Path("pools/none.sf"), search_path=[tmp_path])
 
     assert found.diagnostics[0].phase == "include"
@@ -208,7 +204,8 @@ def test_constant_of_a_kind_without_literal_is_a_link_error(importable):
 def test_function_class_of_somebody_else_is_called(importable):
     text = (
         FUNCTIONS
-        + 'sfConfig extends { a extends Function { sfFunctionClass "somebody.code.Doubled"; value %s; } }'
+        + 'F extends Function { sfFunctionClass "somebody.code.Doubled"; }'
+        + "sfConfig extends { a extends F { value %s; } }"
     )
 
     assert compiled_json(text % "21", allowed=["somebody"]) == '{"a":42}'
@@ -247,7 +244,8 @@ def test_added_phase_may_refuse_a_component(importable):
 
 
 def test_print_phase_writes_the_tree_to_the_log(caplog):
-    text = 'phaseList [|"print", "type", "place", "function", "sfConfig", "link"|]; P extends { a 1; } sfConfig extends P;'
+    phases = 'phaseList [|"print", "type", "place", "function", "sfConfig", "link"|];'
+    text = f"{phases} P extends {{ a 1; }} sfConfig extends P;"
 
     with caplog.at_level(logging.INFO, logger="sfdl"):
         sfdl.compile(text)
@@ -271,6 +269,19 @@ def test_random_with_a_seed_is_the_same_each_time():
 
     assert len(results) == 1
     assert 1 <= sfdl.compile(text).root.get("a") <= 6
+
+
+def test_values_and_kept_functions_are_used_without_loading_the_parser():
+    program = (
+        "import sys, sfdl; sfdl.evaluate; sfdl.from_json; sfdl.parse_reference; sfdl.print_value;"
+        "sys.exit('lark' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False, timeout=30
+    )
+
+    assert done.returncode == 0
 
 
 def test_static_schema_names_kinds_by_their_legacy_classes():

@@ -36,6 +36,7 @@ def test_deep_descriptions_compile_print_and_compile_again(text):
     compiled = sfdl.compile(text)
 
     assert sfdl.compile(compiled.source()).to_json() == compiled.to_json()
+    assert sfdl.to_json(sfdl.from_json(compiled.to_json())) == compiled.to_json()
 
 
 def test_long_vector_keeps_all_its_elements():

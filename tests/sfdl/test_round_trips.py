@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sfdl
+from sfdl.deep_json import _Reader
 from sfdl.references import KEYWORDS
 from sfdl.values import Bytes, Description, Float, Kept, Long, Part, PartKind, Reference, Vector
 
@@ -146,7 +148,19 @@ def test_numbers_that_are_not_finite_have_canonical_json_but_no_source_text(valu
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"$what": 1}', '{"a": 2147483648}', '{"$bytes": "0"}', '{"$ref": "a:"}', "[1,]"]
+    "text",
+    [
+        "{",
+        '{"$apply": "Sum"}',
+        '{"$data": true, "$tags": [1]}',
+        '{"$ref": 1}',
+        '{"$long": {}}',
+        '{"$what": 1}',
+        '{"a": 2147483648}',
+        '{"$bytes": "0"}',
+        '{"$ref": "a:"}',
+        "[1,]",
+    ],
 )
 def test_malformed_canonical_json_is_a_format_error(text):
     with pytest.raises(sfdl.FormatError):
@@ -165,3 +179,30 @@ def test_kinds_that_python_takes_for_equal_have_different_digests():
     values = [1, 1.0, True, Long(1), Float(1.0), "1"]
 
     assert len({sfdl.digest(Description((("x", value),))) for value in values}) == len(values)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), SINGLES, TEXT),
+    lambda values: st.one_of(st.lists(values), st.dictionaries(TEXT, values)),
+)
+
+
+@given(JSON, st.sampled_from([None, 1]))
+def test_deep_reader_reads_json_like_the_standard_library(value, indent):
+    text = json.dumps(value, indent=indent)
+
+    assert _Reader(text, dict).read() == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1", "[1 2]", '{"a"}', '{"a":}', "{1:2}", "[1]]", "[,]", "[1,]", "nul", '"a']
+)
+def test_deep_reader_refuses_what_is_no_json(text):
+    with pytest.raises(ValueError, match="."):
+        _Reader(text, dict).read()
+
+
+def test_json_of_any_depth_is_read():
+    text = '{"a":' * 5000 + "1" + "}" * 5000
+
+    assert sfdl.to_json(sfdl.from_json(text)) == text
