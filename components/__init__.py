@@ -1,0 +1,1 @@
+"""What descriptions can deploy; one folder per subject."""

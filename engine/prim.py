@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from typing_extensions import override
 
 from engine.core.faults import EngineError, Kind, NotFound, fault_of
 from engine.core.records import Record
@@ -49,13 +51,14 @@ class Prim:
     """
 
     type_name: ClassVar[str] = ""
-    reserved: ClassVar[Mapping[str, Value]] = {}
+    reserved: ClassVar[dict[str, Value]] = {}
     declarations: ClassVar[Declarations]
     hooks: ClassVar[frozenset[str]] = frozenset()
 
     live: Live
 
-    def __init_subclass__(cls, *, type: str = "", **kwargs: object) -> None:  # noqa: A002 - the word authors write
+    @override
+    def __init_subclass__(cls, *, type: str = "", **kwargs: object) -> None:
         """Collect declarations and hooks, and merge the defaults of reserved attributes."""
         super().__init_subclass__(**kwargs)
         cls.type_name = type or cls.__dict__.get("type_name", "")
@@ -114,7 +117,9 @@ class Prim:
         """Return what others need to reach this component; may be passed to exposed methods."""
         return self.live.handle
 
-    async def call(self, target: Handle, face: Callable[..., object], method: str, *data: object) -> object:
+    async def call(
+        self, target: Handle, face: Callable[..., object], method: str, *data: object
+    ) -> object:
         """Call an exposed method of a component known by its handle."""
         payload = encode(list(data))
         answer = await self.live.process.call(target, method, payload)
@@ -141,9 +146,7 @@ class Prim:
 
     # -- what a component does
 
-    async def make(
-        self, effect: E, *, keep: str = "never", executor: Executor | None = None
-    ) -> E:
+    async def make(self, effect: E, *, keep: str = "never", executor: Executor | None = None) -> E:
         """Make an external thing: its intent is durable before it is made.
 
         Args:

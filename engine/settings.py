@@ -57,7 +57,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def folder(self) -> Path:
         """Return the folder of this daemon's state: one per port."""
-        base = Path(self.state_dir) if self.state_dir else platformdirs.user_state_path("smartdomains")
+        base = (
+            Path(self.state_dir) if self.state_dir else platformdirs.user_state_path("smartdomains")
+        )
         return base / f"port-{self.port}"
 
 

@@ -470,7 +470,7 @@ def _is_assertion(scope: Scope) -> bool:
 def _link(target: Any, *, lazy: bool = False, data: bool = False) -> Link:
     parts, token, *default = target
     if default:
-        reference = Reference(tuple(parts), lazy, data, True, default[0])  # noqa: FBT003 - positional is quicker
+        reference = Reference(tuple(parts), lazy, data, True, default[0])
     else:
         reference = Reference(tuple(parts), lazy, data)
     return Link(reference, token.source, token.start_pos)

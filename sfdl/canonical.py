@@ -75,7 +75,7 @@ def digest(value: Value) -> str:
     return sha256(to_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def written(value: Value) -> Piece:  # noqa: PLR0911 - one for each kind
+def written(value: Value) -> Piece:
     """Return a value as canonical JSON: the text of a scalar, the pieces of anything larger."""
     if isinstance(value, str):
         return encode_basestring(value)

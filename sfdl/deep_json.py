@@ -55,15 +55,15 @@ class _Reader:
         # A frame is a list of items, or a list of members with the name that waits for its value.
         frames: list[tuple[list[Raw], list[str] | None]] = []
         while True:
-            token = self._next()
-            if token in ("{", "["):
-                frames.append(([], [] if token == "{" else None))
-                if not self._skip("}" if token == "{" else "]"):
+            word = self._next()
+            if word in ("{", "["):
+                frames.append(([], [] if word == "{" else None))
+                if not self._skip("}" if word == "{" else "]"):
                     self._name(frames[-1][1])
                     continue
                 value = self._closed(frames)
             else:
-                value = json.loads(token)
+                value = json.loads(word)
             while frames:
                 held, names = frames[-1]
                 held.append(value if names is None else (names.pop(), value))

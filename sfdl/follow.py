@@ -70,7 +70,7 @@ def follow(
 _STOPS = frozenset((Blocked, Failure, Lazy))
 
 
-def _step(  # noqa: PLR0911 - one for each kind of part
+def _step(
     current: Held, parts: tuple[Part, ...], index: int, known: Mapping[int, Held] | None
 ) -> Held:
     """Take one part of a path."""
@@ -116,7 +116,7 @@ def _outside(part: Part, index: int, world: World) -> Held:
         return Failure(index, str(error.args[0]))
 
 
-def _settled(cell: Cell, owner: Scope, name: Name, known: Mapping[int, Held] | None) -> Held:  # noqa: PLR0911 - one for each state
+def _settled(cell: Cell, owner: Scope, name: Name, known: Mapping[int, Held] | None) -> Held:
     """Return the value of a cell, or what stands in the way."""
     value = cell.value
     if value.__class__ in PLAIN:

@@ -143,7 +143,7 @@ class _Reader:
         return word
 
 
-def _literal(kind: str, text: str) -> str | int | float | Long | Float | Bytes | None:  # noqa: PLR0911 - one for each kind
+def _literal(kind: str, text: str) -> str | int | float | Long | Float | Bytes | None:
     if kind == "string":
         return unescaped(text[1:-1], '"')
     if kind == "multiline":

@@ -56,7 +56,7 @@ def _value(value: Value, depth: int, *, nested: bool = False) -> Piece:
     return _scalar(value)
 
 
-def _scalar(value: Value) -> str:  # noqa: PLR0911 - one for each kind
+def _scalar(value: Value) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, bool):

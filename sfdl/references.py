@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from sfdl.values import Part, PartKind, Reference
 
@@ -50,6 +51,7 @@ def is_word(name: str) -> bool:
     return _WORD.fullmatch(name) is not None and name not in KEYWORDS
 
 
+@lru_cache(maxsize=4096)
 def written_name(name: str) -> str:
     """Return a name as source text, quoted where it has to be."""
     from sfdl.literals import quoted  # noqa: PLC0415 - seldom needed

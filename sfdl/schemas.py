@@ -49,7 +49,7 @@ _ALIASES = {
 }
 
 
-def broken_rule(element: Mapping[str, Value], *, present: bool, value: Value) -> str | None:  # noqa: PLR0911 - one for each rule
+def broken_rule(element: Mapping[str, Value], *, present: bool, value: Value) -> str | None:
     """Check one attribute against one element of a schema.
 
     Args:

@@ -11,7 +11,13 @@ from typing_extensions import override
 
 from components.domains import names
 from components.domains.console import ConsoleTail
-from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain, is_ours, owner_record
+from components.domains.effects import (
+    ConsoleLog,
+    DefinedDomain,
+    RunningDomain,
+    is_ours,
+    owner_record,
+)
 from components.domains.liveness import GuestWatch
 from components.domains.profile import Machine, Profile
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
@@ -129,7 +135,9 @@ class Domain(Compound):
             word = "ramdisk" if self.ramdisk else "extra"
             raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=self.path)
         if self.network and self.bridge:
-            raise BadDescription("give network or bridge, not both", code="SF-DOM-002", where=self.path)
+            raise BadDescription(
+                "give network or bridge, not both", code="SF-DOM-002", where=self.path
+            )
         if self.ip:
             names.check_ip(self.ip, where=self.path)
         if not self.storage_backend.given and not self.diskless:
@@ -139,7 +147,9 @@ class Domain(Compound):
             )  # fmt: skip
         for path in (self.kernel, self.ramdisk):
             if path and not Path(path).expanduser().is_file():
-                raise Refused(f"there is no file {path} on this host", code="SF-DOM-004", where=self.path)
+                raise Refused(
+                    f"there is no file {path} on this host", code="SF-DOM-004", where=self.path
+                )
 
     async def _identify(self) -> None:
         given = self.domain_name
@@ -174,9 +184,7 @@ class Domain(Compound):
 
     def _owner(self) -> Owner:
         live = self.live
-        return Owner(
-            live.process.community, live.segment.application, live.path, live.incarnation
-        )
+        return Owner(live.process.community, live.segment.application, live.path, live.incarnation)
 
     # -- start: make
 

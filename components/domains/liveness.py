@@ -101,7 +101,9 @@ class GuestWatch:
             if error.kind in LOST and now - self._unreachable_since_s <= self._grace_s:
                 return None
             self._failed += 1
-            return Record.abnormal(f"domain {self._name}: the hypervisor does not answer: {error.message}")
+            return Record.abnormal(
+                f"domain {self._name}: the hypervisor does not answer: {error.message}"
+            )
         self._unreachable_since_s = None
         if facts is None:
             self._failed = self._factor

@@ -82,7 +82,9 @@ def check_ip(text: str, *, where: str) -> str:
                              where=where) from error  # fmt: skip
     address = interface.ip
     network = interface.network
-    edges = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
+    edges = (
+        {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
+    )
     if address.is_multicast or address.is_unspecified or address in edges:
         raise BadDescription(
             f"ip {text!r} cannot be the address of one machine", code="SF-NET-001", where=where

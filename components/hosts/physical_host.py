@@ -37,6 +37,4 @@ class PhysicalHost(Compound, type="host.physical"):
             return
         hypervisor = await self.service(HypervisorPool).get(self.hypervisor_uri)
         version = await hypervisor.version()
-        self.hypervisorVersion = (
-            f"{version.driver} {version.hypervisor}, libvirt {version.library}"
-        )
+        self.hypervisorVersion = f"{version.driver} {version.hypervisor}, libvirt {version.library}"

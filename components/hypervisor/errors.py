@@ -67,7 +67,7 @@ class HypervisorError(Exception):
         return _rebuild, fields
 
 
-def _rebuild(  # noqa: PLR0917 - the pickle protocol passes by position
+def _rebuild(
     kind: Kind, message: str, step: str, name: str, hint: str, code: int, domain: int
 ) -> HypervisorError:
     return HypervisorError(kind, message, step=step, name=name, hint=hint, code=code, domain=domain)

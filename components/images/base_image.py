@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -12,6 +13,7 @@ from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import str_
+from sfdl.values import Value
 
 
 class BaseImage(Prim, type="image.base"):
@@ -22,7 +24,7 @@ class BaseImage(Prim, type="image.base"):
     path = output(str, doc="Absolute path of the image.")
     kind = output(str, doc="raw, qcow2, tar or directory.")
 
-    reserved = {"sfOrphanPolicy": "keep", "sfDeployTimeout": 600}  # noqa: RUF012 - merged per class
+    reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep", "sfDeployTimeout": 600}
 
     @override
     async def on_deploy(self) -> None:

@@ -57,7 +57,9 @@ class StorageBackend(Prim):
     anything is made.
     """
 
-    shell = link(Shell, doc="Runs the host commands; the daemon itself if not given.", required=False)
+    shell = link(
+        Shell, doc="Runs the host commands; the daemon itself if not given.", required=False
+    )
     domain_name = attr(
         str_, "", doc="Prefix of volume names; the domain's if empty.", called="domainName"
     )
@@ -68,9 +70,7 @@ class StorageBackend(Prim):
         str_, "volume1", doc="Middle part of volume names.", called="volumeBaseName"
     )
     keep_volumes = attr(bool_, False, doc="Leave the volumes at the end.", called="keepVolumes")
-    make_fs = attr(
-        str_, "mkfs.ext3", doc="Filesystem maker and its arguments.", called="makeFs"
-    )
+    make_fs = attr(str_, "mkfs.ext3", doc="Filesystem maker and its arguments.", called="makeFs")
 
     reserved: ClassVar[dict[str, Value]] = {
         "sfOrphanPolicy": "keep", "sfStartTimeout": 3600, "sfTerminateTimeout": 900,
@@ -90,7 +90,11 @@ class StorageBackend(Prim):
         Raises:
             Refused: It serves another one already, or the two names contradict each other.
         """
-        if self._user is not None and self._user.ident != user.ident and self._user.name != user.name:
+        if (
+            self._user is not None
+            and self._user.ident != user.ident
+            and self._user.name != user.name
+        ):
             raise Refused(
                 f"{self.path} serves {self._user.name} already", code="SF-STORE-002",
                 where=user.name, hint="give each domain a backend of its own",
@@ -121,7 +125,9 @@ class StorageBackend(Prim):
         if not prefix:
             raise Refused("nobody uses this backend and it has no domainName", where=self.path)
         if NAME.fullmatch(prefix) is None:
-            raise Refused(f"{prefix!r} cannot be part of a file name", code="SF-NAME-006", where=self.path)
+            raise Refused(
+                f"{prefix!r} cannot be part of a file name", code="SF-NAME-006", where=self.path
+            )
         return prefix
 
     async def image(self) -> ImageFacts:

@@ -145,7 +145,7 @@ class VolumeFile(Effect, frozen=True):
             with tarfile.open(self.image) as archive:
                 for member in archive.getmembers():
                     refuse_escape(member)
-                archive.extractall(folder, filter="tar")  # noqa: S202 - names checked above
+                archive.extractall(folder, filter="tar")
         except (tarfile.TarError, EOFError, OSError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise Refused(
@@ -181,4 +181,6 @@ def refuse_escape(member: tarfile.TarInfo) -> None:
         names.append(member.linkname)
     for name in names:
         if name.startswith("/") or ".." in Path(name).parts:
-            raise Refused(f"archive entry {member.name!r} would leave its folder", code="SF-IMAGE-006")
+            raise Refused(
+                f"archive entry {member.name!r} would leave its folder", code="SF-IMAGE-006"
+            )

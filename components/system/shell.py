@@ -21,6 +21,7 @@ from engine.runtime.commands import Output, bound_to_us, search_path
 from engine.runtime.effects import Effect, Presence, Site
 from engine.runtime.handles import Link
 from engine.runtime.kinds import str_, strings
+from sfdl.values import Value
 
 MOST_LINE = 16 * 2**20
 
@@ -169,7 +170,7 @@ class Shell(Prim, type="system.shell"):
     )
     folder = attr(str_, "", doc="Folder to work in; the daemon's own if not given.", called="dir")
 
-    reserved = {"sfOrphanPolicy": "keep"}  # noqa: RUF012 - merged into an immutable table per class
+    reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep"}
 
     def _token(self) -> str:
         return f"{self.path}#{self.live.incarnation}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, Union
 
 import msgspec
 
@@ -130,8 +130,9 @@ class Client:
                 error.fault.message, code="SF-WIRE-002", where=self.address,
                 hint="is a daemon running there? start one with: sfdaemon",
             ) from error  # fmt: skip
+        wanted: Any = Union[type_, Failed]  # noqa: UP007 - `|` is for types the checker knows
         try:
-            answer = decode(data, type_ | Failed)  # type: ignore[operator,arg-type] # a union for msgspec
+            answer: T | Failed = decode(data, wanted)
         except msgspec.DecodeError as error:
             raise Refused(
                 f"{self.address} sent an answer we cannot read: {error}", code="SF-WIRE-001",
@@ -139,7 +140,7 @@ class Client:
             ) from error  # fmt: skip
         if isinstance(answer, Failed):
             raise raised(answer.fault)
-        return answer  # type: ignore[no-any-return] # a union for msgspec
+        return answer
 
     # -- questions
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 import msgspec
 
-from engine.core.addresses import address_of
 from engine.commands._exit import Exit, exit_of
+from engine.core.addresses import address_of
 from engine.core.faults import Fault
 from sfdl.errors import SmartDomainsError
 
@@ -21,7 +21,9 @@ F = TypeVar("F", bound=Callable[..., object])
 class Front:
     """One command's way to speak: data on standard output, the rest on standard error."""
 
-    def __init__(self, *, port: int, timeout_s: float, as_json: bool, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, *, port: int, timeout_s: float, as_json: bool, quiet: bool, verbose: bool
+    ) -> None:
         """Take the shared options."""
         self.port = port
         self.timeout_s = timeout_s

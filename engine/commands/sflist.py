@@ -7,6 +7,7 @@ import msgspec
 
 from engine.client.client import Client
 from engine.commands._front import Command, Front, shared
+from engine.wire.messages import TreeRow
 
 
 @click.command(cls=Command)
@@ -18,15 +19,16 @@ def main(host: str, name: str | None, *, front: Front) -> None:
     client = Client(front.address(host), timeout_s=front.timeout_s)
     client.hello()
     if name is None:
-        applications = [row for row in client.tree().rows if hasattr(row, "state")]
+        applications = [row for row in client.tree().rows if isinstance(row, TreeRow)]
         lines = [f"{row.path}  {row.state}" for row in applications]
         front.result([msgspec.to_builtins(row) for row in applications], "\n".join(lines))
         return
     rows = client.attributes(name)
-    wide = [max((len(text) for text in column), default=0) for column in zip(
-        *((row.name, row.value, row.kind) for row in rows), strict=True)] or [0, 0, 0]  # fmt: skip
-    text = "\n".join(
-        f"{row.name:<{wide[0]}}  {row.value:<{wide[1]}}  {row.kind:<{wide[2]}}  {' '.join(row.tags)}".rstrip()
-        for row in rows
+    cells = [(row.name, row.value, row.kind, " ".join(row.tags)) for row in rows]
+    wide = [max(len(cell[column]) for cell in cells) for column in range(4)] if cells else []
+    shown = (
+        "  ".join(f"{text:<{size}}" for text, size in zip(cell, wide, strict=True))
+        for cell in cells
     )
+    text = "\n".join(line.rstrip() for line in shown)
     front.result([msgspec.to_builtins(row) for row in rows], text)

@@ -22,7 +22,7 @@ from sfdl.values import Description
 @click.option("-I", "--include", "folders", multiple=True, type=click.Path(path_type=Path),
               help="Also look for included files here.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="REF=VALUE",
-              help="Set an attribute below sfConfig, as if written at the end of DESCRIPTION.")  # fmt: skip
+              help="Set an attribute below sfConfig.")  # fmt: skip
 @click.option("--show", is_flag=True, help="Only show what would be made; contact nobody.")
 @shared(timeout_s=600.0)
 def main(

@@ -23,7 +23,11 @@ def main(host: str, *, front: Front) -> None:
     lines = [f"stopped {gone.name}: {gone.components} components ended in {gone.took_ms} ms"]
     lines.extend(f"   trouble     {error}" for error in gone.errors)
     lines.extend(f"   left behind {line}" for line in gone.leftovers)
-    data = {"components": gone.components, "took_ms": gone.took_ms, "leftovers": list(gone.leftovers)}
+    data = {
+        "components": gone.components,
+        "took_ms": gone.took_ms,
+        "leftovers": list(gone.leftovers),
+    }
     front.result(data, "\n".join(lines))
     if gone.leftovers:
         sys.exit(Exit.LEFTOVERS)

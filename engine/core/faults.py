@@ -27,6 +27,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
+from typing_extensions import override
 
 from sfdl.errors import SmartDomainsError
 
@@ -87,7 +88,7 @@ class EngineError(SmartDomainsError):
 
     kind: ClassVar[Kind] = Kind.INTERNAL
 
-    def __init__(  # noqa: D417 - the arguments are the fields of Fault
+    def __init__(
         self,
         message: str,
         *,
@@ -101,6 +102,7 @@ class EngineError(SmartDomainsError):
         super().__init__(message, code=code, hint=hint, where=where)
         self.fault = Fault(self.kind, message, code, where, hint, phase, causes)
 
+    @override
     def __str__(self) -> str:
         where = f"{self.fault.where}: " if self.fault.where else ""
         return f"{where}{self.fault.message}"

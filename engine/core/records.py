@@ -45,9 +45,7 @@ class Record(Struct, frozen=True):
 
     def begun_at(self, component: str, time_s: float) -> Record:
         """Return the record with its place and time filled in where they are missing."""
-        return replace(
-            self, component=self.component or component, time_s=self.time_s or time_s
-        )
+        return replace(self, component=self.component or component, time_s=self.time_s or time_s)
 
     def sentence(self) -> str:
         """Return type, place and description in one line.

@@ -146,7 +146,9 @@ class OneForOne:
             waiting=_put(state.waiting, child, wait),
             attempts=_put(state.attempts, child, wait),
         )
-        text = f"{child} ended ({record.sentence()}); restart in {self._backoff.wait_s(attempt):g} s"
+        text = (
+            f"{child} ended ({record.sentence()}); restart in {self._backoff.wait_s(attempt):g} s"
+        )
         return state, (Publish(text), WakeAt(min(w.at_s for _, w in state.waiting)))
 
     def _due(self, state: Supervision, now_s: float) -> tuple[Supervision, Sequence[Do]]:

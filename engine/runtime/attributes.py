@@ -106,7 +106,7 @@ class Attr(Generic[T]):
                 raise BadValueError(f"must be at most {self.le:g} (got {text})")
         if self.choices and data not in self.choices:
             near = get_close_matches(str(data), self.choices, 1)
-            guess = f"; did you mean \"{near[0]}\"?" if near else ""
+            guess = f'; did you mean "{near[0]}"?' if near else ""
             raise BadValueError(f"must be one of {', '.join(self.choices)} (got {text}){guess}")
 
 
@@ -262,17 +262,19 @@ class Declarations:
         self.links: dict[str, LinkTo[Any]] = {}
         self.outputs: dict[str, Output[Any]] = {}
         self.methods: dict[str, str] = {}
-        tables: tuple[tuple[type, dict[str, Any]], ...] = (
-            (Attr, self.attrs), (LinkTo, self.links), (Output, self.outputs),
-        )  # fmt: skip
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
-                for kind, table in tables:
-                    if isinstance(value, kind):
-                        table[value.called] = value
-                role = getattr(value, _EXPOSED, None)
-                if isinstance(role, str):
-                    self.methods[name] = role
+                match value:
+                    case Attr():
+                        self.attrs[value.called] = value
+                    case LinkTo():
+                        self.links[value.called] = value
+                    case Output():
+                        self.outputs[value.called] = value
+                    case _:
+                        role = getattr(value, _EXPOSED, None)
+                        if isinstance(role, str):
+                            self.methods[name] = role
 
     def bind(
         self, context: Mapping[str, Value], bound: dict[str, object], *, where: str

@@ -102,7 +102,9 @@ class Site:
         output = await self._executor.run(argv, input_=input_, timeout_s=timeout_s)
         if output.status != 0:
             tail = output.stderr.decode(errors="replace").strip()[-400:]
-            raise Refused(f"{argv[0]} failed with status {output.status}: {tail}", code="SF-RUN-001")
+            raise Refused(
+                f"{argv[0]} failed with status {output.status}: {tail}", code="SF-RUN-001"
+            )
         return output
 
     async def blocking(self, function: Callable[..., T], *data: object) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.core.faults import fault_of
@@ -111,7 +112,7 @@ class Ending:
                     await asyncio.sleep(0)
             await self._all(endings)
 
-    async def _all(self, endings: list[asyncio.Future[None]]) -> None:
+    async def _all(self, endings: Sequence[asyncio.Future[None]]) -> None:
         for ending in endings:
             await asyncio.shield(ending)
 

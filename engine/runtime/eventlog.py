@@ -57,7 +57,9 @@ class EventLog:
 
     def state(self, live: Live) -> None:
         """Tell that a component entered its present state."""
-        self.publish(live, StateChanged(live.state.value, live.record if live.state.ended else None))
+        self.publish(
+            live, StateChanged(live.state.value, live.record if live.state.ended else None)
+        )
 
     def health(self, live: Live) -> None:
         """Tell that the verdict about a component changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Restarted
@@ -66,7 +67,7 @@ class FlowRun:
             self._state, dos = self._flow.on(self._state, what, now_s)
         except Exception as error:  # noqa: BLE001 - boundary: a flow may be an author's
             fault = fault_of(error)
-            dos = (Finish(Record.abnormal(f"its flow failed: {fault.message}", fault)),)
+            dos = [Finish(Record.abnormal(f"its flow failed: {fault.message}", fault))]
         self._perform(dos)
 
     def fail_growth(self, name: str, record: Record) -> bool:
@@ -87,7 +88,7 @@ class FlowRun:
             work.cancel()
         return list(self._works)
 
-    def _perform(self, dos: tuple[Do, ...] | Any) -> None:
+    def _perform(self, dos: Sequence[Do]) -> None:
         for do in dos:
             match do:
                 case StartChild(child):
@@ -103,7 +104,7 @@ class FlowRun:
                 case Finish(record):
                     self._process.finish(self._live, record)
 
-    def _work(self, coroutine: Any) -> None:
+    def _work(self, coroutine: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._works.add(task)
         task.add_done_callback(self._works.discard)

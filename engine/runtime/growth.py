@@ -149,12 +149,16 @@ class Growth:
             async with asyncio.timeout(operation.budget_s):
                 for phase in phases:
                     began = loop.time()
-                    operation.progress(f"{phase.value} {segment.path}", phases.index(phase), len(phases))
+                    operation.progress(
+                        f"{phase.value} {segment.path}", phases.index(phase), len(phases)
+                    )
                     await self._phase(segment, phase)
                     segment.times_ms.append((phase.value, round((loop.time() - began) * 1000)))
         except TimeoutError as error:
             segment.growth = None
-            fault = Fault(Kind.TIMEOUT, f"not done within {operation.budget_s:g} s", where=segment.path)
+            fault = Fault(
+                Kind.TIMEOUT, f"not done within {operation.budget_s:g} s", where=segment.path
+            )
             raise await self._roll_back(segment, fault) from error
         except asyncio.CancelledError as error:
             segment.growth = None
@@ -192,15 +196,15 @@ class Growth:
         delay, factor = (
             segment.root.inherited(name) for name in ("sfLivenessDelay", "sfLivenessFactor")
         )
-        delay_s = float(delay) if isinstance(delay, int | float) and delay else settings.liveness_delay_s
+        delay_s = (
+            float(delay) if isinstance(delay, int | float) and delay else settings.liveness_delay_s
+        )
         rounds = factor if isinstance(factor, int) and factor > 0 else settings.liveness_factor
         segment.lease = Lease((rounds + 1) * delay_s, asyncio.get_running_loop().time())
 
     def _grown(self, segment: Segment) -> Grown:
         hosts = {self._process.address}
-        count = 0
-        for live in segment.root.walk():
-            count += 1
+        count = sum(1 for _ in segment.root.walk())
         for part in segment.root.parts():
             hosts.add(part.address)
             count += part.components
@@ -295,7 +299,9 @@ class Growth:
             await segment.finished.wait()
         took = round((asyncio.get_running_loop().time() - began) * 1000)
         leftovers = tuple(dict.fromkeys(segment.leftovers))
-        return Gone(live.path, count, took, live.record or op.record, tuple(segment.errors), leftovers)
+        return Gone(
+            live.path, count, took, live.record or op.record, tuple(segment.errors), leftovers
+        )
 
     async def _target(self, op: Terminate) -> Segment | Live | Handle | None:
         process = self._process
@@ -384,7 +390,9 @@ class Growth:
         loop = asyncio.get_running_loop()
         began = loop.time()
         process.state = "stopping"
-        record = Record(SHUTDOWN if op.force else NORMAL, "its daemon is stopping", "", process.wall_s())
+        record = Record(
+            SHUTDOWN if op.force else NORMAL, "its daemon is stopping", "", process.wall_s()
+        )
         count = len(process.lives)
         errors: list[str] = []
         leftovers: list[str] = []
@@ -411,5 +419,3 @@ def _aborted(record: Record) -> Fault:
             code="SF-HOOK-003", where=record.component, causes=causes,
         )  # fmt: skip
     return Fault(Kind.REFUSED, "ended by request", code="SF-OP-002", where=record.component)
-
-

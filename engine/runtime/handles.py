@@ -57,19 +57,17 @@ class Link(Generic[T]):
         found = await self._live.process.resolver.resolve(self._live, self._reference())
         if isinstance(found, Handle):
             return found
-        raise NotFound(
-            f"{self._name} leads to a value, not to a component", where=self._live.path
-        )
+        raise NotFound(f"{self._name} leads to a value, not to a component", where=self._live.path)
 
     async def get(self, attribute: str) -> Value | Handle:
         """Read an attribute of the target: a copy of a value, or a handle."""
         reference = self._reference()
         parts = (*reference.parts, Part(PartKind.HERE, attribute))
-        return await self._live.process.resolver.resolve(
-            self._live, Reference(parts, lazy=True)
-        )
+        return await self._live.process.resolver.resolve(self._live, Reference(parts, lazy=True))
 
-    async def call(self, method: str, face: Callable[..., object], arguments: tuple[object, ...]) -> object:
+    async def call(
+        self, method: str, face: Callable[..., object], arguments: tuple[object, ...]
+    ) -> object:
         """Call an exposed method of the target; arguments and result travel as data."""
         target = await self.handle()
         payload = encode(list(arguments))

@@ -57,9 +57,7 @@ class Keeper:
 
     # -- making
 
-    async def make(
-        self, live: Live, effect: E, *, keep: str, executor: Executor | None
-    ) -> E:
+    async def make(self, live: Live, effect: E, *, keep: str, executor: Executor | None) -> E:
         """Make one effect of a component; see `Prim.make`."""
         await self._clear_the_way(live)
         made = self.record(live, effect, keep, executor)
@@ -160,9 +158,7 @@ class Keeper:
         if text is None:
             self._process.ledger.lazy(drop_effect(made.row.id))
             return None
-        made.row = replace(
-            made.row, state="doubt" if made.site.pending else "undoing", error=text
-        )
+        made.row = replace(made.row, state="doubt" if made.site.pending else "undoing", error=text)
         self._process.ledger.lazy(put_effect(made.row))
         self._process.reaper.add(made)
         return text
@@ -179,7 +175,7 @@ class Keeper:
                 await made.effect.undo(made.site)
         except (EngineError, OSError, TimeoutError, ValueError) as error:
             return fault_of(error).message
-        except Exception as error:  # noqa: BLE001 - boundary: an author's code
+        except Exception as error:
             self._process.log.exception("undo of %s failed", made.effect.label())
             return fault_of(error).message
         return None

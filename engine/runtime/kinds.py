@@ -52,9 +52,11 @@ def shown(value: Value) -> str:
     data = plain(value)
     if isinstance(data, Description):
         return f"a component of {len(data.attributes)} attributes"
-    text = {True: "true", False: "false", None: "NULL"}.get(data) if (
-        data is None or isinstance(data, bool)
-    ) else (f'"{data}"' if isinstance(data, str) else str(data))
+    text = (
+        {True: "true", False: "false", None: "NULL"}.get(data)
+        if (data is None or isinstance(data, bool))
+        else (f'"{data}"' if isinstance(data, str) else str(data))
+    )
     text = str(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -123,11 +125,11 @@ def _size(value: Value) -> int:
         unit = _SIZE_UNITS.get(match[2].lower()) if match else None
         if match is None or unit is None:
             raise BadValueError(
-                f"must be a size such as 512 (MiB), \"512m\" or \"1.5g\" (got {shown(value)})"
+                f'must be a size such as 512 (MiB), "512m" or "1.5g" (got {shown(value)})'
             )
         size = round(float(match[1]) * unit)
     else:
-        raise BadValueError(f"must be a size such as 512 (MiB) or \"1g\" (got {shown(value)})")
+        raise BadValueError(f'must be a size such as 512 (MiB) or "1g" (got {shown(value)})')
     if not 0 <= size <= _SIZE_LIMIT:
         raise BadValueError(f"must be a size from 0 to 2^62 bytes (got {shown(value)})")
     return size
@@ -143,7 +145,7 @@ def _duration(unit_s: float) -> Callable[[Value], float]:
             match = _DURATION.fullmatch(value)
             if match is None:
                 raise BadValueError(
-                    f"must be a duration such as \"500ms\", \"30s\" or \"5m\" (got {shown(value)})"
+                    f'must be a duration such as "500ms", "30s" or "5m" (got {shown(value)})'
                 )
             return float(match[1]) * _DURATION_UNITS[match[2]]
         seconds = _number(value) * unit_s

@@ -246,8 +246,11 @@ class Ledger:
 
     def ended(self) -> dict[str, tuple[bytes, int]]:
         """Read the encoded records of applications that ended, with their time in ms."""
-        rows = self._rows("select application, record, at_ms from ended")
-        return {str(name): (bytes(record), int(str(at))) for name, record, at in rows}  # type: ignore[arg-type]
+        found: dict[str, tuple[bytes, int]] = {}
+        for name, record, at_ms in self._rows("select application, record, at_ms from ended"):
+            if isinstance(record, bytes) and isinstance(at_ms, int):
+                found[str(name)] = (record, at_ms)
+        return found
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table: what a leak would show in."""

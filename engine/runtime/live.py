@@ -56,7 +56,7 @@ class RemotePart:
         """Stand for the segment that is to be made at this address."""
         self.parent = parent
         self.name = name
-        self.path = f"{parent.path}:{name}"
+        self.path: str = f"{parent.path}:{name}"
         self.segment = segment
         self.address = address
         self.root: Handle | None = None
@@ -90,7 +90,7 @@ class Live:
         self.segment = segment
         self.parent = parent
         self.name = name
-        self.path = f"{parent.path}:{name}" if parent is not None else segment.path
+        self.path: str = f"{parent.path}:{name}" if parent is not None else segment.path
         self.description = description
         self.incarnation = incarnation
         self.id = component_id(segment.id, self.path, incarnation)

@@ -92,9 +92,8 @@ class Liveness:
 
     def _sleep_s(self, now: float) -> float | None:
         times = [*self._due.values(), *self._checks_due.values()]
-        for segment in self._process.segments.values():
-            if segment.lease is not None:
-                times.append(segment.lease.renewed_s + segment.lease.ttl_s + 0.01)
+        leases = [segment.lease for segment in self._process.segments.values()]
+        times.extend(lease.renewed_s + lease.ttl_s + 0.01 for lease in leases if lease is not None)
         return max(LEAST_ROUND_S, min(times) - now) if times else None
 
     def _start(self, work: object) -> None:
@@ -157,9 +156,7 @@ class Liveness:
         """Renew the leases asked for, and take in notices."""
         now = asyncio.get_running_loop().time()
         signs = tuple(self._sign(segment, now) for segment in beat.renew)
-        taken = tuple(
-            notice.segment for notice in beat.notices if self._process.noticed(notice)
-        )
+        taken = tuple(notice.segment for notice in beat.notices if self._process.noticed(notice))
         return BeatAnswer(signs, taken)
 
     def _sign(self, segment_id: str, now: float) -> Heard:
@@ -217,7 +214,9 @@ class Liveness:
                     await live.prim.check()
                 verdict = Verdict(good=True)
             except TimeoutError:
-                verdict = Verdict(good=False, text=f"check did not end within {CHECK_TIMEOUT_S:g} s")
+                verdict = Verdict(
+                    good=False, text=f"check did not end within {CHECK_TIMEOUT_S:g} s"
+                )
             except Exception as error:  # noqa: BLE001 - boundary: an author's code
                 verdict = Verdict(good=False, text=fault_of(error).message)
         changed = verdict != live.health

@@ -14,7 +14,7 @@ from engine.core.events import Progressed
 from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
 from engine.runtime.ledger import RequestRow, forget_requests, put_request
 from engine.wire.codec import decode, encode
-from engine.wire.messages import Answer, Call, Op, Ping, Progress, Request, Result
+from engine.wire.messages import Answer, Call, Ping, Progress, Request, Result
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process

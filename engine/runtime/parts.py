@@ -6,13 +6,12 @@ undoing it is Terminate. Recovery and the reaper over many hosts follow from tha
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 from typing_extensions import override
 
-from engine.core.faults import EngineError, Ended, TimedOut, Unreachable, fault_of
+from engine.core.faults import Ended, EngineError, TimedOut, Unreachable, fault_of
 from engine.core.leases import Watch
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
@@ -78,7 +77,7 @@ class RemoteSegment(Effect, frozen=True):
     @override
     async def undo(self, at: Site) -> None:
         record = Record(DEPLOYMENT_FAILURE, "its parent's process gave it up")
-        peers = cast("Peers", at.service(Peers))  # type: ignore[arg-type] # put there by the process
+        peers = at.service(Peers)  # type: ignore[arg-type] # put there by the process
         await peers.submit(
             self.address,
             Terminate(record, segment=self.segment, quietly=True),
@@ -131,9 +130,7 @@ class Parts:
     def _tree(self, description: Description) -> FlatTree:
         return flatten(description)
 
-    def _inherited(
-        self, part: RemotePart
-    ) -> tuple[tuple[str, Plain], ...]:
+    def _inherited(self, part: RemotePart) -> tuple[tuple[str, Plain], ...]:
         pairs = []
         for name in PASSED_DOWN:
             value = part.parent.inherited(name)

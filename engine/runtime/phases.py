@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.core.faults import (
     BadDescription,
-    EngineError,
     Ended,
+    EngineError,
     Fault,
     HookFailed,
     Kind,
@@ -114,7 +114,12 @@ class Phases:
         return found
 
     def seat(
-        self, segment: Segment, parent: Live | None, name: str, description: Description, incarnation: int
+        self,
+        segment: Segment,
+        parent: Live | None,
+        name: str,
+        description: Description,
+        incarnation: int,
     ) -> Live:
         """Make one component, bind its plain attributes and register it; runs no hook.
 
@@ -221,9 +226,7 @@ class Phases:
         for name in live.lazy_names:
             live.bound[name] = await self._process.resolver.fetch(live, name)
 
-    async def _guard(
-        self, live: Live, phase: Phase, hook: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _guard(self, live: Live, phase: Phase, hook: Callable[[], Awaitable[None]]) -> None:
         name, default = LIMITS[phase]
         limit_s = live.seconds(name, default)
         bound = asyncio.timeout(limit_s)
@@ -236,7 +239,9 @@ class Phases:
                 if bound.expired()
                 else f"time ran out in its {phase.value} hook: {error}"
             )
-            raise HookFailed(text, code="SF-HOOK-002", where=live.path, phase=phase.value) from error
+            raise HookFailed(
+                text, code="SF-HOOK-002", where=live.path, phase=phase.value
+            ) from error
         except BadDescription as error:
             raise _placed(error, live, phase) from error
         except EngineError as error:
@@ -262,11 +267,10 @@ class Phases:
 
 def _placed(error: BadDescription, live: Live, phase: Phase) -> BadDescription:
     fault = error.fault
-    placed = BadDescription(
+    return BadDescription(
         fault.message, code=fault.code, where=fault.where or live.path, hint=fault.hint,
         phase=phase.value, causes=fault.causes,
     )  # fmt: skip
-    return placed
 
 
 async def together(work: list[Callable[[], Awaitable[None]]], limit: int = 0) -> None:

@@ -33,8 +33,8 @@ from engine.runtime.ledger import (
     set_meta,
     set_segment_state,
 )
-from engine.runtime.liveness import Liveness
 from engine.runtime.live import Live, RemotePart, Segment
+from engine.runtime.liveness import Liveness
 from engine.runtime.operations import Operations
 from engine.runtime.parts import Parts
 from engine.runtime.peers import Link, Peers
@@ -229,9 +229,9 @@ class Process:
         """Take in that a component is STARTED: its flow decides from now on."""
         if live.flow is not None:
             live.flow.begin()
-        if not live.ready and live.value("sfReadyWhen") in {None, "started"}:
-            if type(live.prim).reserved.get("sfReadyWhen") != "signal":
-                self.set_ready(live, ready=True)
+        when = live.value("sfReadyWhen") or type(live.prim).reserved.get("sfReadyWhen")
+        if when in {None, "started"}:
+            self.set_ready(live, ready=True)
 
     def set_ready(self, live: Live, *, ready: bool) -> None:
         """Take in a component's readiness."""
@@ -322,7 +322,7 @@ class Process:
             raise NotAllowed(f"{kind.__name__} does not expose {method}", where=live.path)
         if live.state is State.TERMINATED:
             raise Ended("component has ended", where=live.path)
-        if live.state in {State.CREATING}:
+        if live.state is State.CREATING:
             raise WrongState("component is still being created", where=live.path)
         function = getattr(live.prim, method)
         result = await function(*decode_arguments(function, arguments))

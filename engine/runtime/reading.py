@@ -30,7 +30,7 @@ from engine.wire.messages import (
     SegmentFacts,
     TreeRow,
 )
-from sfdl.values import Description, Kept, Part, PartKind, Reference, Tbd, Value, Vector
+from sfdl.values import Description, Kept, Part, PartKind, Reference, Value, Vector
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -99,8 +99,7 @@ class Reader:
         limit = max(1, min(question.limit, MOST_ROWS))
         rows: list[TreeRow] = []
         if question.ident is None and not question.ref:
-            for segment in list(self._process.apps.values()):
-                rows.append(self._row(segment.root, 0))
+            rows.extend(self._row(segment.root, 0) for segment in self._process.apps.values())
             return Page(tuple(rows[:limit]))
         start: Live | Handle
         if question.ident is not None:
@@ -108,7 +107,9 @@ class Reader:
         else:
             start = await self.find(question.ref)
         if isinstance(start, Handle):
-            inner = ReadTree(ident=start.ident, depth=question.depth, after=question.after, limit=limit)
+            inner = ReadTree(
+                ident=start.ident, depth=question.depth, after=question.after, limit=limit
+            )
             answer = await self._process.peers.read(start.address, inner)
             if not isinstance(answer, Page):
                 raise EngineError(f"{start.address} gave another answer than asked for")
@@ -133,7 +134,9 @@ class Reader:
             if visited % 256 == 0:
                 await asyncio.sleep(0)
             if isinstance(node, RemotePart):
-                if await self._part_rows(node, level, after if skip is not None else "", depth, limit, rows):
+                if await self._part_rows(
+                    node, level, after if skip is not None else "", depth, limit, rows
+                ):
                     return True
                 continue
             if skip is None:
@@ -157,7 +160,9 @@ class Reader:
             return False
         if isinstance(page, Page):
             rows.extend(
-                replace(row, depth=row.depth + level) for row in page.rows if isinstance(row, TreeRow)
+                replace(row, depth=row.depth + level)
+                for row in page.rows
+                if isinstance(row, TreeRow)
             )
             return bool(page.next)
         return False
@@ -211,8 +216,10 @@ class Reader:
             words = tuple(sorted(tags.get(name, ())))
             child = live.children.get(name)
             if child is not None:
-                text = f"{child.state.value} at {child.address}" if isinstance(child, RemotePart) else (
-                    f"{type(child.prim).__name__}, {child.state.value}"
+                text = (
+                    f"{child.state.value} at {child.address}"
+                    if isinstance(child, RemotePart)
+                    else (f"{type(child.prim).__name__}, {child.state.value}")
                 )
                 rows.append(AttributeRow(name, text, "component", words))
             elif "secret" in words:
@@ -303,28 +310,20 @@ def kind_of(value: Value) -> str:
         ('int', 'double', 'vector')
     """
     match value:
-        case None:
-            return "null"
         case bool():
             return "boolean"
-        case int():
-            return "int"
-        case float():
-            return "double"
-        case str():
-            return "string"
         case Reference(lazy=True):
             return "lazy reference"
         case Kept(assertion=True):
             return "assertion"
-        case Kept():
-            return "function"
-        case Description():
-            return "data"
-        case Tbd():
-            return "tbd"
         case _:
-            return type(value).__name__.lower()
+            return _KINDS.get(type(value), type(value).__name__.lower())
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null", int: "int", float: "double", str: "string", Kept: "function",
+    Description: "data",
+}  # fmt: skip
 
 
 def written(value: Value) -> str:
@@ -341,5 +340,3 @@ def written(value: Value) -> str:
             return f"[{', '.join(written(item) for item in items)}]"
         case _:
             return shown(value)
-
-

@@ -74,12 +74,16 @@ class Reaper:
         async with lock:
             if row_id not in self._items:
                 return True
-            text = await self._process.keeper.attempt(item.made, 0.5 if item.made.site.pending else 30.0)
+            text = await self._process.keeper.attempt(
+                item.made, 0.5 if item.made.site.pending else 30.0
+            )
             if text is None:
                 del self._items[row_id]
                 self._busy.pop(row_id, None)
                 self._process.ledger.lazy(drop_effect(row_id))
-                self._process.events.note(None, "info", f"undone after all: {item.made.effect.label()}")
+                self._process.events.note(
+                    None, "info", f"undone after all: {item.made.effect.label()}"
+                )
                 return True
             item.error = text
             item.attempts += 1

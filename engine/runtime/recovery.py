@@ -61,7 +61,9 @@ class Recovery:
         record = (
             decode(row.record, Record)
             if row.record is not None
-            else Record(DEPLOYMENT_FAILURE, "the daemon was restarted before it had started", row.path)
+            else Record(
+                DEPLOYMENT_FAILURE, "the daemon was restarted before it had started", row.path
+            )
         )
         left = 0
         for effect in reversed(effects):
@@ -100,7 +102,9 @@ class Recovery:
             rebuilt = _Rebuilt(process, segment, process.ledger.births(row.id), away)
             rebuilt.build()
         except (EngineError, BadValueError) as error:
-            process.events.note(None, "error", f"{row.path} cannot be rebuilt: {fault_of(error).message}")
+            process.events.note(
+                None, "error", f"{row.path} cannot be rebuilt: {fault_of(error).message}"
+            )
             await self._undo(row, effects)
             return
         process.take_up(segment)
@@ -139,9 +143,7 @@ class Recovery:
         segment.state = "started"
         return segment
 
-    async def _give_back(
-        self, rebuilt: _Rebuilt, effects: list[EffectRow]
-    ) -> dict[str, str]:
+    async def _give_back(self, rebuilt: _Rebuilt, effects: list[EffectRow]) -> dict[str, str]:
         """Look at every host effect; give each to its component; return who lost something."""
         process = self._process
         lost: dict[str, str] = {}

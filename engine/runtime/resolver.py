@@ -40,9 +40,7 @@ def spoken(parts: Sequence[Part]) -> str:
     words = []
     for index, part in enumerate(parts):
         usual = PartKind.ATTRIB if index == 0 else PartKind.HERE
-        words.append(
-            part.name if part.kind is usual else f"{part.kind.value} {part.name}".rstrip()
-        )
+        words.append(part.name if part.kind is usual else f"{part.kind.value} {part.name}".rstrip())
     return ":".join(words)
 
 
@@ -136,24 +134,30 @@ class Resolver:
                 return await self._attribute(here, part.name, rest, hops, walked)
             case PartKind.ATTRIB:
                 return await self._upwards(here, part, rest, hops, walked)
+            case PartKind.PARENT if here.parent is not None:
+                return here.parent
             case PartKind.PARENT:
-                if here.parent is not None:
-                    return here.parent
                 return await self._to_parent(here, rest, hops, walked)
+            case PartKind.ROOT if here.segment.parent is None:
+                return here.segment.root
             case PartKind.ROOT:
-                root = here.segment.root
-                if here.segment.parent is None:
-                    return root
-                return await self._to_parent(root, (part, *rest), hops, walked)
+                return await self._to_parent(here.segment.root, (part, *rest), hops, walked)
+            case _:
+                return await self._outside(here, part, rest, hops, walked)
+
+    async def _outside(
+        self, here: Live, part: Part, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+    ) -> Spot | Value | _Elsewhere:
+        match part.kind:
             case PartKind.PROCESS:
                 return await self._registered(self._process.address, rest, hops, walked)
             case PartKind.HOST:
                 address = self._process.peers.address_of(part.name)
                 return await self._registered(address, rest, hops, walked)
-            case PartKind.PROPERTY | PartKind.ENVPROPERTY | PartKind.IPROPERTY | PartKind.IENVPROPERTY:
-                return _environment(part, here)
             case PartKind.CONSTANT:
                 raise NotFound(f"CONSTANT {part.name} is not allowed at run time", where=here.path)
+            case _:
+                return _environment(part, here)
 
     async def _upwards(
         self, here: Live, part: Part, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
@@ -234,7 +238,12 @@ class Resolver:
         return _Elsewhere(await self.follow(root, remaining, hops - 1, walked))
 
     async def _ask(
-        self, address: str, start: Handle, rest: tuple[Part, ...], hops: int, walked: tuple[str, ...]
+        self,
+        address: str,
+        start: Handle,
+        rest: tuple[Part, ...],
+        hops: int,
+        walked: tuple[str, ...],
     ) -> _Elsewhere:
         question = Resolve(start.ident, encode_parts(rest), hops - 1, walked)
         answer = await self._process.peers.read(address, question)
@@ -269,7 +278,9 @@ def _inside(here: Spot | Value, part: Part, holder: Live) -> Value:
     if isinstance(here, Description) and part.kind in {PartKind.HERE, PartKind.ATTRIB}:
         if part.name in here.names():
             return here.get(part.name)
-        raise NotFound(f"there is no {part.name} in that data", code="SF-REF-001", where=holder.path)
+        raise NotFound(
+            f"there is no {part.name} in that data", code="SF-REF-001", where=holder.path
+        )
     raise NotFound(f"cannot step {part.name or part.kind.value} into a value", code="SF-REF-001",
                    where=holder.path)  # fmt: skip
 

@@ -48,7 +48,10 @@ class Services:
     async def diagnose(self) -> list[tuple[str, dict[str, str]]]:
         """Collect what all services find by looking."""
         return [
-            (type(service).__name__, {key: str(value) for key, value in structs.asdict(row).items()})
+            (
+                type(service).__name__,
+                {key: str(value) for key, value in structs.asdict(row).items()},
+            )
             for service in list(self._made.values())
             if isinstance(service, Diagnosing)
             for row in await service.diagnose()

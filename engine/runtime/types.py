@@ -43,7 +43,9 @@ class Types:
             module, _, attribute = path.partition(":") if path else name.rpartition(".")
             found = self._load(module, attribute, name, where)
             if not (isinstance(found, type) and issubclass(found, Prim)):
-                raise BadDescription(f"{name} is not a component type", code="SF-TYPE-101", where=where)
+                raise BadDescription(
+                    f"{name} is not a component type", code="SF-TYPE-101", where=where
+                )
             self._found[name] = found
         return self._found[name]
 

@@ -53,7 +53,7 @@ class ThreadWorkers:
 
 
 def _settle(pending: set[asyncio.Future[object]], done: asyncio.Future[T]) -> None:
-    pending.discard(done)  # type: ignore[arg-type] # a set of futures of any result
+    pending.discard(done)
     if not done.cancelled():
         done.exception()  # seen: whoever awaited it has it, or was cancelled
 

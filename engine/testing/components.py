@@ -65,9 +65,15 @@ class FileMaker(Prim, type="test.file"):
 
     file = attr(str_, doc="Path of the file.")
     text = attr(str_, "", doc="What is in it.")
-    fail = attr(str_, "", choices=("", "deploy", "start", "check", "terminate"), doc="Where to fail.")
-    block = attr(str_, "", choices=("", "deploy", "start", "terminate"), doc="Where never to return.")
-    keep = attr(str_, "never", choices=("never", "normal", "always"), doc="Which ends leave the file.")
+    fail = attr(
+        str_, "", choices=("", "deploy", "start", "check", "terminate"), doc="Where to fail."
+    )
+    block = attr(
+        str_, "", choices=("", "deploy", "start", "terminate"), doc="Where never to return."
+    )
+    keep = attr(
+        str_, "never", choices=("never", "normal", "always"), doc="Which ends leave the file."
+    )
     written = output(str, doc="Path of the file once it is there.")
 
     async def _step(self, hook: str) -> None:
@@ -139,7 +145,9 @@ class Sleeper(Prim, type="test.sleeper"):
 
     ends_after = attr(float_, -1, doc="Seconds until it ends; negative: never.", called="endsAfter")
     record = attr(str_, "normal", doc="Type of the record.", called="recordType")
-    thread_s = attr(float_, 0, doc="Seconds to hold a thread while starting.", called="threadSeconds")
+    thread_s = attr(
+        float_, 0, doc="Seconds to hold a thread while starting.", called="threadSeconds"
+    )
 
     @override
     async def on_start(self) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,9 @@ def wait_until(condition: Callable[[], T], *, timeout_s: float = 30.0, what: str
         if seen:
             return seen
         if time.monotonic() >= end:
-            raise AssertionError(f"{what or 'condition'}: not within {timeout_s:g} s; last: {seen!r}")
+            raise AssertionError(
+                f"{what or 'condition'}: not within {timeout_s:g} s; last: {seen!r}"
+            )
         time.sleep(0.02)
 
 
@@ -127,7 +129,7 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemons(folder: Path, *names: str, **environment: str):  # type: ignore[no-untyped-def] # yields a tuple
+def daemons(folder: Path, *names: str, **environment: str) -> Iterator[tuple[Daemon, ...]]:
     """Run daemons that know each other by name; stop them whatever happens."""
     ports = {name: free_port() for name in names}
     peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}

@@ -209,7 +209,11 @@ async def engines(
     made: list[Engine] = []
     try:
         for name, address in addresses.items():
-            made.append(await begin(network, folder / name, name, address, addresses, threads=threads, **settings))
+            made.append(
+                await begin(
+                    network, folder / name, name, address, addresses, threads=threads, **settings
+                )
+            )
         yield network, made
     finally:
         for engine in made:
@@ -219,7 +223,8 @@ async def engines(
 
 async def begin(
     network: MemoryNetwork, folder: Path, name: str, address: str, peers: Mapping[str, str], *,
-    threads: bool = False, **settings: Any,
+    threads: bool = False,
+    **settings: Any,
 ) -> Engine:  # fmt: skip
     """Begin one process on the network; its ledger file in `folder` may be of an earlier life."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,8 @@ class FlatKept(Struct, frozen=True, tag="kept"):
 
 
 FlatValue: TypeAlias = (
-    str | int | bool | float | None | Long | Float | Bytes | Tbd | Reference
-    | FlatVector | FlatKept | NodeRef
+    str | int | bool | float | Long | Float | Bytes | Tbd | Reference
+    | FlatVector | FlatKept | NodeRef | None
 )  # fmt: skip
 
 

@@ -33,10 +33,12 @@ class _Refusing:
 
     def loads(self, data: bytes) -> NoReturn:
         """Refuse."""
+        del data
         raise Pyro5.errors.ProtocolError("only msgpack is accepted")
 
     def loadsCall(self, data: bytes) -> NoReturn:  # noqa: N802 - Pyro's name
         """Refuse."""
+        del data
         raise Pyro5.errors.ProtocolError("only msgpack is accepted")
 
 

@@ -78,7 +78,7 @@ class Applications:
     world: World
     problems_of: Callable[[Scope], tuple[Diagnostic, ...]]
 
-    def settle(  # noqa: PLR0911 - one for each outcome
+    def settle(
         self, scope: Scope, name: Name, application: Scope, opened: Scope
     ) -> Need | Outcome | None:
         """Settle one application.
@@ -234,7 +234,7 @@ class Applications:
         except ValueError as error:
             raise FunctionError(f"`{text}` is no reference") from error
         lazy = call.boolean(call.named.get("lazy", reference.lazy), "lazy")
-        linked = Reference(reference.parts, lazy, False, reference.optional, reference.default)  # noqa: FBT003
+        linked = Reference(reference.parts, lazy, False, reference.optional, reference.default)
         return Link(linked, application.source, application.start)
 
     def _set(self, scope: Scope, application: Scope) -> Scope:

@@ -129,7 +129,7 @@ class Linker:
             self._found[id(walk.scope)] = tuple(walk.found)
         self._stack.pop()
 
-    def _ready(self, walk: _Walk, name: Name, value: Held) -> bool:  # noqa: PLR0911 - one for each kind
+    def _ready(self, walk: _Walk, name: Name, value: Held) -> bool:
         """Deal with a value that is not plain; return False if it has to be looked at again."""
         scope = walk.scope
         kind = value.__class__

@@ -83,9 +83,7 @@ async def test_a_link_to_another_process_calls_by_value(tmp_path):
     }
     async with engines(tmp_path / "state", 2) as (_, (one, _two)):
         await one.deploy("app", description)
-        caller = next(
-            live for live in one.process.lives.values() if live.path == "app:one:caller"
-        )
+        caller = next(live for live in one.process.lives.values() if live.path == "app:one:caller")
         assert await caller.prim.ask() == ["a", "|", "a", "b"]
         await one.terminate("app")
 
@@ -107,10 +105,8 @@ async def test_a_child_that_ends_by_itself_takes_the_application_down(tmp_path):
 
 async def test_termination_overtakes_a_deployment_under_way(tmp_path):
     async with engines(tmp_path / "state", 2) as (_, (one, two)):
-        deployment = asyncio.create_task(
-            one.deploy("app", two_hosts(tmp_path, block="start"))
-        )
-        await until(lambda: (tmp_path / "b").exists())
+        deployment = asyncio.create_task(one.deploy("app", two_hosts(tmp_path, block="start")))
+        await until((tmp_path / "b").exists)
 
         await one.terminate("app")
 

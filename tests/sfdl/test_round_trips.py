@@ -198,7 +198,7 @@ def test_deep_reader_reads_json_like_the_standard_library(value, indent):
     "text", ["", "{", "[1", "[1 2]", '{"a"}', '{"a":}', "{1:2}", "[1]]", "[,]", "[1,]", "nul", '"a']
 )
 def test_deep_reader_refuses_what_is_no_json(text):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         _Reader(text, dict).read()
 
 
