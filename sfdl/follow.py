@@ -25,11 +25,40 @@ class Blocked(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The reference leads nowhere: which part failed, and why."""
+    """The reference leads nowhere: which part failed, and why.
+
+    What was searched is kept rather than told, since most failures, those of optional references,
+    are never shown.
+
+    Attributes:
+        part: Index of the part that failed.
+        why: The reason, or an empty string if a name is missing.
+        name: The missing name.
+        scope: Where the search for it began.
+        climbing: Whether ancestors were searched too.
+    """
 
     part: int
-    why: str
-    notes: tuple[str, ...] = ()
+    why: str = ""
+    name: str = ""
+    scope: Scope | None = None
+    climbing: bool = False
+
+    def reason(self) -> str:
+        """Return why, in words."""
+        if self.why or self.scope is None:
+            return self.why
+        if self.scope.failed:
+            return f"{path_of(self.scope)} is incomplete"
+        if self.part:
+            return f"{path_of(self.scope)} has no attribute `{self.name}`"
+        return f"there is no `{self.name}`"
+
+    def notes(self) -> tuple[str, ...]:
+        """Return where the name was searched, and which names it may have meant."""
+        if self.scope is None or self.scope.failed:
+            return ()
+        return missing_notes(self.name, self.scope, climbing=self.climbing)
 
 
 class Lazy:
@@ -150,12 +179,7 @@ def _lookup(scope: Scope, part: Part, index: int) -> tuple[Cell, Scope] | Failur
         if not climbing:
             break
         at = at.parent
-    if scope.failed:
-        return Failure(index, f"{path_of(scope)} is incomplete")
-    notes = missing_notes(name, scope, climbing=climbing)
-    if index:
-        return Failure(index, f"{path_of(scope)} has no attribute `{name}`", notes)
-    return Failure(index, f"there is no `{name}`", notes)
+    return Failure(index, "", name, scope, climbing)
 
 
 _BINARY = frozenset(("left", "right"))

@@ -16,17 +16,19 @@ from typing import Literal
 import libvirt
 from typing_extensions import override
 
+from sfdl.errors import SmartDomainsError
+
 Kind = Literal[
     "NotFound", "NameTaken", "Unsupported", "Unreachable", "Refused", "Timeout", "Internal"
 ]
 
 
-class HypervisorError(Exception):
+class HypervisorError(SmartDomainsError):
     """A call on a hypervisor failed.
 
     Attributes:
         kind: What it means to the caller. `Unreachable` and `Timeout` leave the outcome unknown.
-        code: libvirt's error number; -1 when libvirt was not asked.
+        number: libvirt's error number; -1 when libvirt was not asked.
         domain: libvirt's number of the part that failed; -1 when libvirt was not asked.
         message: libvirt's text, or ours.
         step: The call that failed, such as "start".
@@ -45,25 +47,31 @@ class HypervisorError(Exception):
         code: int = -1,
         domain: int = -1,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, code="SF-HV-001", hint=hint, where=name)
         self.kind: Kind = kind
-        self.message = message
         self.step = step
         self.name = name
-        self.hint = hint
-        self.code = code
+        self.number = code
         self.domain = domain
 
     @override
     def __str__(self) -> str:
         subject = f"{self.step} {self.name}".rstrip()
-        number = f" (libvirt {self.code}/{self.domain})" if self.code >= 0 else ""
+        number = f" (libvirt {self.number}/{self.domain})" if self.number >= 0 else ""
         hint = f"; hint: {self.hint}" if self.hint else ""
         return " ".join(f"{self.kind}: {subject}: {self.message}{number}{hint}".split())
 
     @override
     def __reduce__(self) -> tuple[Callable[..., HypervisorError], tuple[object, ...]]:
-        fields = (self.kind, self.message, self.step, self.name, self.hint, self.code, self.domain)
+        fields = (
+            self.kind,
+            self.message,
+            self.step,
+            self.name,
+            self.hint,
+            self.number,
+            self.domain,
+        )
         return _rebuild, fields
 
 

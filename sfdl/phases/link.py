@@ -23,6 +23,9 @@ from sfdl.references import reference_text
 from sfdl.values import PartKind, Reference, Tbd, Vector
 from sfdl.world import World
 
+MOST_EXPLAINED = 100
+"""Findings for which names near by are searched; further ones say only what and where."""
+
 _FINISHED = PLAIN - {Vector}
 
 
@@ -66,6 +69,7 @@ class Linker:
         self._walking: set[int] = set()
         self._demanded: dict[tuple[int, Name], _Demand] = {}
         self._found: dict[int, tuple[Diagnostic, ...]] = {}
+        self._explained = 0
 
     def problems_of(self, scope: Scope) -> tuple[Diagnostic, ...]:
         """Return what was found wrong in a scope that has been walked."""
@@ -222,19 +226,33 @@ class Linker:
         reference = link.reference
         if isinstance(found, Lazy):
             found = replace(reference, lazy=True)
-        elif found.__class__ is Scope and _contains(found, scope):
-            message = (
-                f"`{reference_text(reference)}` leads to {path_of(found)}, which contains the "
-                "link: the tree would have no end"
-            )
-            found = Failed((Diagnostic("link", "SF-LINK-004", message, link_span(link, 0)),))
-        elif isinstance(found, Failure):
-            found = Failed((_unresolved(scope, link, found),))
-        if found.__class__ is Failed and reference.optional:
-            found = reference.default
+        else:
+            endless = found.__class__ is Scope and _contains(found, scope)
+            if reference.optional and (endless or isinstance(found, Failed | Failure)):
+                found = reference.default
+            elif endless:
+                found = Failed((_endless_link(link, found),))
+            elif isinstance(found, Failure):
+                found = Failed((self._unresolved(scope, link, found),))
         if found.__class__ is Reference:
             found = Link(found, link.source, link.start)
         scope.attributes[name] = scope.attributes[name].holding(found)
+
+    def _unresolved(self, scope: Scope, link: Link, why: Failure) -> Diagnostic:
+        text = reference_text(link.reference)
+        span = link_span(link, why.part)
+        self._explained += 1
+        if self._explained > MOST_EXPLAINED:
+            return Diagnostic("link", "SF-LINK-001", f"cannot resolve `{text}`", span)
+        lead = 0
+        if link.source is not None and span is not None:
+            line, column = link.source.position(link.start)
+            lead = span.column - column if line == span.line else 0
+        notes = why.notes()
+        if link.source is not scope.source or link.start < scope.start:
+            notes = (*notes, f"inherited by {path_of(scope)} ({span_of(scope)})")
+        message = f"cannot resolve `{text}` in {path_of(scope)}: {why.reason()}"
+        return Diagnostic("link", "SF-LINK-001", message, span, notes, lead=lead)
 
     def _is_cycle(self, demand: _Demand, wanted: Blocked) -> bool:
         """Fail the attribute if what it waits for waits for it."""
@@ -329,18 +347,12 @@ def _contains(target: Scope, scope: Scope) -> bool:
     return False
 
 
-def _unresolved(scope: Scope, link: Link, why: Failure) -> Diagnostic:
-    text = reference_text(link.reference)
-    message = f"cannot resolve `{text}` in {path_of(scope)}: {why.why}"
-    span = link_span(link, why.part)
-    lead = 0
-    if link.source is not None and span is not None:
-        line, column = link.source.position(link.start)
-        lead = span.column - column if line == span.line else 0
-    notes = why.notes
-    if link.source is not scope.source or link.start < scope.start:
-        notes = (*notes, f"inherited by {path_of(scope)} ({span_of(scope)})")
-    return Diagnostic("link", "SF-LINK-001", message, span, notes, lead=lead)
+def _endless_link(link: Link, target: Scope) -> Diagnostic:
+    message = (
+        f"`{reference_text(link.reference)}` leads to {path_of(target)}, which contains the link: "
+        "the tree would have no end"
+    )
+    return Diagnostic("link", "SF-LINK-004", message, link_span(link, 0))
 
 
 def _endless(subject: Scope) -> list[Diagnostic]:

@@ -21,11 +21,15 @@ from sfdl.world import World
 class _Wrong(Exception):  # noqa: N818 - carries a finding inside this module only
     """A placement cannot be done, yet or at all."""
 
-    def __init__(self, code: str, why: str, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, code: str, why: str, missing: tuple[str, Scope] | None = None) -> None:
         super().__init__(why)
         self.code = code
         self.why = why
-        self.notes = notes
+        self.missing = missing
+
+    def notes(self) -> tuple[str, ...]:
+        """Return where a name was searched; only asked for when all passes are over."""
+        return missing_notes(*self.missing) if self.missing is not None else ()
 
 
 class Placement:
@@ -109,7 +113,7 @@ class Placement:
                 raise _Wrong(
                     "SF-PLACE-001",
                     f"there is no `{before}`",
-                    missing_notes(name_text(part), current),
+                    (name_text(part), current),
                 )
             value = (
                 self._through_links(current, part) if cell.value.__class__ is Link else cell.value
@@ -151,7 +155,7 @@ class Placement:
             cell = scope.attributes[name]
             message = f"cannot place `{name_text(name)}` in {path_of(scope)}: {wrong.why}"
             self.problems.append(
-                Diagnostic("place", wrong.code, message, span_of(cell), wrong.notes)
+                Diagnostic("place", wrong.code, message, span_of(cell), wrong.notes())
             )
 
 

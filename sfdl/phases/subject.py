@@ -41,7 +41,7 @@ def find_subject(root: Scope, world: World) -> Scope:
         if is_component(found):
             subject: Scope = found
             return subject
-        why = found.why if isinstance(found, Failure) else "it is no component"
+        why = found.reason() if isinstance(found, Failure) else "it is no component"
         why = "it is lazy" if isinstance(found, Lazy) else why
         message = f"`{SUBJECT}` leads to `{reference_text(link.reference)}`: {why}"
         raise failure([Diagnostic("sfConfig", "SF-CONFIG-002", message, link_span(link, 0))])

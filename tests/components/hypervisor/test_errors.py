@@ -62,7 +62,7 @@ def test_an_error_is_mapped_to_its_kind_and_hint(code, domain, text, kind, hint)
     assert mapped.kind == kind
     assert hint in mapped.hint
     assert bool(mapped.hint) == bool(hint)
-    assert (mapped.code, mapped.domain, mapped.message) == (code, domain, text)
+    assert (mapped.number, mapped.domain, mapped.message) == (code, domain, text)
 
 
 def test_permission_denied_names_the_user_and_the_files_owner_and_mode(tmp_path):

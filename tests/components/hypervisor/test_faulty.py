@@ -51,7 +51,7 @@ async def test_raise_fails_only_the_chosen_call_and_does_nothing(faulty):
     with pytest.raises(HypervisorError, match="planted") as caught:
         await faulty.start(UUID)
 
-    assert (caught.value.kind, caught.value.code) == ("Internal", 1)
+    assert (caught.value.kind, caught.value.number) == ("Internal", 1)
     assert not await active(faulty)
     await faulty.start(UUID)
     assert await active(faulty)
