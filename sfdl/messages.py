@@ -8,6 +8,9 @@ from sfdl.diagnostics import suggest
 from sfdl.graph import Link, Scope, path_of, span_of
 from sfdl.source import Span
 
+MOST_EXPLAINED = 20
+"""Findings of a phase for which names near by are searched; the rest say only what and where."""
+
 
 def link_span(link: Link, index: int) -> Span | None:
     """Return the stretch of part `index` of a reference, or of its first part."""

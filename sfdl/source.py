@@ -112,8 +112,11 @@ class Source:
 
     def line(self, number: int) -> str:
         """Return one line of the text as written, without its end; numbers count from one."""
-        lines = self.original.split("\n", number)
-        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+        if self._lines is None or number > len(self._lines):
+            return ""
+        start = self._lines[number - 1]
+        end = self.original.find("\n", start)
+        return self.original[start : end if end >= 0 else None].rstrip("\r")
 
     def span(self, start: int, end: int) -> Span:
         """Return the stretch between two offsets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Restarted
@@ -18,6 +18,7 @@ from engine.core.flows import (
     Flow,
     Happening,
     Publish,
+    SharedFate,
     StartChild,
     StartFailed,
     TimeUp,
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
 class FlowRun:
     """One compound's flow while the compound is started."""
 
-    def __init__(self, process: Process, live: Live, flow: Flow[Any]) -> None:
-        """Take the compound and its decider."""
+    def __init__(self, process: Process, live: Live, make_flow: Callable[[], Flow[Any]]) -> None:
+        """Take the compound and what makes its decider, once its attributes are bound."""
         self._process = process
         self._live = live
-        self._flow = flow
+        self._make_flow = make_flow
+        self._flow: Flow[Any] = SharedFate()
         self._state: Any = None
         self._begun = False
         self._wake: asyncio.TimerHandle | None = None
@@ -49,8 +51,13 @@ class FlowRun:
     def begin(self) -> None:
         """Start deciding: the compound has started, or was adopted."""
         children = {name: child.state for name, child in self._live.children.items()}
-        self._state, dos = self._flow.begin(children)
         self._begun = True
+        try:
+            self._flow = self._make_flow()
+            self._state, dos = self._flow.begin(children)
+        except Exception as error:  # noqa: BLE001 - boundary: a flow may be an author's
+            fault = fault_of(error)
+            dos = [Finish(Record.abnormal(f"its flow failed: {fault.message}", fault))]
         self._perform(dos)
 
     @property

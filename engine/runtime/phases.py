@@ -144,7 +144,7 @@ class Phases:
             raise BadDescription(str(error), code="SF-ATTR-001", phase="create") from error
         make_flow = getattr(live.prim, "make_flow", None)
         if make_flow is not None:
-            live.flow = FlowRun(self._process, live, make_flow())
+            live.flow = FlowRun(self._process, live, make_flow)
         self._process.register(live)
         return live
 

@@ -16,15 +16,12 @@ from msgspec.structs import replace
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
-from sfdl.messages import link_span
+from sfdl.messages import MOST_EXPLAINED, link_span
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
 from sfdl.values import PartKind, Reference, Tbd, Vector
 from sfdl.world import World
-
-MOST_EXPLAINED = 100
-"""Findings for which names near by are searched; further ones say only what and where."""
 
 _FINISHED = PLAIN - {Vector}
 

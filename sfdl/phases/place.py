@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import LAZY, Blocked, Failure, Lazy, follow
 from sfdl.graph import Anonymous, Cell, Held, Link, Name, Scope, name_text, path_of, span_of
-from sfdl.messages import missing_notes
+from sfdl.messages import MOST_EXPLAINED, missing_notes
 from sfdl.world import World
 
 
@@ -153,10 +153,9 @@ class Placement:
             self._target(scope, name)
         except _Wrong as wrong:
             cell = scope.attributes[name]
+            notes = wrong.notes() if len(self.problems) < MOST_EXPLAINED else ()
             message = f"cannot place `{name_text(name)}` in {path_of(scope)}: {wrong.why}"
-            self.problems.append(
-                Diagnostic("place", wrong.code, message, span_of(cell), wrong.notes())
-            )
+            self.problems.append(Diagnostic("place", wrong.code, message, span_of(cell), notes))
 
 
 def _opened(scope: Scope) -> tuple[Scope, Iterator[tuple[Name, Cell]], list[Name]]:

@@ -23,7 +23,7 @@ from sfdl.graph import (
     path_of,
     span_of,
 )
-from sfdl.messages import link_span, missing_notes
+from sfdl.messages import MOST_EXPLAINED, link_span, missing_notes
 from sfdl.references import reference_text
 from sfdl.values import PartKind
 
@@ -201,7 +201,8 @@ class Prototypes:
         if cell is None:
             if current.failed:
                 raise _Wrong
-            notes = missing_notes(part.name, current, climbing=climbing)
+            many = len(self.problems) >= MOST_EXPLAINED
+            notes = () if many else missing_notes(part.name, current, climbing=climbing)
             raise self._wrong(scope, link, index, f"there is no `{part.name}`", notes)
         if cell.value.__class__ is not Scope:
             notes = (f"`{part.name}` is written at {span_of(cell)}",)
@@ -214,7 +215,8 @@ class Prototypes:
     ) -> _Wrong:
         text = reference_text(link.reference)
         code = "SF-TYPE-002" if why.endswith("component") else "SF-TYPE-001"
-        message = f"{path_of(scope)} cannot extend `{text}`: {why}"
+        who = path_of(scope) if len(self.problems) < MOST_EXPLAINED else "this component"
+        message = f"{who} cannot extend `{text}`: {why}"
         return _Wrong(Diagnostic("type", code, message, link_span(link, index), notes))
 
     def _cycle(self, scope: Scope, link: Link, target: Scope) -> _Wrong:

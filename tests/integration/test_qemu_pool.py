@@ -144,7 +144,11 @@ def test_under_a_supervisor_a_killed_guest_is_started_again(tmp_path, host, imag
 
         def again():
             now = host.qemu_pids()
-            return now if now.get("pool-near-group-vm") not in {None, before["pool-near-group-vm"]} else None
+            return (
+                now
+                if now.get("pool-near-group-vm") not in {None, before["pool-near-group-vm"]}
+                else None
+            )
 
         after = wait_until(again, timeout_s=30)
         assert after["pool-far-group-vm"] == before["pool-far-group-vm"]
@@ -182,7 +186,9 @@ def test_the_running_pool_is_adopted_after_both_daemons_were_killed(tmp_path, ho
 
 @pytest.mark.parametrize("effect", EFFECTS)
 @pytest.mark.parametrize("when", ["making", "made"])
-def test_a_daemon_killed_inside_an_effect_undoes_the_half_made_pool(tmp_path, host, image, effect, when):
+def test_a_daemon_killed_inside_an_effect_undoes_the_half_made_pool(
+    tmp_path, host, image, effect, when
+):
     with daemons(tmp_path, "one", "two") as (one, two):
         two.stop()
         two.start(sabotage=[Plan(effect, when, "kill")])

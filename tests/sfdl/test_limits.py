@@ -96,3 +96,19 @@ def test_component_that_is_linked_twice_is_one_object():
 
     assert root.get("one") is root.get("real")
     assert root.get("two") is root.get("real")
+
+
+def test_vector_may_end_in_a_name_that_looks_like_the_beginning_of_xor():
+    root = sfdl.compile("sfConfig extends { x true; v [|DATA x|]; w (x x| false); }").root
+
+    assert root.get("v") == sfdl.Vector((sfdl.parse_reference("DATA x"),))
+    assert root.get("w") is True
+
+
+def test_ten_thousand_failures_are_all_reported():
+    names = " ".join(f"v{i} extends Gone;" for i in range(10_000))
+
+    with pytest.raises(sfdl.CompileError) as caught:
+        sfdl.compile(f"sfConfig extends {{ {names} }}")
+
+    assert len(caught.value.diagnostics) == 10_000
