@@ -101,9 +101,9 @@ class Attr(Generic[T]):
     def _check_limits(self, data: object, text: str) -> None:
         if isinstance(data, int | float) and not isinstance(data, bool):
             if self.ge is not None and data < self.ge:
-                raise BadValueError(f"must be at least {self.ge:g} (got {text})")
+                raise BadValueError(f"must be at least {self.kind.spell(self.ge)} (got {text})")
             if self.le is not None and data > self.le:
-                raise BadValueError(f"must be at most {self.le:g} (got {text})")
+                raise BadValueError(f"must be at most {self.kind.spell(self.le)} (got {text})")
         if self.choices and data not in self.choices:
             near = get_close_matches(str(data), self.choices, 1)
             guess = f'; did you mean "{near[0]}"?' if near else ""

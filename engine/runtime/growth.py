@@ -145,13 +145,13 @@ class Growth:
         """Walk a segment through phases; on any failure nothing of it is left."""
         loop = asyncio.get_running_loop()
         segment.growth = asyncio.current_task()
+        segment.report = operation.step
         try:
             async with asyncio.timeout(operation.budget_s):
                 for phase in phases:
                     began = loop.time()
-                    operation.progress(
-                        f"{phase.value} {segment.path}", phases.index(phase), len(phases)
-                    )
+                    operation.progress(f"{phase.value} {segment.path}", 0, segment.total)
+                    segment.done = 0
                     await self._phase(segment, phase)
                     segment.times_ms.append((phase.value, round((loop.time() - began) * 1000)))
         except TimeoutError as error:
@@ -169,7 +169,7 @@ class Growth:
         except Exception as error:
             segment.growth = None
             raise await self._roll_back(segment, fault_of(error)) from error
-        segment.growth = None
+        segment.growth = segment.report = None
 
     async def _phase(self, segment: Segment, phase: Phase) -> None:
         process = self._process
@@ -179,6 +179,7 @@ class Growth:
                 segment, None, segment.name, segment.description, segment.incarnation
             )
             self.lease(segment)
+            segment.total = self._grown(segment).components
             return
         await process.phases.enter(segment.root, phase)
         segment.state = phase.after.value

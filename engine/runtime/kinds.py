@@ -22,11 +22,31 @@ class Kind(Generic[T]):
     `read` gives the checked Python value or raises `BadValueError`.
     """
 
-    def __init__(self, name: str, schema: str, read: Callable[[Value], T]) -> None:
-        """Take the name shown to people, the language's schema kind, and the reader."""
+    def __init__(
+        self,
+        name: str,
+        schema: str,
+        read: Callable[[Value], T],
+        spell: Callable[[float], str] = "{:g}".format,
+    ) -> None:
+        """Take the name for people, the language's schema kind, the reader, and how limits look."""
         self.name = name
         self.schema = schema
         self.read = read
+        self.spell = spell
+
+
+def spell_size(size: float) -> str:
+    """Write a number of bytes in the largest unit that fits.
+
+    Example:
+        >>> spell_size(2**20), spell_size(1.5 * 2**30)
+        ('1 MiB', '1.5 GiB')
+    """
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size >= 1024**power:
+            return f"{size / 1024**power:g} {unit}"
+    return f"{size:g} bytes"
 
 
 def plain(value: Value) -> object:
@@ -163,7 +183,7 @@ float_ = Kind("number", "Double", _number)
 list_ = Kind("list", "Vector", _list)
 strings = Kind("list of strings", "Vector", _strings)
 description_ = Kind("description", "CD", _description)
-size_bytes = Kind("size", "anyClass", _size)
+size_bytes = Kind("size", "anyClass", _size, spell_size)
 """A size in bytes: a whole number is MiB, text has a unit; k, m, g, t and KiB are powers of 1024."""
 duration_s = Kind("duration, s", "anyClass", _duration(1.0))
 """A duration in seconds: a plain number is seconds, text has a unit."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Ident
@@ -221,6 +221,7 @@ class Segment:
         inherited: Reserved values that hold above it.
         lease: How long it goes on without hearing from its parent; nothing for an application root.
         growth: The task that is bringing it to life, while there is one.
+        report: Told of every component that has entered the phase under way.
         aborted: Why the growth was stopped from outside.
     """
 
@@ -251,9 +252,18 @@ class Segment:
         self.state = "created"
         self.lease: Lease | None = None
         self.growth: asyncio.Task[Any] | None = None
+        self.report: Callable[[str, int, int], None] | None = None
+        self.done = 0
+        self.total = 0
         self.aborted: Record | None = None
         self.finished = asyncio.Event()
         self.times_ms: list[tuple[str, int]] = []
         self.errors: list[str] = []
         self.leftovers: list[str] = []
         self.ended_elsewhere = 0
+
+    def stepped(self, text: str, components: int = 1) -> None:
+        """Count components that have entered the phase under way, and tell whoever follows."""
+        self.done += components
+        if self.report is not None:
+            self.report(text, self.done, self.total)

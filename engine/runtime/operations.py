@@ -44,6 +44,10 @@ class Operation:
         self._progress = Progress(text, done, total)
         self._process.events.publish(None, Progressed(self.id, text, done, total))
 
+    def step(self, text: str, done: int, total: int) -> None:
+        """Say how far it has come without leaving an event: called for every component."""
+        self._progress = Progress(text, done, total)
+
     def stands(self) -> Answer:
         """Return how it stands now."""
         return self.answer or Answer("running", self._progress)

@@ -203,6 +203,7 @@ class Phases:
         self._enter(live, phase.after)
         if phase is Phase.START:
             self._process.started(live)
+        live.segment.stepped(f"{phase.value} {live.path}")
         await self._pause()
 
     async def _visit_children(self, live: Live, phase: Phase) -> None:
@@ -211,6 +212,7 @@ class Phases:
         async def one(child: Live | RemotePart) -> None:
             if isinstance(child, RemotePart):
                 await self._parts.enter(child, phase)
+                live.segment.stepped(f"{phase.value} {child.path}", child.components)
             else:
                 await self._visit(child, phase)
 

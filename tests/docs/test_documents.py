@@ -1,0 +1,153 @@
+"""Every command and example in the documents is run, in a network of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.core.faults import EngineError
+from engine.testing.kit import engines
+
+ROOT = Path(__file__).parents[2]
+own_network = pytest.mark.skipif(os.geteuid() != 0, reason="an own network needs root")
+
+
+def commands(text):
+    """The command lines of a document: indented by four, beginning with one of ours."""
+    return re.findall(r"^    (sf[a-zA-Z]+ .*|sfdaemon.*)$", text, re.MULTILINE)
+
+
+def alone(script, cwd, timeout_s=120):
+    """Run a script in a network namespace of its own, so that the usual ports are free."""
+    words = [
+        "unshare",
+        "--net",
+        "--kill-child",
+        "--fork",
+        "--pid",
+        "--mount-proc",
+        "bash",
+        "-eu",
+        "-c",
+    ]
+    return subprocess.run(
+        [*words, f"ip link set lo up\n{script}"], cwd=cwd, capture_output=True, text=True,
+        timeout=timeout_s, check=False,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+
+
+def run_document(lines, tmp_path, expected):
+    """Run the lines one by one; `expected` gives exit codes other than 0 by line."""
+    (tmp_path / "descriptions").symlink_to(ROOT / "descriptions")
+    script = [f"export XDG_STATE_HOME={tmp_path}/state"]
+    for number, line in enumerate(lines):
+        plain = line.partition("  #")[0].rstrip(" &")
+        if plain.startswith("sfdaemon"):
+            log = f"{tmp_path}/daemon{number}"
+            script.append(f"{plain} > {log} 2>&1 &")
+            script.append(
+                f"for i in $(seq 400); do grep -q ^ready {log} && break; sleep 0.05; done"
+            )
+            continue
+        code = expected.get(number, 0)
+        script.append(f"echo '$ {plain}'; code=0; {plain} || code=$?")
+        script.append(f'[ $code = {code} ] || {{ echo "exit code $code, not {code}"; exit 1; }}')
+    done = alone("\n".join(script), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout
+
+
+@own_network
+@pytest.mark.integration
+def test_the_commands_of_the_getting_started_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "getting-started.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "one.sf").write_text(block[1])
+    lines = commands(text)
+    again = [n for n, line in enumerate(lines) if "virtualPoolDesc" in line][1]
+
+    out = run_document(lines, tmp_path, {again: 8})
+
+    assert "started first on localhost" in out
+    assert "started pool on localhost: 13 components on 2 hosts" in out
+
+
+@own_network
+@pytest.mark.integration
+def test_the_commands_of_the_readme_work_as_written(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    by_hand = text.partition("## By hand")[2].partition("\n## ")[0]
+    lines = ["sfdaemon --port 3801", *commands(by_hand)]
+
+    out = run_document(lines, tmp_path, {})
+
+    assert "terminated pool: 13 components" in out
+
+
+@own_network
+@pytest.mark.integration
+def test_the_demonstration_ends_with_nothing_left(tmp_path):
+    done = alone(f"{ROOT}/scripts/demo", tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("nothing left")
+    assert done.stdout.count("kvm.domain     started, ready") == 3
+
+
+@own_network
+@pytest.mark.qemu
+@pytest.mark.timeout(240)
+def test_the_real_demonstration_boots_two_guests_and_leaves_nothing(tmp_path):
+    done = alone(f"{ROOT}/scripts/demo --real", tmp_path, 200)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("nothing left")
+    assert done.stdout.count("kvm.domain     started, ready") == 2
+
+
+def test_the_component_reference_is_as_the_declarations_say():
+    done = subprocess.run(
+        [sys.executable, "scripts/reference.py", "--check"], cwd=ROOT, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+async def test_the_example_component_lives_and_leaves_nothing(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "writing-components.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    (tmp_path / "notice_example.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    note = tmp_path / "note"
+
+    async with engines(tmp_path / "state", packages=("notice_example",)) as (_, (one,)):
+        description = {"sfClass": "notice_example.Notice", "file": str(note), "text": "bye"}
+        await one.deploy("app", description)
+        assert note.read_text() == "app\nbye"
+        await one.terminate("app")
+        assert not note.exists()
+        note.write_text("someone\n")
+        with pytest.raises(EngineError, match="not ours"):
+            await one.deploy("app", description)
+        assert note.read_text() == "someone\n"
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_is_in_a_command_page():
+    scripts = re.findall(r'^"?(sf[a-z]+)"? = "', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    pages = "".join(page.read_text() for page in ROOT.glob("docs/**/commands.md"))
+    assert scripts
+    for script in scripts:
+        assert f"`{script}" in pages, script
