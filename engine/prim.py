@@ -164,6 +164,15 @@ class Prim:
         """
         return await self.live.process.keeper.make(self.live, effect, keep=keep, executor=executor)
 
+    async def amend(self, effect: Effect, keep: str) -> None:
+        """Change which ends leave something in place; durable when it returns.
+
+        Args:
+            effect: As `make` gave it back.
+            keep: As for `make`.
+        """
+        await self.live.process.keeper.amend(self.live, effect, keep)
+
     async def run_blocking(self, function: Callable[..., T], *data: object) -> T:
         """Run a function in a worker thread; when cancelled, undo waits for the thread."""
         return await self.live.process.workers.run(function, *data, pending=self.live.threads)

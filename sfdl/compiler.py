@@ -27,7 +27,8 @@ from sfdl.phases.prototypes import Prototypes
 from sfdl.phases.subject import find_subject
 from sfdl.primitives import parse_reference, parse_value
 from sfdl.source import Span
-from sfdl.values import Description, PartKind, Vector
+from sfdl.trace import Trace
+from sfdl.values import Description, Kept, PartKind, Vector
 from sfdl.world import World
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def compile_description(
     allowed: Iterable[str] = (),
     ask: Callable[[str], str] | None = None,
     progress: Callable[[str, Scope], None] | None = None,
+    trace: Trace | None = None,
 ) -> Compiled:
     """Compile a description.
 
@@ -125,6 +127,7 @@ def compile_description(
         allowed: Python packages from which constants, functions and phases may be imported.
         ask: Answers the function `UserInput`; without it the function is refused.
         progress: Called after each phase with its name and the file root.
+        trace: Takes notes of what each phase does; see `sfdl.explain`.
 
     Returns:
         The result.
@@ -135,8 +138,9 @@ def compile_description(
     surroundings = os.environ if environment is None else environment
     world = World(dict(properties or {}), surroundings, tuple(allowed), ask)
     root, warnings = _parsed(what, Loader(search_path, surroundings), overrides)
-    subject = _Run(world, progress).run(root)
-    frozen = freeze(subject)
+    run = _Run(world, progress, trace)
+    subject = run.run(root)
+    frozen = run.frozen if run.frozen is not None else freeze(subject)
     if not isinstance(frozen, Description):
         raise TypeError("a component freezes to a description")
     return Compiled(frozen, subject, warnings)
@@ -187,9 +191,16 @@ def _override(root: Scope, path: str, text: str) -> list[Diagnostic]:
 class _Run:
     """One compilation after parsing."""
 
-    def __init__(self, world: World, progress: Callable[[str, Scope], None] | None) -> None:
+    def __init__(
+        self,
+        world: World,
+        progress: Callable[[str, Scope], None] | None,
+        trace: Trace | None,
+    ) -> None:
+        self.frozen: Description | Kept | None = None
         self._world = world
         self._progress = progress
+        self._trace = trace
         self._subject: Scope | None = None
 
     def run(self, root: Scope) -> Scope:
@@ -205,13 +216,14 @@ class _Run:
 
     def _phase(self, phase: str, root: Scope) -> list[Diagnostic]:
         """Run one phase; return what is wrong."""
+        self.frozen = None
         match phase:
             case "type":
-                prototypes = Prototypes()
+                prototypes = Prototypes(self._world.budget, self._trace)
                 prototypes.run(root)
                 return prototypes.problems
             case "place":
-                placement = Placement(self._world)
+                placement = Placement(self._world, self._trace)
                 placement.run(root)
                 return placement.problems
             case "function":
@@ -221,7 +233,12 @@ class _Run:
             case "link":
                 if self._subject is None:
                     self._subject = find_subject(root, self._world)
-                return Linker(self._world).run(self._subject)
+                if self._trace is not None:
+                    self._trace.linking(root)
+                linker = Linker(self._world)
+                problems = linker.run(self._subject)
+                self.frozen = linker.result
+                return problems
             case "print":
                 log.info("description: %s", dump(root))
             case _:

@@ -69,10 +69,21 @@ class Diagnostic:
         return answer
 
 
+_WIDEST = 160
+
+
 def _excerpt(span: Span, lead: int) -> Iterator[str]:
     number = str(span.line).rjust(5)
-    yield f"{number} | {span.excerpt}"
     last = span.end_column if span.end_line == span.line else len(span.excerpt) + 1
+    if len(span.excerpt) > _WIDEST:
+        first = max(0, span.column - 1 - lead - _WIDEST // 3)
+        shown = span.excerpt[first : first + _WIDEST]
+        yield f"{number} | ...{shown}..."
+        margin = " " * (span.column + 2 - first - lead) + "-" * lead
+        width = min(last - span.column, _WIDEST - (span.column - 1 - first))
+        yield f"      | {margin}{'^' * max(1, width)}"
+        return
+    yield f"{number} | {span.excerpt}"
     # Tabs stay tabs in the margin, so that the carets stand below what they mark.
     margin = "".join("\t" if c == "\t" else " " for c in span.excerpt[: span.column - 1])
     margin = f"{margin[: len(margin) - lead]}{'-' * lead}" if lead <= len(margin) else margin

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, TypeAlias
 
+from sfdl.limits import Budget
 from sfdl.source import Source, Span
 from sfdl.values import Bytes, Description, Float, Long, Reference, Vector
 
@@ -165,13 +166,10 @@ class Scope:
         self.source = source
         self.start = start
 
-    def copied_to(self, parent: Scope | None) -> Scope:
+    def copied_to(self, parent: Scope | None, budget: Budget) -> Scope:
         """Return a deep copy owned by `parent`; scopes owned elsewhere are shared."""
         top = self._shallow(parent)
-        pending = [(self, top)]
-        while pending:
-            original, copy = pending.pop()
-            pending.extend(adopt(original, copy))
+        adopt_all(self, top, budget)
         return top
 
     def _shallow(self, parent: Scope | None) -> Scope:
@@ -202,6 +200,20 @@ def adopt(original: Scope, copy: Scope) -> list[tuple[Scope, Scope]]:
             attributes[name] = cell.holding(own)
             made.append((child, own))
     return made
+
+
+def adopt_all(original: Scope, copy: Scope, budget: Budget) -> None:
+    """Give `copy` children of its own, and those theirs.
+
+    Raises:
+        TooLarge: The compilation has copied too much.
+    """
+    budget.take(1, len(copy.attributes))
+    pending = adopt(original, copy)
+    while pending:
+        original, copy = pending.pop()
+        budget.take(1, len(copy.attributes))
+        pending.extend(adopt(original, copy))
 
 
 def is_component(value: object) -> bool:

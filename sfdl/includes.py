@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from sfdl.builder import Include, Items, Parsing, fill
 from sfdl.diagnostics import Diagnostic
+from sfdl.limits import MOST_INCLUDES
 from sfdl.parser import parse_items
 from sfdl.source import Source
 
@@ -195,6 +196,10 @@ class Loader:
             at = source.chain.index(path.resolve())
             cycle = " -> ".join(str(step) for step in (*source.chain[at:], path))
             self._problem(include, "SF-INCLUDE-002", f"files include each other: {cycle}", ())
+            return []
+        if len(self.sources) >= MOST_INCLUDES:
+            message = f"more than {MOST_INCLUDES} files are included"
+            self._problem(include, "SF-LIMIT-005", message, ())
             return []
         parsing = self._read(path, str(path), include, source)
         return self._parse(parsing) if parsing is not None else []

@@ -15,6 +15,7 @@ from sfdl.values import Bytes, Float, Long
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
+_MOST_DIGITS = 4000
 
 _ESCAPES = {
     "n": "\n",
@@ -56,19 +57,23 @@ def unescaped(body: str, quote: str) -> str:
     return _PAIR.sub(replace, body)
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
 def read_int(text: str) -> int:
     """Read a 32-bit signed integer."""
-    value = int(text)
+    value = int(text) if len(text) <= _MOST_DIGITS else INT_MAX + 1
     if not INT_MIN <= value <= INT_MAX:
-        raise ValueError(f"{text} does not fit into 32 bits; write {text}L for a long")
+        raise ValueError(f"{_short(text)} does not fit into 32 bits; a long ends in `L`")
     return value
 
 
 def read_long(text: str) -> Long:
     """Read a 64-bit signed integer with its suffix."""
-    value = int(text[:-1])
+    value = int(text[:-1]) if len(text) <= _MOST_DIGITS else LONG_MAX + 1
     if not LONG_MIN <= value <= LONG_MAX:
-        raise ValueError(f"{text} does not fit into 64 bits")
+        raise ValueError(f"{_short(text)} does not fit into 64 bits")
     return Long(value)
 
 
@@ -76,7 +81,7 @@ def read_double(text: str) -> float:
     """Read a double, with or without suffix."""
     value = float(text.rstrip("dD"))
     if isinf(value):
-        raise ValueError(f"{text} is too large for a double")
+        raise ValueError(f"{_short(text)} is too large for a double")
     return value
 
 
@@ -84,7 +89,7 @@ def read_float(text: str) -> Float:
     """Read a single-precision number with its suffix."""
     value = single(float(text[:-1]))
     if isinf(value):
-        raise ValueError(f"{text} is too large for a float")
+        raise ValueError(f"{_short(text)} is too large for a float")
     return Float(value)
 
 

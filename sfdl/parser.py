@@ -16,6 +16,7 @@ from sfdl.builder import Builder, Items, Parsing
 from sfdl.diagnostics import Diagnostic
 from sfdl.graph import Held
 from sfdl.lexer import Lexeme, Tables, grammar_text, tables, tokens
+from sfdl.limits import DEEPEST, DEEPEST_VECTOR
 
 MOST_ERRORS = 20
 """Parse errors after which the rest of a file is not looked at."""
@@ -69,10 +70,19 @@ class _Run:
         self.tokens = tokens(source, table)
         self.recoverable = start == "file"
         self.errors = 0
+        self.vectors = 0
+        self.limits = _nests_deeply(source.text)
 
     def result(self) -> Held:
         feed = self.state.feed_token
+        depth = 0
+        limits = self.limits
         for token in self.tokens:
+            if limits and token.type in _NESTING:
+                depth += _NESTING[token.type]
+                if depth > DEEPEST or self._too_deep(token):
+                    self._refuse_depth(token)
+                    return None
             try:
                 feed(token)
             except UnexpectedToken as error:
@@ -80,6 +90,19 @@ class _Run:
                 if not self.recoverable or self.errors >= MOST_ERRORS or not self._recover(token):
                     return None
         return self._end()
+
+    def _too_deep(self, token: Lexeme) -> bool:
+        if token.type in _VECTORS:
+            self.vectors += _NESTING[token.type]
+        return self.vectors > DEEPEST_VECTOR
+
+    def _refuse_depth(self, token: Lexeme) -> None:
+        what = "vectors" if self.vectors > DEEPEST_VECTOR else "brackets and braces"
+        most = DEEPEST_VECTOR if self.vectors > DEEPEST_VECTOR else DEEPEST
+        start = token.start_pos or 0
+        span = self.source.span(start, start + len(token))
+        message = f"more than {most} {what} are inside each other"
+        self.source.problems.append(Diagnostic("parse", "SF-LIMIT-004", message, span))
 
     def _end(self) -> Held:
         end = Lexeme("$END", "")
@@ -122,6 +145,19 @@ class _Run:
         message, notes = _explain(token, expected)
         span = self.source.span(start, start + len(token))
         self.source.problems.append(Diagnostic("parse", "SF-PARSE-001", message, span, notes))
+
+
+_NESTING = {
+    **dict.fromkeys(("LBRACE", "LPAR", "LSQB", "LVECTOR", "IF"), 1),
+    **dict.fromkeys(("RBRACE", "RPAR", "RSQB", "RVECTOR", "FI"), -1),
+}
+_VECTORS = frozenset(("LSQB", "LVECTOR", "RSQB", "RVECTOR"))
+
+
+def _nests_deeply(text: str) -> bool:
+    """Tell whether a text has so many opening signs that its depth has to be watched."""
+    vectors = text.count("[")
+    return vectors > DEEPEST_VECTOR or sum(map(text.count, ("{", "(", "IF"))) + vectors > DEEPEST
 
 
 def _begins_attribute(actions: Mapping[str, tuple[object, Held]]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from sfdl.limits import Budget
 from sfdl.literals import INT_MAX, INT_MIN
 from sfdl.primitives import parse_primitive
 from sfdl.values import (
@@ -36,6 +37,7 @@ class World:
         allowed: Python packages from which constants, functions and phases may be imported.
         ask: Reads an answer of the user for the function `UserInput`; None refuses it.
         counter: What `Next` gave last, or -1; belongs to one compilation.
+        budget: What this compilation has copied so far.
     """
 
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class World:
     allowed: tuple[str, ...] = ()
     ask: Callable[[str], str] | None = None
     counter: int = -1
+    budget: Budget = field(default_factory=Budget)
 
     def value(self, kind: PartKind, name: str) -> Value:
         """Return a property, environment variable or constant.

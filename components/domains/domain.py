@@ -25,7 +25,7 @@ from components.hypervisor.choice import default_uri
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
-from components.storage.backend import StorageBackend
+from components.storage.backend import ON_THE_DOMAIN, StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
 from engine.core.faults import BadDescription, Refused, TimedOut
@@ -34,7 +34,8 @@ from engine.prim import Unwell
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.effects import Effect, NameTaken, Owner
 from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_
-from sfdl.values import Value
+from engine.wire.codec import flatten
+from sfdl.values import Description, Value
 
 AGAIN_S = 15.0
 """Seconds after which a guest is asked again to shut down; it may have been booting."""
@@ -164,8 +165,12 @@ class Domain(Compound):
         self.uuid = names.uuid_of(process.community, self.live.segment.application, self.path)
 
     async def _bind_storage(self) -> None:
-        if self.storage_backend.given:
-            await self.storage_backend.api.bind(self.handle, self._name)
+        if not self.storage_backend.given:
+            return
+        pairs = ((name, self.live.value(name)) for name in ON_THE_DOMAIN)
+        said = Description(tuple(pair for pair in pairs if pair[1] is not None))
+        shell = await self.shell.handle() if self.shell.given else None
+        await self.storage_backend.api.bind(self.handle, self._name, flatten(said), shell)
 
     async def _hypervisor(self) -> Hypervisor:
         return await self.service(HypervisorPool).get(self._uri)

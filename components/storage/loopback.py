@@ -3,50 +3,54 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from typing_extensions import override
 
+from components.images.kinds import ImageFacts
 from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
-from engine.runtime.attributes import attr, exposed
+from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import size_bytes, str_
 
 
-class LoopbackStorageBackend(StorageBackend, type="storage.loop"):
-    """Keeps the volumes of one domain as raw, sparse files in a folder of the host."""
+class FileStorageBackend(StorageBackend):
+    """What backends that keep files in a folder share."""
 
     directory = attr(str_, "", doc="Folder of the volumes; the daemon's own if empty.")
     space_reserve = attr(
         size_bytes, "1g", doc="Space that stays free on the host.", called="spaceReserve"
     )
 
-    def __init__(self) -> None:
-        """Have made nothing yet."""
-        super().__init__()
-        self._offers: list[DiskOffer] = []
-
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """Return where the volumes are."""
         if not self.directory:
             return self.work_folder / "volumes"
         given = Path(self.directory).expanduser()
         return given if given.is_absolute() else self.work_folder / given
 
+    def space_wanted(self) -> int:
+        """Return how many bytes the volumes may take."""
+        return self.volume_size + self.swap_size
+
     @override
-    async def on_deploy(self) -> None:
-        if not self.base_image.text and not self.base_image.given:
-            raise Refused("baseImage must be given", where=self.path)
+    async def check_host(self) -> None:
+        if self.using_existing_volumes:
+            await self.find_volumes(self.names())
+            return
         await self.run_blocking(self._check_space)
-        if self.base_image.text:
+        if self.base_image.text or not self.base_image.given:
             await self.image()
 
     def _check_space(self) -> None:
-        folder = self._folder()
+        folder = self.folder()
         while not folder.exists():
             folder = folder.parent
         free = shutil.disk_usage(folder).free
-        wanted = self.volume_size + self.swap_size + self.space_reserve
+        wanted = self.space_wanted() + self.space_reserve
         if free < wanted:
             raise Refused(
                 f"{folder} has {free} bytes free; {wanted} are wanted, {self.space_reserve} of them "
@@ -56,22 +60,49 @@ class LoopbackStorageBackend(StorageBackend, type="storage.loop"):
             )  # fmt: skip
 
     @override
-    async def on_start(self) -> None:
-        volumes = [self.volume(self._folder(), "root", await self.image())]
-        if self.swap_size:
-            volumes.append(self.volume(self._folder(), "swap", None))
-        for volume in volumes:
-            made = await self.make_volume(volume)
-            self._offers.append(DiskOffer(made.role, made.path, "file", "raw"))
-
-    @override
-    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
-        self._offers = [
-            DiskOffer(volume.role, volume.path, "file", "raw")
-            for volume in self.kept_volumes(effects)
+    async def find_volumes(self, names: Sequence[str]) -> list[DiskOffer]:
+        paths = [self.folder() / name for name in names]
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing:
+            raise Refused(
+                f"usingExistingVolumes: there is no {', '.join(missing)}", code="SF-STORE-007",
+                where=self.path,
+            )  # fmt: skip
+        roles = ("root", "swap")
+        return [
+            DiskOffer(role, str(path), "file", self.format_of(path))
+            for role, path in zip(roles, paths, strict=False)
         ]
 
-    @exposed()
+    def format_of(self, path: Path) -> str:
+        """Return the format of a volume that was found."""
+        del path
+        return "raw"
+
+    async def make_swap(self) -> list[DiskOffer]:
+        """Make the swap volume, if one is wanted."""
+        if not self.swap_size:
+            return []
+        path = self.folder() / self.names()[1]
+        swap = VolumeFile(str(path), self.swap_size, "swap", uuid=self.identity("swap"))
+        made = await self.make(swap, executor=self.executor())
+        return [DiskOffer("swap", made.path, "file", "raw")]
+
+
+class LoopbackStorageBackend(FileStorageBackend, type="storage.loop"):
+    """Keeps the volumes of one domain as raw, sparse files in a folder of the host."""
+
     @override
-    async def disks(self) -> list[DiskOffer]:
-        return list(self._offers)
+    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
+        root = VolumeFile(
+            path=str(self.folder() / self.names()[0]), size_bytes=self.volume_size, role="root",
+            image=image.path, image_kind=image.kind, make_fs=self.filesystem,
+            uuid=self.identity("root"),
+        )  # fmt: skip
+        made = await self.make(root, executor=self.executor())
+        return [DiskOffer("root", made.path, "file", "raw"), *await self.make_swap()]
+
+    @override
+    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
+        volumes = [effect for effect in effects if isinstance(effect, VolumeFile)]
+        return [DiskOffer(volume.role, volume.path, "file", "raw") for volume in volumes]

@@ -8,8 +8,8 @@ import os
 import secrets
 import shlex
 import signal
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from msgspec import Struct
 from typing_extensions import override
@@ -19,7 +19,6 @@ from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed
 from engine.runtime.commands import Output, bound_to_us, search_path
 from engine.runtime.effects import Effect, Presence, Site
-from engine.runtime.handles import Link
 from engine.runtime.kinds import str_, strings
 from sfdl.values import Value
 
@@ -211,13 +210,17 @@ class BashShell(Shell, type="system.bash"):
 class ShellExecutor:
     """Runs the commands of effects through a shell component, each word quoted."""
 
-    def __init__(self, shell: Link[Shell]) -> None:
-        """Take the link to the shell."""
-        self._shell = shell
+    Execute: TypeAlias = Callable[[str, float], Awaitable[object]]
+
+    def __init__(self, execute: Execute) -> None:
+        """Take the shell's `execute`, by whatever way it is reached."""
+        self._execute = execute
 
     async def run(self, argv: Sequence[str], *, input_: bytes, timeout_s: float) -> Output:
         """Run one command and return its output."""
         if input_:
             raise Refused("a command run through a shell takes no input")
-        output = await self._shell.api.execute(shlex.join(argv), timeout_s)
+        output = await self._execute(shlex.join(argv), timeout_s)
+        if not isinstance(output, ShellOutput):
+            raise Refused("what runs the commands is not a shell")
         return Output(output.status, output.stdout, output.stderr)

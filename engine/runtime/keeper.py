@@ -6,6 +6,7 @@ The keeper writes the ledger around every effect and hands to the reaper what co
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -139,6 +140,11 @@ class Keeper:
         """Undo what a component made, last made first, as its record and `keep` say."""
         while live.effects:
             made = live.effects.pop()
+            after_s = seconds_of(made.row.keep)
+            if after_s is not None and record.type != DEPLOYMENT_FAILURE:
+                self.undo_later(made, after_s)
+                self._tell(live, made, f"kept for {after_s:g} s")
+                continue
             if keeps(made.row.keep, record):
                 self._process.ledger.lazy(drop_effect(made.row.id))
                 self._tell(live, made, "kept")
@@ -147,6 +153,20 @@ class Keeper:
             self._tell(live, made, "undone" if text is None else f"left with the reaper: {text}")
             if text is not None:
                 live.segment.leftovers.append(f"{live.path}: {made.effect.label()}: {text}")
+
+    def undo_later(self, made: Made, after_s: float) -> None:
+        """Leave an effect in place for some seconds; the reaper undoes it then."""
+        due_ms = int((time.time() + after_s) * 1000)
+        made.row = replace(made.row, state="undoing", due_ms=due_ms, error="kept for a while")
+        self._process.ledger.lazy(put_effect(made.row))
+        self._process.reaper.add(made, after_s)
+
+    async def amend(self, live: Live, effect: Effect, keep: str) -> None:
+        """Change which ends leave an effect in place; durable when it returns."""
+        for made in live.effects:
+            if made.effect == effect:
+                made.row = replace(made.row, keep=keep)
+                await self._process.ledger.durable(put_effect(made.row))
 
     async def undo(self, made: Made, timeout_s: float) -> str | None:
         """Undo one effect; on failure it goes to the reaper.
@@ -219,3 +239,13 @@ def keeps(keep: str, record: Record) -> bool:
     if record.type == DEPLOYMENT_FAILURE:
         return False
     return keep == "always" or (keep == "normal" and record.type == NORMAL)
+
+
+def seconds_of(keep: str) -> float | None:
+    """Return for how many seconds an effect stays after the end, if `keep` says a number.
+
+    Example:
+        >>> seconds_of("3600"), seconds_of("normal")
+        (3600.0, None)
+    """
+    return float(keep) if keep.replace(".", "", 1).isdigit() else None

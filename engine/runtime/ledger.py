@@ -34,7 +34,8 @@ create table if not exists births (
 create table if not exists effects (
   id integer primary key, segment text not null, application text not null, path text not null,
   incarnation integer not null, class text not null, data blob not null, executor text not null,
-  keep text not null, survival text not null, state text not null, error text not null);
+  keep text not null, survival text not null, state text not null, error text not null,
+  due_ms integer not null);
 create table if not exists requests (
   id text primary key, op text not null, segment text not null, answer blob, at_ms integer not null);
 create table if not exists ended (
@@ -82,6 +83,7 @@ class EffectRow(Struct, frozen=True):
         survival: `host` or `process`.
         state: `intent`, `made`, `undoing` or `doubt`.
         error: Why the last undo failed, or empty.
+        due_ms: When it is to be undone (wall clock, ms), if not at once; else 0.
     """
 
     id: int
@@ -96,6 +98,7 @@ class EffectRow(Struct, frozen=True):
     survival: str
     state: str
     error: str
+    due_ms: int = 0
 
 
 class RequestRow(Struct, frozen=True):
@@ -307,9 +310,9 @@ def put_birth(segment: str, path: str, incarnation: int) -> Statement:
 
 def put_effect(row: EffectRow) -> Statement:
     """Write an effect: its intent, or what became of it."""
-    return "insert or replace into effects values (?,?,?,?,?,?,?,?,?,?,?,?)", (
+    return "insert or replace into effects values (?,?,?,?,?,?,?,?,?,?,?,?,?)", (
         row.id, row.segment, row.application, row.path, row.incarnation, row.class_, row.data,
-        row.executor, row.keep, row.survival, row.state, row.error,
+        row.executor, row.keep, row.survival, row.state, row.error, row.due_ms,
     )  # fmt: skip
 
 

@@ -38,10 +38,10 @@ class Reaper:
         self._wake = asyncio.Event()
         self._busy: dict[int, asyncio.Lock] = {}
 
-    def add(self, made: Made) -> None:
-        """Take over an effect whose undo failed."""
+    def add(self, made: Made, after_s: float = FIRST_S) -> None:
+        """Take over an effect whose undo failed, or that is to be undone after a while."""
         loop = asyncio.get_running_loop()
-        self._items[made.row.id] = Item(made, loop.time() + FIRST_S)
+        self._items[made.row.id] = Item(made, loop.time() + after_s)
         for future in list(made.site.pending):
             future.add_done_callback(lambda _: self._at_once(made.row.id))
         self._wake.set()

@@ -75,7 +75,7 @@ class Recovery:
         self._process.log.warning(text)
 
     async def _undo_effect(self, effect: EffectRow, record: Record | None = None) -> bool:
-        from engine.runtime.keeper import keeps  # noqa: PLC0415 - used on this path only
+        from engine.runtime.keeper import keeps, seconds_of  # noqa: PLC0415 - used on this path only
 
         if effect.survival == "process" or (record is not None and keeps(effect.keep, record)):
             self._process.ledger.lazy(drop_effect(effect.id))
@@ -86,6 +86,15 @@ class Recovery:
             text = f"an effect of {effect.path} cannot be read and is left: {error}"
             self._process.events.note(None, "error", text)
             return False
+        after_s = seconds_of(effect.keep)
+        wished = record is not None and record.type != DEPLOYMENT_FAILURE
+        if not effect.due_ms and after_s is not None and wished:
+            self._process.keeper.undo_later(made, after_s)
+            return True
+        wait_s = effect.due_ms / 1000 - self._process.wall_s()
+        if effect.due_ms and wait_s > 0:
+            self._process.reaper.add(made, wait_s)
+            return True
         return await self._process.keeper.undo(made, 30.0) is None
 
     # -- adopting
@@ -157,7 +166,7 @@ class Recovery:
             if isinstance(made.effect, RemoteSegment):
                 self._attach(rebuilt, made, made.effect)
             elif live is None or row.state in {"undoing", "doubt"}:
-                await process.keeper.undo(made, 30.0)
+                await self._undo_effect(row)
             else:
                 looks.append((live, made))
         for live, made in looks:

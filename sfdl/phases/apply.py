@@ -29,6 +29,7 @@ from sfdl.graph import (
     name_text,
     span_of,
 )
+from sfdl.limits import TooLarge
 from sfdl.phases.convert import freeze
 from sfdl.primitives import parse_reference
 from sfdl.schemas import broken_rule
@@ -106,13 +107,14 @@ class Applications:
                 mark.lazy = True
                 mark.settled = Settled.KEPT
                 return None
-            return Outcome(self._computed(scope, name, opened))
+            value = self._computed(scope, name, opened)
+            self.world.budget.weigh(value)
+            return Outcome(value)
         except _Wait as wait:
             return Need(wait.wanted)
-        except FunctionError as error:
-            finding = Diagnostic(
-                "function", "SF-FUNCTION-001", str(error), _place(scope, name, application)
-            )
+        except (FunctionError, TooLarge) as error:
+            code = "SF-LIMIT-002" if isinstance(error, TooLarge) else "SF-FUNCTION-001"
+            finding = Diagnostic("function", code, str(error), _place(scope, name, application))
             return Outcome(Failed((finding,)))
         except _NotTrue as wrong:
             place = _place(scope, name, application)
@@ -259,7 +261,7 @@ class Applications:
                 if cell.value.__class__ is Scope and cell.value.parent is application:
                     cell.value.parent = result
         for index in _set_indices(call):
-            copy = element.value.copied_to(result)
+            copy = element.value.copied_to(result, self.world.budget)
             copy.walked = True
             result.attributes[f"{prefix}{index}"] = Cell(
                 copy, NO_TAGS, element.source, element.start

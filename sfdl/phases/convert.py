@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sfdl.graph import CLASS, PLAIN, Anonymous, Cell, Held, Link, Name, Scope, Settled, name_text
+from sfdl.limits import MOST_ATTRIBUTES, TooLarge, size_of
 from sfdl.values import Description, Kept, Value, Vector
 
 
@@ -21,10 +22,20 @@ class Endless(Exception):  # noqa: N818 - a finding that the link phase reports
         self.steps = steps
 
 
+class Done:
+    """What has been frozen: values by the identity of scopes, sizes by that of values."""
+
+    __slots__ = ("sizes", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[int, Description | Kept] = {}
+        self.sizes: dict[int, int] = {}
+
+
 class _Frame:
     """A component or application whose attributes are being frozen."""
 
-    __slots__ = ("number", "pairs", "pending", "scope", "tags", "todo")
+    __slots__ = ("number", "pairs", "pending", "scope", "size", "tags", "todo")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -33,6 +44,7 @@ class _Frame:
         self.todo: Iterator[tuple[Name, Cell]] = iter(scope.attributes.items())
         self.pending: tuple[Name, Cell] | None = None
         self.number = 0
+        self.size = len(scope.attributes)
 
     def next_name(self) -> str:
         """Return the name of the next anonymous attribute, passing over names that are taken."""
@@ -50,7 +62,7 @@ class _Frame:
         name = cell.value if cell is not None and isinstance(cell.value, str) else ""
         return Kept(name, tuple(self.pairs), kept.lazy, kept.data, kept.assertion)
 
-    def advance(self, done: dict[int, Description | Kept]) -> Scope | None:
+    def advance(self, done: Done) -> Scope | None:
         """Freeze attributes until one needs a scope frozen first; return that scope."""
         waits_for = self._unusual(done)
         if waits_for is not None:
@@ -73,18 +85,19 @@ class _Frame:
                 return waits_for
         return None
 
-    def _unusual(self, done: dict[int, Description | Kept]) -> Scope | None:
+    def _unusual(self, done: Done) -> Scope | None:
         """Freeze the pending attribute, or return the scope that comes first."""
         if self.pending is None:
             return None
         name, cell = self.pending
         application = self.scope.application is not None
         if not _left_out(name, cell, application=application):
-            value = frozen_value(cell.value, done)
+            value = frozen_value(cell.value, done.values)
             if value.__class__ is Scope:
                 waits_for: Scope = value
                 return waits_for
             shown = self.next_name() if name.__class__ is Anonymous else name_text(name)
+            self.size += size_of(value, done.sizes)
             self.pairs.append((shown, value))
             if cell.tags and not application:
                 self.tags.append((shown, cell.tags))
@@ -128,24 +141,31 @@ def frozen_value(value: Held, done: dict[int, Description | Kept]) -> Held:
     return Vector(tuple(items))
 
 
-def freeze(top: Scope, done: dict[int, Description | Kept] | None = None) -> Description | Kept:
+def freeze(top: Scope, *, bounded: bool = False) -> Description | Kept:
     """Return a scope and all it holds as frozen data.
 
     Args:
         top: A linked component, or an application.
-        done: Scopes frozen before, by identity; extended.
+        bounded: Refuse a result that is too large when shared components are written out.
 
     Raises:
         Endless: Links lead from a component back into itself.
+        TooLarge: The result is above the limit.
     """
-    done = {} if done is None else done
+    done = Done()
     frames = [_Frame(top)]
     open_ids = {id(top)}
     while frames:
         frame = frames[-1]
         child = frame.advance(done)
         if child is None:
-            done[id(frame.scope)] = frame.finished()
+            finished = done.values[id(frame.scope)] = frame.finished()
+            done.sizes[id(finished)] = frame.size
+            if bounded and frame.size > MOST_ATTRIBUTES:
+                raise TooLarge(
+                    f"the result would have more than {MOST_ATTRIBUTES} attributes, "
+                    "components that links repeat being counted each time"
+                )
             open_ids.discard(id(frame.scope))
             frames.pop()
         elif id(child) in open_ids:
@@ -153,4 +173,4 @@ def freeze(top: Scope, done: dict[int, Description | Kept] | None = None) -> Des
         else:
             frames.append(_Frame(child))
             open_ids.add(id(child))
-    return done[id(top)]
+    return done.values[id(top)]

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
+from sfdl.limits import TooLarge
 from sfdl.messages import MOST_EXPLAINED, link_span
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
-from sfdl.values import PartKind, Reference, Tbd, Vector
+from sfdl.values import Description, Kept, PartKind, Reference, Tbd, Vector
 from sfdl.world import World
 
 _FINISHED = PLAIN - {Vector}
@@ -67,6 +68,7 @@ class Linker:
         self._demanded: dict[tuple[int, Name], _Demand] = {}
         self._found: dict[int, tuple[Diagnostic, ...]] = {}
         self._explained = 0
+        self.result: Description | Kept | None = None
 
     def problems_of(self, scope: Scope) -> tuple[Diagnostic, ...]:
         """Return what was found wrong in a scope that has been walked."""
@@ -77,9 +79,20 @@ class Linker:
         self._open(subject)
         self._work()
         problems = list(self.problems_of(subject))
-        if not problems:
-            problems.extend(_endless(subject))
-        return problems
+        return problems or self._frozen(subject)
+
+    def _frozen(self, subject: Scope) -> list[Diagnostic]:
+        """Freeze the subject into `result`; return what is in the way."""
+        try:
+            self.result = freeze(subject, bounded=True)
+        except Endless as endless:
+            return [_endless(endless)]
+        except TooLarge as limit:
+            return [Diagnostic("link", "SF-LIMIT-003", str(limit), span_of(subject))]
+        except RecursionError:
+            message = "components and vectors inside each other are too deep to be written out"
+            return [Diagnostic("link", "SF-LIMIT-003", message, span_of(subject))]
+        return []
 
     def settled(self, scope: Scope, name: Name) -> Held:
         """Settle one attribute and what it needs, and return what its cell holds then."""
@@ -172,11 +185,14 @@ class Linker:
     def _entered_items(self, walk: _Walk, vector: Vector) -> bool:
         ready = True
         pending = [vector]
+        seen = {id(vector)}
         while pending:
             for item in reversed(pending.pop().items):
                 thing: Held = item
                 if thing.__class__ is Vector:
-                    pending.append(thing)
+                    if id(thing) not in seen:
+                        seen.add(id(thing))
+                        pending.append(thing)
                 elif thing.__class__ is Tbd:
                     message = f"a vector in {path_of(walk.scope)} holds TBD"
                     walk.found[Diagnostic("link", "SF-LINK-003", message, span_of(walk.scope))] = (
@@ -280,7 +296,7 @@ class Linker:
         """Settle an application: first its arguments, then itself."""
         if demand.opened is None:
             assertion = application.application is not None and application.application.assertion
-            demand.opened = application.copied_to(application.parent) if assertion else application
+            demand.opened = self._copied(application) if assertion else application
             self._open(demand.opened)
             return
         outcome = self._applications.settle(demand.scope, demand.name, application, demand.opened)
@@ -289,6 +305,9 @@ class Linker:
         elif isinstance(outcome, Outcome):
             cell = demand.scope.attributes[demand.name]
             demand.scope.attributes[demand.name] = cell.holding(outcome.value)
+
+    def _copied(self, assertion: Scope) -> Scope:
+        return assertion.copied_to(assertion.parent, self._world.budget)
 
     def _wait_for(self, demand: _Demand, need: Need) -> None:
         """Put first what an application needs beyond its arguments."""
@@ -352,17 +371,14 @@ def _endless_link(link: Link, target: Scope) -> Diagnostic:
     return Diagnostic("link", "SF-LINK-004", message, link_span(link, 0))
 
 
-def _endless(subject: Scope) -> list[Diagnostic]:
-    """Find components that contain themselves by way of links."""
-    try:
-        freeze(subject)
-    except Endless as endless:
-        at = next(i for i, step in enumerate(endless.steps) if step is endless.steps[-1])
-        ring = endless.steps[at:]
-        names = " -> ".join(path_of(step) for step in ring)
-        message = f"links make a tree without end: {names}"
-        return [Diagnostic("link", "SF-LINK-004", message, span_of(_cell_of(ring[0])))]
-    return []
+def _endless(endless: Endless) -> Diagnostic:
+    """Tell which components contain themselves by way of links."""
+    at = next(i for i, step in enumerate(endless.steps) if step is endless.steps[-1])
+    ring = endless.steps[at:]
+    names = " -> ".join(path_of(step) for step in ring)
+    message = f"links make a tree without end: {names}"
+    notes = tuple(f"{path_of(step)} is written at {span_of(_cell_of(step))}" for step in ring[:-1])
+    return Diagnostic("link", "SF-LINK-004", message, span_of(_cell_of(ring[0])), notes)
 
 
 def _cell_of(scope: Scope) -> Cell | Scope:

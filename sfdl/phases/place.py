@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import LAZY, Blocked, Failure, Lazy, follow
 from sfdl.graph import Anonymous, Cell, Held, Link, Name, Scope, name_text, path_of, span_of
+from sfdl.limits import MOST_PLACEMENT_PASSES
 from sfdl.messages import MOST_EXPLAINED, missing_notes
+from sfdl.trace import Trace
 from sfdl.world import World
 
 
@@ -35,9 +37,10 @@ class _Wrong(Exception):  # noqa: N818 - carries a finding inside this module on
 class Placement:
     """Moves the placements of a whole file."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, trace: Trace | None = None) -> None:
         self.problems: list[Diagnostic] = []
         self._world = world
+        self._trace = trace
         self._pass = 0
         self._left: list[tuple[Scope, tuple[str | Anonymous, ...]]] = []
 
@@ -46,7 +49,7 @@ class Placement:
         while True:
             self._pass += 1
             self._left = []
-            if not self._go_through(root):
+            if not self._go_through(root) or self._pass >= MOST_PLACEMENT_PASSES:
                 break
         for scope, name in self._left:
             self._report(scope, name)
@@ -100,6 +103,8 @@ class Placement:
             return False
         if earlier is not None and earlier.tags:
             cell = cell.tagged(earlier.tags | cell.tags)
+        if self._trace is not None:
+            self._trace.placed(target, name, cell, earlier)
         target.attributes[last] = cell
         return True
 
@@ -108,20 +113,19 @@ class Placement:
         current = scope
         for index, part in enumerate(name[:-1]):
             cell = current.attributes.get(part)
-            before = name_text(name[: index + 1])
             if cell is None:
-                raise _Wrong(
-                    "SF-PLACE-001",
-                    f"there is no `{before}`",
-                    (name_text(part), current),
-                )
+                before = name_text(name[: index + 1])
+                missing = name_text(part), current
+                raise _Wrong("SF-PLACE-001", f"there is no `{before}`", missing)
             value = (
                 self._through_links(current, part) if cell.value.__class__ is Link else cell.value
             )
             if value.__class__ is not Scope:
+                before = name_text(name[: index + 1])
                 what = "a lazy reference" if isinstance(value, Lazy) else self._world.kind(value)
                 raise _Wrong("SF-PLACE-002", f"`{before}` is {what}, not a component")
             if value.sugar:
+                before = name_text(name[: index + 1])
                 raise _Wrong("SF-PLACE-002", f"`{before}` is an expression, not a component")
             current = value
         return current

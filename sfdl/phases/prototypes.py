@@ -18,13 +18,15 @@ from sfdl.graph import (
     Name,
     Scope,
     State,
-    adopt,
+    adopt_all,
     name_text,
     path_of,
     span_of,
 )
+from sfdl.limits import Budget, TooLarge
 from sfdl.messages import MOST_EXPLAINED, link_span, missing_notes
 from sfdl.references import reference_text
+from sfdl.trace import Trace
 from sfdl.values import PartKind
 
 
@@ -50,8 +52,10 @@ class _Wrong(Exception):  # noqa: N818 - carries a finding inside this module on
 class Prototypes:
     """Resolves the prototypes of a whole file."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget, trace: Trace | None = None) -> None:
         self.problems: list[Diagnostic] = []
+        self._budget = budget
+        self._trace = trace
         self._tasks: list[_Task] = []
 
     def run(self, root: Scope) -> None:
@@ -60,7 +64,12 @@ class Prototypes:
         while self._tasks:
             task = self._tasks[-1]
             if task.scope.state < State.MERGED:
-                self._merge(task.scope)
+                try:
+                    self._merge(task.scope)
+                except TooLarge as limit:
+                    place = span_of(task.scope)
+                    self.problems.append(Diagnostic("type", "SF-LIMIT-001", str(limit), place))
+                    return
             elif not task.complete or task.scope.state is State.COMPLETE:
                 self._tasks.pop()
             else:
@@ -93,6 +102,8 @@ class Prototypes:
         scope.prototypes = None
         scope.state = State.MERGED
         scope.attributes = {}
+        if self._trace is not None:
+            self._trace.merged(scope, found)
         for part in found:
             if isinstance(part, Scope):
                 self._inherit(scope, part)
@@ -130,10 +141,7 @@ class Prototypes:
                 self._set(scope, name, cell)
         else:
             scope.attributes = prototype.attributes.copy()
-        pending = adopt(prototype, scope)
-        while pending:
-            original, copy = pending.pop()
-            pending.extend(adopt(original, copy))
+        adopt_all(prototype, scope, self._budget)
 
     def _extend(self, scope: Scope, body: Attributes) -> None:
         """Add the attributes of a body."""

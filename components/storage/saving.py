@@ -1,0 +1,143 @@
+"""Packing a root volume into an image that a later deployment can start from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from typing_extensions import override
+
+from engine.core.faults import Refused
+from engine.runtime.effects import Effect, Presence, Site
+
+EXTENSIONS = ("tar", "tar.gz", "tgz", "tar.xz", "tar.zst", "raw", "img", "qcow2")
+LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./tmp/*")
+_PACKERS = {"tar": (), "tar.gz": ("-z",), "tgz": ("-z",), "tar.xz": ("-J",), "tar.zst": ("--zstd",)}
+
+
+class SavedImage(Effect, frozen=True):
+    """An image made from a volume, with what it was made of beside it.
+
+    It appears under its name only once it is whole; half of one is removed.
+
+    Attributes:
+        volume: File or device that is packed.
+        volume_format: `raw` or `qcow2`.
+        path: The image; its ending says how it is packed.
+        extension: One of `EXTENSIONS`.
+        keep_newest: How many images of the same stem stay; 0 for all.
+        stem: Beginning of the names that count as the same image.
+    """
+
+    volume: str
+    volume_format: str
+    path: str
+    extension: str
+    stem: str
+    domain: str
+    keep_newest: int = 0
+
+    @override
+    def label(self) -> str:
+        return f"saved image {self.path}"
+
+    @property
+    def _part(self) -> Path:
+        return Path(f"{self.path}.part")
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        if Path(self.path).exists():
+            return Presence.FOREIGN
+        return Presence.ABSENT
+
+    @override
+    async def make(self, at: Site) -> Self:
+        at.progress(0.1, f"saving {Path(self.path).name}")
+        await at.blocking(lambda: Path(self.path).parent.mkdir(parents=True, exist_ok=True))
+        if self.extension == "qcow2":
+            await self._convert(at, "qcow2")
+        elif self.extension in {"raw", "img"}:
+            await self._convert(at, "raw")
+        else:
+            await self._pack(at)
+        await at.blocking(self._finish, at.owner.path)
+        await at.blocking(self._forget_old)
+        return self
+
+    async def _convert(self, at: Site, format_: str) -> None:
+        words = ("qemu-img", "convert", "-f", self.volume_format, "-O", format_)
+        await at.run((*words, "--", self.volume, str(self._part)))
+
+    async def _pack(self, at: Site) -> None:
+        if self.volume_format != "raw":
+            raise Refused(
+                f"a {self.volume_format} volume cannot be packed as {self.extension}",
+                code="SF-STORE-005", hint='use saveImageExtension "qcow2" or "raw"',
+            )  # fmt: skip
+        if os.geteuid() == 0:
+            await self._pack_mounted(at)
+        else:
+            await self._pack_read(at)
+
+    def _tar(self, folder: str) -> tuple[str, ...]:
+        out = tuple(word for pattern in LEFT_OUT for word in ("--exclude", pattern))
+        return (
+            "tar", "-c", *_PACKERS[self.extension], "--numeric-owner", "--sparse", "--xattrs", "--acls",
+            *out, "--exclude", "./lost+found", "-f", str(self._part), "-C", folder, ".",
+        )  # fmt: skip
+
+    async def _pack_mounted(self, at: Site) -> None:
+        """Mount the volume read-only where nobody else sees it, and pack what is there."""
+        folder = await at.blocking(tempfile.mkdtemp, "", "sd-save-")
+        script = 'mount -o loop,ro "$1" "$2" && shift && cd / && shift && exec "$@"'
+        try:
+            await at.run((
+                "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                self.volume, folder, *self._tar(folder),
+            ))  # fmt: skip
+        finally:
+            await at.blocking(Path(folder).rmdir)
+
+    async def _pack_read(self, at: Site) -> None:
+        """Read an ext filesystem without mounting it; owners are those the reader may set."""
+        with tempfile.TemporaryDirectory(prefix="sd-save-") as folder:
+            await at.run(("debugfs", "-R", f"rdump / {folder}", self.volume))
+            await at.run(self._tar(folder))
+
+    def _finish(self, component: str) -> None:
+        digest = hashlib.sha256()
+        with self._part.open("rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+            os.fsync(file.fileno())
+        facts = {
+            "digest": f"sha256:{digest.hexdigest()}", "domain": self.domain, "component": component,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }  # fmt: skip
+        Path(f"{self.path}.json").write_bytes(msgspec.json.encode(facts))
+        self._part.replace(self.path)
+
+    def _forget_old(self) -> None:
+        if self.keep_newest <= 0:
+            return
+        ending = f".{self.extension}"
+        images = [
+            path
+            for path in Path(self.path).parent.glob(f"{self.stem}*{ending}")
+            if path.name == f"{self.stem}{ending}" or path.name.startswith(f"{self.stem}-")
+        ]
+        images.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in images[self.keep_newest :]:
+            old.unlink()
+            Path(f"{old}.json").unlink(missing_ok=True)
+
+    @override
+    async def undo(self, at: Site) -> None:
+        """Remove what is half made; a whole image is a result and stays."""
+        await at.blocking(lambda: self._part.unlink(missing_ok=True))
