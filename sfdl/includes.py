@@ -67,6 +67,14 @@ class Missing(Exception):  # noqa: N818 - not an error by itself: `#include?` ta
         self.tried = tuple(tried)
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether a path is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def find(name: str, first: Iterable[Path], folders: Iterable[Path]) -> Path:
     """Return the file that `name` means.
 
@@ -79,7 +87,7 @@ def find(name: str, first: Iterable[Path], folders: Iterable[Path]) -> Path:
         if address.scheme != "file":
             raise ValueError(f"`{name}`: only file: addresses can be included")
         path = Path(unquote(address.path))
-        if path.is_file():
+        if is_file(path):
             return path
         raise Missing([path])
     relative = name.lstrip("/")
@@ -87,7 +95,7 @@ def find(name: str, first: Iterable[Path], folders: Iterable[Path]) -> Path:
     for group in (first, folders):
         for folder in group:
             path = folder / relative
-            if path.is_file():
+            if is_file(path):
                 return path
             if path not in tried:
                 tried.append(path)
@@ -100,7 +108,7 @@ def find_main(path: Path, folders: Iterable[Path]) -> Path:
     Raises:
         Missing: It is nowhere.
     """
-    if path.is_file():
+    if is_file(path):
         return path
     if path.is_absolute():
         raise Missing([path])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sfdl.arithmetic import plain
 from sfdl.functions import Call, Function, FunctionError, Simple
-from sfdl.values import Description, Float, Long, Value, Vector
+from sfdl.values import Description, Float, Kept, Long, Value, Vector
 
 _NUMBERS = (int, float, Long, Float)
 
@@ -17,8 +17,13 @@ def same(left: Value, right: Value) -> bool:
     Components are equal if they have the same attributes in the same order, tags aside.
     """
     pending: list[tuple[Value, Value]] = [(left, right)]
+    compared: set[tuple[int, int]] = set()  # what links repeat is compared once
     while pending:
         a, b = pending.pop()
+        if isinstance(a, Vector | Description | Kept):
+            if a is b or (id(a), id(b)) in compared:
+                continue
+            compared.add((id(a), id(b)))
         if isinstance(a, Vector) and isinstance(b, Vector):
             if len(a.items) != len(b.items):
                 return False
@@ -29,9 +34,18 @@ def same(left: Value, right: Value) -> bool:
             pending.extend(
                 (x, y) for (_, x), (_, y) in zip(a.attributes, b.attributes, strict=True)
             )
+        elif isinstance(a, Kept) and isinstance(b, Kept):
+            if _shape(a) != _shape(b):
+                return False
+            pending.extend((x, y) for (_, x), (_, y) in zip(a.arguments, b.arguments, strict=True))
         elif not _same_scalar(a, b):
             return False
     return True
+
+
+def _shape(kept: Kept) -> tuple[object, ...]:
+    names = tuple(name for name, _ in kept.arguments)
+    return kept.function, kept.lazy, kept.data, kept.assertion, names
 
 
 def _same_scalar(left: Value, right: Value) -> bool:

@@ -162,7 +162,7 @@ def _nests_deeply(text: str) -> bool:
 
 def _begins_attribute(actions: Mapping[str, tuple[object, Held]]) -> bool:
     """Tell whether an attribute may begin in a state: only there is an include allowed."""
-    if "INCLUDE" not in actions:
+    if "INCLUDE" not in actions or "SEMICOLON" not in actions:
         return False
     _, argument = actions["SEMICOLON"]
     # Either the list goes on, or it is still to begin with the rule that matches nothing.

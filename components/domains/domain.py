@@ -275,9 +275,20 @@ class Domain(Compound):
         self.spawn(self._follow(self._watch))
 
     async def _follow(self, watch: GuestWatch) -> None:
-        record = await watch.run(await self._hypervisor(), self._seen)
+        record = await watch.run(await self._when_it_answers(), self._seen)
         if not self._asked_to_stop:
             await self.finish(record)
+
+    async def _when_it_answers(self) -> Hypervisor:
+        """Wait for the hypervisor: as long as nobody can tell, the guest counts as there."""
+        while True:
+            try:
+                return await self._hypervisor()
+            except HypervisorError as error:
+                if error.kind not in {"Unreachable", "Timeout"}:
+                    raise
+                self.note(f"the hypervisor does not answer yet: {error.message}", "warning")
+                await self.sleep(AGAIN_S)
 
     def _seen(self, state: str) -> None:
         self.state = state
@@ -291,16 +302,15 @@ class Domain(Compound):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
-        await self._identify()
-        await self._bind_storage()
         for effect in effects:
             match effect:
                 case ConsoleLog(path):
                     self.consolePath = path
-                case DefinedDomain(uri=uri, name=name):
-                    self._uri, self._name = uri, name
+                case DefinedDomain(uri=uri, name=name, uuid=uuid):
+                    self._uri, self._name, self.uuid = uri, name, uuid
                 case _:
                     pass
+        await self._bind_storage()
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         self._publish("running" if running else "defined")
         if running:
@@ -339,7 +349,7 @@ class Domain(Compound):
 
     async def _is_active(self, hypervisor: Hypervisor) -> bool:
         facts = await hypervisor.fact(self.uuid)
-        return facts is not None and facts.active
+        return facts is not None and facts.active and is_ours(facts, self._owner(), exactly=True)
 
     async def _shut_down(self, hypervisor: Hypervisor) -> bool:
         """Ask the guest to stop, again every few seconds; say whether it did in time."""

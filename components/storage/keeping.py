@@ -2,8 +2,8 @@
 
 | ending | image saved | volumes we made | volumes we found |
 |---|---|---|---|
-| normal | if `saveImage`, and `saveImageOn` is normal or always | kept if `keepVolumes` is true | kept unless it is false |
-| abnormal | if `saveImage`, and `saveImageOn` is abnormal or always | as above, but for a while | as above, but for a while |
+| normal | if `saveImageOn` is normal, always | kept if `keepVolumes` is true | removed if it is false |
+| abnormal | if `saveImageOn` is abnormal, always | as above, for a while | as above, for a while |
 | rollback | never | removed | kept |
 
 "For a while" is `keepOnFailure` seconds: time to look at what failed.
@@ -41,7 +41,7 @@ def ending_of(record: Record) -> Ending:
     return Ending.NORMAL if record.is_normal else Ending.ABNORMAL
 
 
-def volumes_stay(keep: bool | str, *, found: bool, ending: Ending) -> str:
+def volumes_stay(keep: bool | str, *, found: bool, ending: Ending) -> str:  # noqa: FBT001 - a word too
     """Decide about volumes.
 
     Args:
@@ -72,7 +72,7 @@ def image_saved(*, wanted: bool, on: str, ending: Ending) -> bool:
     """
     if not wanted or ending is Ending.ROLLBACK:
         return False
-    return on == "always" or on == ending.value
+    return on in {"always", ending.value}
 
 
 def _keep(value: Value) -> bool | str:

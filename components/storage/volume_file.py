@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +50,12 @@ class VolumeFile(Effect, frozen=True):
     def sidecar(self) -> Path:
         """Return where the owner is recorded."""
         return Path(f"{self.path}.owner.json")
+
+    @property
+    def _scratch(self) -> Path:
+        """Return the folder an archive is unpacked to while the volume is filled."""
+        path = Path(self.path)
+        return path.with_name(f".{path.name}.{self.uuid}.unpacked")
 
     def owner(self) -> Owner | None:
         """Read whose volume this is; nothing if no record is beside it."""
@@ -140,7 +145,9 @@ class VolumeFile(Effect, frozen=True):
         await at.run((*self.make_fs, "-q", "-F", "-U", self.uuid, "-d", folder, self.path))
 
     def _unpack(self) -> str:
-        folder = tempfile.mkdtemp(prefix=f"{Path(self.path).name}-", dir=Path(self.path).parent)
+        folder = str(self._scratch)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._scratch.mkdir(mode=0o700)
         try:
             with tarfile.open(self.image) as archive:
                 for member in archive.getmembers():
@@ -162,9 +169,7 @@ class VolumeFile(Effect, frozen=True):
             await at.blocking(self._remove)
 
     def _remove(self) -> None:
-        for folder in Path(self.path).parent.glob(f"{Path(self.path).name}-*"):
-            if folder.is_dir():
-                shutil.rmtree(folder)
+        shutil.rmtree(self._scratch, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         self.sidecar.unlink(missing_ok=True)

@@ -172,6 +172,9 @@ def _guarded(front: Front, work: Callable[[], object]) -> object:
         from sfdl.errors import CompileError  # noqa: PLC0415 - beside its only use
 
         front.fail(error, Exit.DESCRIPTION if isinstance(error, CompileError) else None)
+    except UnicodeEncodeError:
+        click.echo("error: an argument is not valid text", err=True)
+        sys.exit(Exit.USAGE)
     except KeyboardInterrupt:
         front.say("interrupted")
         sys.exit(Exit.INTERRUPTED)

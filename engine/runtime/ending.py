@@ -51,6 +51,8 @@ class Ending:
         return live.ending
 
     async def _end(self, live: Live, record: Record, *, orderly: bool) -> None:
+        if live is live.segment.root:
+            await self._process.ledger.durable()  # that it is ending, before anything is undone
         await self._stop_work(live)
         if live.children:
             await self._end_children(live, record, orderly=orderly)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.core.events import Restarted
-from engine.core.faults import EngineError, fault_of
+from engine.core.faults import Ended, fault_of
 from engine.core.flows import (
     ChildEnded,
     ChildStarted,
@@ -131,6 +131,7 @@ class FlowRun:
             await self._process.parts.end(child, child.record or Record.normal(), [])
 
     async def _drop(self, name: str) -> None:
+        self._process.write_fate(self._live, name, "dropped", None)
         await self._gone(name)
         self._live.children.pop(name, None)
 
@@ -153,10 +154,13 @@ class FlowRun:
         if not isinstance(description, Description):
             self.tell(StartFailed(name, Record.abnormal(f"{name} has no description")))
             return
+        self._process.write_fate(live, name, "growing", None)
         failed = await self._try(name, description, restarts + 1)
         if failed is not None:
+            self._process.write_fate(live, name, "down", failed)
             self.tell(StartFailed(name, failed))
             return
+        self._process.write_fate(live, name, "", None)
         self._put_back(name, position)
         self.tell(ChildStarted(name))
 
@@ -167,10 +171,7 @@ class FlowRun:
         self._growing[name] = (growth, records)
         try:
             await growth
-        except EngineError as error:
-            fault = fault_of(error)
-            text = f"deployment failed at {fault.where or self._live.path}"
-            record = Record(DEPLOYMENT_FAILURE, text, f"{self._live.path}:{name}", cause=fault)
+            _refuse_ended(records)
         except asyncio.CancelledError:
             record = Record(DEPLOYMENT_FAILURE, "its parent is ending")
             if not records:
@@ -179,6 +180,10 @@ class FlowRun:
                 raise
             text = f"{records[0].component} ended before it had started: {records[0].description}"
             record = Record(DEPLOYMENT_FAILURE, text, f"{self._live.path}:{name}")
+        except Exception as error:  # noqa: BLE001 - whatever failed, the flow must hear of it
+            fault = fault_of(error)
+            text = f"deployment failed at {fault.where or self._live.path}"
+            record = Record(DEPLOYMENT_FAILURE, text, f"{self._live.path}:{name}", cause=fault)
         else:
             return None
         finally:
@@ -229,6 +234,12 @@ def child_ended(live: Live, name: str, record: Record) -> None:
         return
     if live.flow is not None and live.flow.begun and live.state is State.STARTED:
         if not live.flow.fail_growth(name, record):
+            live.process.write_fate(live, name, "down", record)
             live.flow.tell(ChildEnded(name, record))
         return
     live.process.fail_growth(live, record)
+
+
+def _refuse_ended(records: list[Record]) -> None:
+    if records:
+        raise Ended("ended before it had started", where=records[0].component)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from engine.core.faults import (
+    Busy,
     Ended,
     EngineError,
     Fault,
@@ -81,8 +82,13 @@ class Growth:
     async def _create(self, op: Create, operation: Operation) -> Grown:
         process = self._process
         known = process.segments.get(op.segment)
-        if known is not None:
+        if known is not None and known.growth is None:
             return self._grown(known)
+        if known is not None:
+            raise Busy("this part is being made already", where=op.path)
+        ended = process.ended_part(op.segment)
+        if ended is not None:
+            raise Ended(f"this part was ended already: {ended.sentence()}", where=op.path)
         if process.state != "running":
             raise Refused(f"the daemon is {process.state}", where=process.address)
         if op.parent is None:
@@ -203,6 +209,11 @@ class Growth:
         rounds = factor if isinstance(factor, int) and factor > 0 else settings.liveness_factor
         segment.lease = Lease((rounds + 1) * delay_s, asyncio.get_running_loop().time())
 
+    def held(self, segment_id: str) -> Grown | None:
+        """Return what is known of a segment that runs here, if it does."""
+        segment = self._process.segments.get(segment_id)
+        return self._grown(segment) if segment is not None and segment.state == "started" else None
+
     def _grown(self, segment: Segment) -> Grown:
         hosts = {self._process.address}
         count = sum(1 for _ in segment.root.walk())
@@ -214,11 +225,14 @@ class Growth:
 
     # -- failing
 
-    def abort(self, segment: Segment, record: Record) -> None:
-        """Stop a growth under way; whoever runs it rolls back."""
-        if segment.growth is not None and segment.aborted is None:
+    def abort(self, segment: Segment, record: Record) -> bool:
+        """Stop a growth under way, if there is one; whoever runs it rolls back."""
+        if segment.growth is None:
+            return False
+        if segment.aborted is None:
             segment.aborted = record
             segment.growth.cancel()
+        return True
 
     async def _roll_back(self, segment: Segment, fault: Fault) -> EngineError:
         """End everything of a segment that failed to grow; return the error to raise."""
@@ -262,6 +276,8 @@ class Growth:
         began = loop.time()
         target = await self._target(op)
         if target is None:
+            if self._process.ended_part(op.segment) is None:
+                self._process.never_here(op.segment, op.record)
             return Gone(op.segment, 0, 0, op.record)
         if isinstance(target, Handle):
             return await self._pass_on(target, op, operation)

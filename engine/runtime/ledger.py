@@ -31,6 +31,9 @@ create table if not exists segments (
 create table if not exists births (
   segment text not null, path text not null, incarnation integer not null,
   primary key (segment, path));
+create table if not exists fates (
+  segment text not null, path text not null, fate text not null, record blob,
+  primary key (segment, path));
 create table if not exists effects (
   id integer primary key, segment text not null, application text not null, path text not null,
   incarnation integer not null, class text not null, data blob not null, executor text not null,
@@ -243,6 +246,14 @@ class Ledger:
         rows = self._rows("select path, incarnation from births where segment = ?", (segment,))
         return {str(path): int(str(number)) for path, number in rows}
 
+    def fates(self, segment: str) -> dict[str, tuple[str, bytes | None]]:
+        """Read what became of children that are not as described: by path, with encoded records."""
+        found: dict[str, tuple[str, bytes | None]] = {}
+        sql = "select path, fate, record from fates where segment = ?"
+        for path, fate, record in self._rows(sql, (segment,)):
+            found[str(path)] = (str(fate), record if isinstance(record, bytes) else None)
+        return found
+
     def requests(self) -> list[RequestRow]:
         """Read all remembered requests."""
         return [RequestRow(*row) for row in self._rows("select * from requests")]  # type: ignore[arg-type]
@@ -257,7 +268,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table: what a leak would show in."""
-        tables = ("segments", "births", "effects", "requests", "ended")
+        tables = ("segments", "births", "fates", "effects", "requests", "ended")
         return {
             table: int(str(next(self._rows(f"select count(*) from {table}"))[0]))  # noqa: S608
             for table in tables
@@ -295,17 +306,29 @@ def set_segment_state(segment: str, state: str, record: bytes | None = None) -> 
     return "update segments set state = ?, record = ? where id = ?", (state, record, segment)
 
 
-def drop_segment(segment: str) -> tuple[Statement, Statement]:
+def drop_segment(segment: str) -> tuple[Statement, ...]:
     """Forget a segment; its effects are forgotten one by one."""
     return (
         ("delete from segments where id = ?", (segment,)),
         ("delete from births where segment = ?", (segment,)),
+        ("delete from fates where segment = ?", (segment,)),
     )
 
 
 def put_birth(segment: str, path: str, incarnation: int) -> Statement:
     """Write that a component was created anew inside its segment."""
     return "insert or replace into births values (?,?,?)", (segment, path, incarnation)
+
+
+def put_fate(segment: str, path: str, fate: str, record: bytes | None) -> Statement:
+    """Write that a child is `down`, `growing` anew, or `dropped`, although its segment runs."""
+    return "insert or replace into fates values (?,?,?,?)", (segment, path, fate, record)
+
+
+def drop_fate(segment: str, path: str) -> Statement:
+    """Write that a child, and everything below it, is as described again."""
+    sql = "delete from fates where segment = ? and (path = ? or substr(path, 1, ?) = ?)"
+    return sql, (segment, path, len(path) + 1, f"{path}:")
 
 
 def put_effect(row: EffectRow) -> Statement:
@@ -326,6 +349,11 @@ def put_request(row: RequestRow) -> Statement:
     return "insert or replace into requests values (?,?,?,?,?)", (
         row.id, row.op, row.segment, row.answer, row.at_ms,
     )  # fmt: skip
+
+
+def forget_request(id_: str) -> Statement:
+    """Forget one request."""
+    return "delete from requests where id = ?", (id_,)
 
 
 def forget_requests(before_ms: int) -> Statement:

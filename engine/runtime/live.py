@@ -49,7 +49,7 @@ class Made:
 class RemotePart:
     """A child that lives in another process, as its parent's process sees it."""
 
-    __slots__ = ("address", "components", "ended", "hosts", "made", "name", "parent", "path",
+    __slots__ = ("address", "components", "early", "ended", "hosts", "made", "name", "parent", "path",
                  "record", "root", "segment", "state", "watch")  # fmt: skip
 
     def __init__(self, parent: Live, name: str, segment: str, address: str) -> None:
@@ -64,6 +64,7 @@ class RemotePart:
         self.state = State.CREATING
         self.record: Record | None = None
         self.watch: Watch | None = None
+        self.early: Record | None = None
         self.components = 0
         self.hosts: tuple[str, ...] = ()
         self.ended = asyncio.Event()
@@ -73,7 +74,8 @@ class Live:
     """One live component in this process."""
 
     __slots__ = (
-        "_table", "bound", "changes", "children", "description", "effects", "ending", "flow",
+        "_table", "bound", "changes",
+        "checked_s", "children", "description", "effects", "ending", "flow",
         "health", "id", "incarnation", "lazy_names", "name", "parent", "path", "prim", "ready",
         "record", "restarts", "segment", "since_s", "state", "tasks", "threads",
     )  # fmt: skip
@@ -105,6 +107,7 @@ class Live:
         self.since_s = 0.0
         self.ready = False
         self.health = Verdict(None)
+        self.checked_s = 0.0
         self.record: Record | None = None
         self.restarts = 0
         self.ending: asyncio.Task[None] | None = None

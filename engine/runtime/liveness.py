@@ -20,6 +20,7 @@ PING_TIMEOUT_S = 5.0
 CHECK_TIMEOUT_S = 5.0
 CHECKS_AT_ONCE = 32
 COALESCE_S = 0.01
+STALE_ROUNDS = 3
 LEAST_ROUND_S = 0.05
 
 
@@ -213,10 +214,9 @@ class Liveness:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
                     await live.prim.check()
                 verdict = Verdict(good=True)
+                live.checked_s = asyncio.get_running_loop().time()
             except TimeoutError:
-                verdict = Verdict(
-                    good=False, text=f"check did not end within {CHECK_TIMEOUT_S:g} s"
-                )
+                verdict = self._late(live)
             except Exception as error:  # noqa: BLE001 - boundary: an author's code
                 verdict = Verdict(good=False, text=fault_of(error).message)
         changed = verdict != live.health
@@ -224,6 +224,13 @@ class Liveness:
         if changed:
             self._process.events.health(live)
         return verdict
+
+    def _late(self, live: Live) -> Verdict:
+        """Judge a check that did not end in time: its last good verdict holds for three rounds."""
+        age_s = asyncio.get_running_loop().time() - max(live.checked_s, live.since_s)
+        text = f"check did not end within {CHECK_TIMEOUT_S:g} s"
+        stale = age_s > STALE_ROUNDS * max(self._delay(live.segment), CHECK_TIMEOUT_S)
+        return Verdict(good=False if stale else None, text=text)
 
     # -- telling the parent's process
 

@@ -12,9 +12,15 @@ import msgspec
 
 from engine.core.events import Progressed
 from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
-from engine.runtime.ledger import RequestRow, forget_requests, put_request
+from engine.runtime.ledger import (
+    LedgerError,
+    RequestRow,
+    forget_request,
+    forget_requests,
+    put_request,
+)
 from engine.wire.codec import decode, encode
-from engine.wire.messages import Answer, Call, Ping, Progress, Request, Result
+from engine.wire.messages import Answer, Call, Gone, Ping, Progress, Request, Result
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -22,6 +28,13 @@ if TYPE_CHECKING:
 REMEMBER_CALL_S = 60.0
 MOST_AT_ONCE = 256
 LONGEST_WAIT_MS = 20_000
+
+STOPPING = Fault(
+    Kind.TIMEOUT,
+    "the daemon is stopping in the middle of this; at its next start it undoes what was half made",
+    code="SF-OP-004",
+    hint="ask again with the same request id once it runs again",
+)
 
 log = logging.getLogger("sf.operations")
 
@@ -65,7 +78,10 @@ class Operations:
         self._running: dict[str, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, tuple[float, Answer]] = {}
-        for row in process.ledger.requests():
+
+    def settle(self) -> None:
+        """Take up the requests of an earlier life, once it is known what became of them."""
+        for row in self._process.ledger.requests():
             self._remember_row(row)
 
     def _remember_row(self, row: RequestRow) -> None:
@@ -75,13 +91,27 @@ class Operations:
             except msgspec.DecodeError:
                 log.warning("an answer in the ledger cannot be read: %s", row.id)
             return
+        answer = self._found_out(row)
+        if answer is None:
+            self._process.ledger.lazy(forget_request(row.id))
+            return
+        self._answers[row.id] = (row.at_ms / 1000, answer)
+        self._process.ledger.lazy(put_request(msgspec.structs.replace(row, answer=encode(answer))))
+
+    def _found_out(self, row: RequestRow) -> Answer | None:
+        """Say how a request ended whose answer was never written; nothing if it may be done again."""
         if row.op == "Terminate":
-            return  # asked again, it is simply done again
+            record = self._process.ended_application(row.segment)
+            return Answer("done", result=Gone(row.segment, 0, 0, record)) if record else None
+        grown = self._process.growth.held(row.segment)
+        if grown is not None:
+            return Answer("done", result=grown)
         fault = Fault(
-            Kind.REFUSED, f"the daemon was restarted during this {row.op}; what it had made is undone",
+            Kind.REFUSED,
+            f"the daemon was restarted during this {row.op}; what it had made is undone",
             code="SF-OP-001",
-        )  # fmt: skip
-        self._answers[row.id] = (row.at_ms / 1000, Answer("failed", fault=fault))
+        )
+        return Answer("failed", fault=fault)
 
     @property
     def running(self) -> int:
@@ -118,25 +148,32 @@ class Operations:
 
     async def _run(self, operation: Operation) -> None:
         durable = not isinstance(operation.op, Call | Ping)
-        row = RequestRow(
-            operation.id, type(operation.op).__name__, getattr(operation.op, "segment", ""), None,
-            int(time.time() * 1000),
-        )  # fmt: skip
+        about = getattr(operation.op, "segment", "") or getattr(operation.op, "ref", "")
+        now_ms = int(time.time() * 1000)
+        row = RequestRow(operation.id, type(operation.op).__name__, about, None, now_ms)
+        lasting = durable
         try:
             if durable:
                 await self._process.ledger.durable(put_request(row))
-            result = await self._carry_out(operation)
-            answer = Answer("done", result=result)
+            answer = Answer("done", result=await self._carry_out(operation))
         except asyncio.CancelledError:
-            answer = Answer("failed", fault=Fault(Kind.REFUSED, "the process is stopping"))
+            lasting = False  # found out at the next start
+            answer = Answer("failed", fault=STOPPING)
         except EngineError as error:
             answer = Answer("failed", fault=error.fault)
         except Exception as error:
             log.exception("operation %s failed", operation.id)
             answer = Answer("failed", fault=fault_of(error))
-        if durable:
-            done = msgspec.structs.replace(row, answer=encode(answer))
-            await self._process.ledger.durable(put_request(done))
+        try:
+            if lasting:
+                done = msgspec.structs.replace(row, answer=encode(answer))
+                await self._process.ledger.durable(put_request(done))
+        except LedgerError:
+            log.exception("the answer to %s could not be written", operation.id)
+        finally:
+            self._finish(operation, answer, durable=durable)
+
+    def _finish(self, operation: Operation, answer: Answer, *, durable: bool) -> None:
         remember_s = self._process.settings.remember_s
         age_s = 0.0 if durable else remember_s - min(REMEMBER_CALL_S, remember_s)
         self._answers[operation.id] = (time.time() - age_s, answer)

@@ -6,20 +6,21 @@ undoing it is Terminate. Recovery and the reaper over many hosts follow from tha
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 from typing_extensions import override
 
-from engine.core.faults import Ended, EngineError, TimedOut, Unreachable, fault_of
+from engine.core.faults import Busy, Ended, EngineError, TimedOut, Unreachable, fault_of
 from engine.core.leases import Watch
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.effects import Effect, Presence, Site, encode_effect
 from engine.runtime.ledger import drop_effect, put_effect
-from engine.runtime.live import RemotePart
+from engine.runtime.live import Made, RemotePart
 from engine.runtime.peers import Peers
-from engine.wire.codec import FlatTree, flatten
+from engine.wire.codec import flatten
 from engine.wire.messages import (
     Create,
     Deploy,
@@ -37,6 +38,7 @@ from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
+    from engine.runtime.reaper import Item
 
 PASSED_DOWN = ("sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog")
 CREATE_S, GROW_S, END_S, GIVEN_UP_S = 60.0, 3600.0, 120.0, 3.0
@@ -50,12 +52,14 @@ class RemoteSegment(Effect, frozen=True):
         address: Where it is held.
         segment: Its id, chosen before it is made.
         root: Handle of its root component, once it is made.
+        record: Why it is to end, once it is; without one it never started.
     """
 
     address: str
     segment: str
     path: str
     root: Handle | None = None
+    record: Record | None = None
 
     @override
     def label(self) -> str:
@@ -76,12 +80,12 @@ class RemoteSegment(Effect, frozen=True):
 
     @override
     async def undo(self, at: Site) -> None:
-        record = Record(DEPLOYMENT_FAILURE, "its parent's process gave it up")
+        record = self.record or Record(DEPLOYMENT_FAILURE, "its parent's process gave it up")
         peers = at.service(Peers)  # type: ignore[arg-type] # put there by the process
         await peers.submit(
             self.address,
             Terminate(record, segment=self.segment, quietly=True),
-            request_id=f"{self.segment}-undo",
+            request_id=secrets.token_hex(8),
             budget_s=20.0,
         )
 
@@ -96,6 +100,7 @@ class Parts:
     async def create(self, part: RemotePart, description: Description) -> None:
         """Have a part created where it belongs; the intent is durable first."""
         parent = part.parent
+        await self._clear_the_way(part)
         effect = RemoteSegment(part.address, part.segment, part.path)
         made = self._process.keeper.record(parent, effect)
         part.made = made
@@ -105,7 +110,7 @@ class Parts:
             application=parent.segment.application,
             path=part.path,
             name=part.name,
-            tree=self._tree(description),
+            tree=flatten(description),
             parent=ParentLink(parent.ident, self._process.address, parent.path),
             inherited=self._inherited(part),
         )
@@ -127,8 +132,29 @@ class Parts:
             part.watch = self._watch(part, description)
             self._process.liveness.watch(part)
 
-    def _tree(self, description: Description) -> FlatTree:
-        return flatten(description)
+    async def _clear_the_way(self, part: RemotePart) -> None:
+        """Have an earlier part of that place ended before another one is made.
+
+        Raises:
+            Busy: It cannot be confirmed gone: two copies might run.
+        """
+
+        def earlier() -> list[Item]:
+            return [
+                item
+                for item in self._process.reaper.pending(part.parent.segment.application)
+                if isinstance(item.made.effect, RemoteSegment)
+                and item.made.effect.path == part.path
+            ]
+
+        for item in earlier():
+            await self._process.reaper.retry(item)
+        for item in earlier():
+            raise Busy(
+                f"an earlier {item.made.effect.label()} is not confirmed gone: {item.error}",
+                code="SF-BUSY-001", where=part.path,
+                hint="sfstatus --reaper shows what is pending and why",
+            )  # fmt: skip
 
     def _inherited(self, part: RemotePart) -> tuple[tuple[str, Plain], ...]:
         pairs = []
@@ -159,6 +185,8 @@ class Parts:
         op = Deploy(part.segment) if phase is Phase.DEPLOY else Start(part.segment)
         await self._submit(part, op, phase.value, GROW_S)
         part.state = phase.after
+        if part.early is not None:
+            self._process.part_ended(part, part.early)
 
     async def _submit(
         self, part: RemotePart, op: Create | Deploy | Start, phase: str, budget_s: float
@@ -189,11 +217,11 @@ class Parts:
             result = await self._process.peers.submit(
                 part.address,
                 Terminate(record, segment=part.segment, quietly=True),
-                request_id=f"{part.segment}-end",
+                request_id=secrets.token_hex(8),
                 budget_s=GIVEN_UP_S if _presumed_dead(part) else END_S,
             )
         except EngineError as error:
-            self._to_reaper(part, fault_of(error).message)
+            self._to_reaper(part, record, fault_of(error).message)
             leftovers.append(f"{part.path} at {part.address}: {fault_of(error).message}")
         else:
             if isinstance(result, Gone):
@@ -205,9 +233,10 @@ class Parts:
         part.ended.set()
         return leftovers
 
-    def _to_reaper(self, part: RemotePart, text: str) -> None:
+    def _to_reaper(self, part: RemotePart, record: Record, text: str) -> None:
         if part.made is None:
             return
+        part.made = ending_because(part.made, record)
         part.made.row = replace(part.made.row, state="undoing", error=text)
         self._process.ledger.lazy(put_effect(part.made.row))
         self._process.reaper.add(part.made)
@@ -229,3 +258,11 @@ class Parts:
 
 def _presumed_dead(part: RemotePart) -> bool:
     return part.record is not None and part.record.type == LIVENESS_FAILURE
+
+
+def ending_because(made: Made, record: Record | None) -> Made:
+    """Keep with a remote part why it ends, so that its own volumes and images are treated by it."""
+    if isinstance(made.effect, RemoteSegment) and record is not None:
+        made.effect = replace(made.effect, record=record)
+        made.row = replace(made.row, data=encode_effect(made.effect)[1])
+    return made

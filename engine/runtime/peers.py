@@ -69,7 +69,7 @@ class Peers:
         return self._names.get(name) or address_of(name)
 
     def link(self, address: str, class_: str) -> Link:
-        """Return the link of a class (`control`, `beat`) to an address."""
+        """Return the link of a class (`control`, `poll`, `beat`) to an address."""
         key = (address, class_)
         if key not in self._links:
             self._links[key] = self._connect(address, class_)
@@ -124,7 +124,10 @@ class Peers:
     async def beat(self, address: str, beat: Beat, budget_s: float) -> BeatAnswer:
         """Renew leases and pass notices."""
         data = await self.link(address, "beat").call("beat", encode(beat), budget_s)
-        return decode(data, BeatAnswer)
+        answer: BeatAnswer | Failed = decode(data, BeatAnswer | Failed)  # type: ignore[arg-type] # a union is a type to msgspec
+        if isinstance(answer, Failed):
+            raise raised(answer.fault)
+        return answer
 
     async def submit(
         self, address: str, op: Op, *, request_id: str, budget_s: float
@@ -165,7 +168,7 @@ class Peers:
                 raise TimedOut(f"{address} did not finish {type(op).__name__} in time")
 
     async def _once(self, address: str, request: Request, wait_s: float) -> Answer:
-        data = await self.link(address, "control").call("submit", encode(request), wait_s + HOP_S)
+        data = await self.link(address, "poll").call("submit", encode(request), wait_s + HOP_S)
         try:
             return decode(data, Answer)
         except msgspec.DecodeError as error:

@@ -26,10 +26,12 @@ from engine.runtime.handles import decode_arguments
 from engine.runtime.keeper import Keeper
 from engine.runtime.ledger import (
     Ledger,
+    drop_fate,
     drop_segment,
     forget_ended,
     put_birth,
     put_ended,
+    put_fate,
     set_meta,
     set_segment_state,
 )
@@ -53,6 +55,8 @@ from engine.wire.messages import Call, Handle, Notice, Returned
 CALL_S = 120.0
 HOUSEKEEPING_S = 30.0
 ENDED_KEPT_S = 600.0
+PART = "#"
+"""Marks the id of a segment in the table of what has ended."""
 
 
 class Process:
@@ -116,14 +120,18 @@ class Process:
         """Recover what the ledger holds, then serve."""
         await self.ledger.durable(set_meta("daemon", self.daemon_id))
         for name, (record, at_ms) in self.ledger.ended().items():
-            self._ended_apps[name] = (decode(record, Record), at_ms / 1000)
+            table = self._ended_parts if name.startswith(PART) else self._ended_apps
+            table[name.removeprefix(PART)] = (decode(record, Record), at_ms / 1000)
         loop = asyncio.get_running_loop()
+        await Recovery(self).run()
+        self.operations.settle()
+        for segment in self.segments.values():
+            self.growth.lease(segment)
         self._tasks = [
             loop.create_task(self.reaper.run(), name="reaper"),
             loop.create_task(self.liveness.run(), name="liveness"),
             loop.create_task(self._housekeeping(), name="housekeeping"),
         ]
-        await Recovery(self).run()
         self.state = "running"
         self.recovered.set()
 
@@ -186,8 +194,6 @@ class Process:
         self.segments[segment.id] = segment
         if segment.parent is None:
             self.apps[segment.application] = segment
-        else:
-            self.growth.lease(segment)
 
     def live(self, ident: Ident) -> Live:
         """Return a component by its identity.
@@ -243,6 +249,10 @@ class Process:
         """End a component by itself and let its parent decide."""
         if live.state.ended:
             return
+        if live.state is not State.STARTED or live.segment.growth is not None:
+            record = record.begun_at(live.path, self.wall_s())
+            if self.fail_growth(live, record) and live.state is not State.STARTED:
+                return  # the rollback ends it, once its running hook has been stopped
         if live is live.segment.root:
             self.growth.end_segment(live.segment, record)
             return
@@ -256,17 +266,17 @@ class Process:
         if live.parent is not None and live.record is not None:
             child_ended(live.parent, live.name, live.record.passed(live.parent.path))
 
-    def fail_growth(self, live: Live, record: Record) -> None:
-        """Something below a tree that is still growing has ended: the growth fails."""
+    def fail_growth(self, live: Live, record: Record) -> bool:
+        """Something in a tree that is still growing has ended: say whether a growth now fails."""
         at: Live | None = live
         while at is not None and at.parent is not None:
             above = at.parent
             if above.flow is not None and above.flow.begun:
                 if above.flow.fail_growth(at.name, record):
-                    return
+                    return True
                 break
             at = above
-        self.growth.abort(live.segment, record)
+        return self.growth.abort(live.segment, record)
 
     # -- remote parts
 
@@ -276,7 +286,8 @@ class Process:
             return
         asked = part.state in {State.CREATING, State.DEPLOYING, State.STARTING}
         if asked and record.type != LIVENESS_FAILURE:
-            return  # the answer to the phase under way says it better
+            part.early = record  # the answer to the phase under way says it better
+            return
         self.parts.gone(part, record)
         if record.type == LIVENESS_FAILURE:
             self.events.note(part.parent, "warning", f"{part.name}: {record.description}")
@@ -342,11 +353,30 @@ class Process:
         """Drop a segment's rows and remember why it ended."""
         now = time.time()
         self._ended_parts[id_] = (record, now)
-        statements = list(drop_segment(id_))
+        statements = [*drop_segment(id_), put_ended(f"{PART}{id_}", encode(record))]
         if is_root:
             self._ended_apps[application] = (record, now)
             statements.append(put_ended(application, encode(record)))
         self.ledger.lazy(*statements)
+
+    def never_here(self, id_: str, record: Record) -> None:
+        """Remember that a segment was ended before it was ever made: it must not be made later."""
+        self._ended_parts[id_] = (record, time.time())
+        self.ledger.lazy(put_ended(f"{PART}{id_}", encode(record)))
+
+    def write_fate(self, live: Live, name: str, fate: str, record: Record | None) -> None:
+        """Write what became of a child: `down`, `growing`, `dropped`, or nothing: as described."""
+        path = f"{live.path}:{name}"
+        statements = [drop_fate(live.segment.id, path)]
+        if fate:
+            encoded = encode(record) if record is not None else None
+            statements.append(put_fate(live.segment.id, path, fate, encoded))
+        self.ledger.lazy(*statements)
+
+    def ended_application(self, name: str) -> Record | None:
+        """Return the record of an application that ended lately."""
+        found = self._ended_apps.get(name)
+        return found[0] if found is not None else None
 
     def mark_ending(self, segment: Segment, record: Record) -> None:
         """Write down that a segment is ending, before anything of it is undone."""

@@ -1,8 +1,8 @@
 """After a restart: what the ledger says was here is adopted where it lives on, else undone.
 
 Each application recovers by itself. Below a durable STARTED, a component whose host effects are all in
-place goes on under its old id; one that has lost something has ended, and its parent decides.
-Whatever had not been started, or was ending, is undone.
+place goes on under its old id; one that has lost something has ended, and its parent decides; what
+cannot be told is adopted, and looked at again. Whatever had not been started, or was ending, is undone.
 """
 
 from __future__ import annotations
@@ -11,23 +11,28 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from engine.core.events import Noted
-from engine.core.faults import EngineError, fault_of
+from engine.core.faults import EngineError, Kind, fault_of
+from engine.core.flows import ChildEnded
 from engine.core.leases import Verdict
 from engine.core.lifecycle import State
-from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, Record
+from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.effects import Presence
-from engine.runtime.kinds import BadValueError
+from engine.runtime.keeper import keeps, seconds_of
 from engine.runtime.ledger import EffectRow, SegmentRow, drop_effect
 from engine.runtime.live import Live, Made, RemotePart, Segment
-from engine.runtime.parts import RemoteSegment
+from engine.runtime.parts import RemoteSegment, ending_because
 from engine.wire.codec import decode, decode_tree
 from engine.wire.messages import ParentLink, Plain
+from sfdl.errors import SmartDomainsError
 from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
 
-LOOK_S = 60.0
+LOOK_S = 30.0
+AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts to take up a component whose surroundings do not answer yet."""
+PASSING = {Kind.UNREACHABLE, Kind.TIMEOUT, Kind.BUSY}
 REMOTE = f"{RemoteSegment.__module__}:{RemoteSegment.__qualname__}"
 
 
@@ -39,18 +44,22 @@ class Recovery:
         self._process = process
 
     async def run(self) -> None:
-        """Adopt or undo every segment in the ledger; leave a report in the events."""
+        """Adopt or undo every segment in the ledger; one that cannot be read is left as it is."""
         ledger = self._process.ledger
-        rows = ledger.segments()
         effects: dict[str, list[EffectRow]] = {}
         for effect in ledger.effects():
             effects.setdefault(effect.segment, []).append(effect)
-        for row in rows:
+        for row in ledger.segments():
             mine = effects.pop(row.id, [])
-            if row.state == "started" and row.recovery == "adopt":
-                await self._adopt(row, mine)
-            else:
-                await self._undo(row, mine)
+            try:
+                if row.state == "started" and row.recovery == "adopt":
+                    await self._adopt(row, mine)
+                else:
+                    await self._undo(row, mine)
+            except Exception as error:
+                self._process.log.exception("recovery of %s failed", row.path)
+                text = f"{row.path} could not be recovered and is left: {fault_of(error).message}"
+                self._process.events.note(None, "error", text)
         for stray in effects.values():
             for effect in stray:
                 await self._undo_effect(effect)
@@ -58,13 +67,7 @@ class Recovery:
     # -- undoing what was half made or half gone
 
     async def _undo(self, row: SegmentRow, effects: list[EffectRow]) -> None:
-        record = (
-            decode(row.record, Record)
-            if row.record is not None
-            else Record(
-                DEPLOYMENT_FAILURE, "the daemon was restarted before it had started", row.path
-            )
-        )
+        record = self._record(row)
         left = 0
         for effect in reversed(effects):
             left += not await self._undo_effect(effect, record)
@@ -74,104 +77,130 @@ class Recovery:
         self._process.events.publish(None, Noted("warning", text))
         self._process.log.warning(text)
 
-    async def _undo_effect(self, effect: EffectRow, record: Record | None = None) -> bool:
-        from engine.runtime.keeper import keeps, seconds_of  # noqa: PLC0415 - used on this path only
+    def _record(self, row: SegmentRow) -> Record:
+        if row.record is not None:
+            return decode(row.record, Record)
+        if row.state == "started":
+            return Record(LIVENESS_FAILURE, "its daemon was restarted", row.path)
+        return Record(
+            DEPLOYMENT_FAILURE, "its daemon was restarted before it had started", row.path
+        )
 
-        if effect.survival == "process" or (record is not None and keeps(effect.keep, record)):
-            self._process.ledger.lazy(drop_effect(effect.id))
+    async def _undo_effect(self, effect: EffectRow, record: Record | None = None) -> bool:
+        """Undo one effect, or leave it as `keep` says; say whether nothing is left to do."""
+        process = self._process
+        ended_as = record if record is not None and not effect.due_ms else None
+        if effect.survival == "process" or (ended_as is not None and keeps(effect.keep, ended_as)):
+            process.ledger.lazy(drop_effect(effect.id))
             return True
         try:
-            made = self._process.keeper.restore(effect)
-        except EngineError as error:
-            text = f"an effect of {effect.path} cannot be read and is left: {error}"
-            self._process.events.note(None, "error", text)
+            made = ending_because(process.keeper.restore(effect), ended_as)
+        except Exception as error:  # noqa: BLE001 - its class may be gone or changed
+            text = (
+                f"an effect of {effect.path} cannot be read and is left: {fault_of(error).message}"
+            )
+            process.events.note(None, "error", text)
             return False
         after_s = seconds_of(effect.keep)
-        wished = record is not None and record.type != DEPLOYMENT_FAILURE
-        if not effect.due_ms and after_s is not None and wished:
-            self._process.keeper.undo_later(made, after_s)
+        if ended_as is not None and after_s is not None and ended_as.type != DEPLOYMENT_FAILURE:
+            process.keeper.undo_later(made, after_s)
             return True
-        wait_s = effect.due_ms / 1000 - self._process.wall_s()
+        wait_s = effect.due_ms / 1000 - process.wall_s()
         if effect.due_ms and wait_s > 0:
-            self._process.reaper.add(made, wait_s)
+            process.reaper.add(made, wait_s)
             return True
-        return await self._process.keeper.undo(made, 30.0) is None
+        return await process.keeper.undo(made, 30.0) is None
 
     # -- adopting
 
     async def _adopt(self, row: SegmentRow, effects: list[EffectRow]) -> None:
         process = self._process
+        parts = self._parts(effects)
+        segment = self._segment(row)
+        rebuilt = _Rebuilt(process, segment, set(parts))
         try:
-            segment = self._segment(row)
-            away = {
-                decode(effect.data, RemoteSegment).path
-                for effect in effects
-                if effect.class_ == REMOTE
-            }
-            rebuilt = _Rebuilt(process, segment, process.ledger.births(row.id), away)
             rebuilt.build()
-        except (EngineError, BadValueError) as error:
-            process.events.note(
-                None, "error", f"{row.path} cannot be rebuilt: {fault_of(error).message}"
-            )
+        except (SmartDomainsError, ValueError) as error:
+            text = f"{row.path} cannot be rebuilt: {fault_of(error).message}"
+            process.events.note(None, "error", text)
             await self._undo(row, effects)
             return
         process.take_up(segment)
-        lost = await self._give_back(rebuilt, effects)
+        lost = await self._give_back(rebuilt, parts, effects)
         for live in segment.root.walk():
             if live.id not in lost:
                 await self._take_up(live, lost)
-        for live in list(segment.root.walk()):
+        self._decide(segment, rebuilt, lost)
+        process.liveness.attend(segment)
+
+    def _decide(self, segment: Segment, rebuilt: _Rebuilt, lost: dict[str, str]) -> None:
+        """Let the flows decide from here on, and tell them who is not there any more."""
+        process = self._process
+        lives = list(segment.root.walk())
+        for live in lives:
             if live.flow is not None and not live.state.ended:
                 live.flow.begin()
-        kept = sum(1 for live in segment.root.walk() if live.id not in lost)
-        process.events.note(
-            None, "info", f"{row.path}: {kept} components adopted, {len(lost)} found gone"
-        )
-        process.liveness.attend(segment)
-        for component, text in lost.items():
+        kept = sum(1 for live in lives if live.id not in lost)
+        text = f"{segment.path}: {kept} components adopted, {len(lost)} found gone"
+        process.events.note(None, "info", text)
+        for parent, name, record in rebuilt.down:
+            if parent.flow is not None:
+                parent.flow.tell(ChildEnded(name, record))
+        for component, why in lost.items():
             gone = process.lives.get(component)
             if gone is not None:
-                process.finish(gone, Record(ABNORMAL, text, gone.path, process.wall_s()))
+                process.finish(gone, Record(ABNORMAL, why, gone.path, process.wall_s()))
 
     def _segment(self, row: SegmentRow) -> Segment:
-        process = self._process
-        description = decode_tree(row.description)
         inherited: dict[str, Value] = dict(decode(row.inherited, dict[str, Plain]))
         segment = Segment(
-            process,
+            self._process,
             id_=row.id,
             application=row.application,
             path=row.path,
             name=row.name,
             parent=decode(row.parent, ParentLink) if row.parent is not None else None,
-            description=description,
+            description=decode_tree(row.description),
             incarnation=row.incarnation,
             inherited=inherited,
         )
         segment.state = "started"
         return segment
 
-    async def _give_back(self, rebuilt: _Rebuilt, effects: list[EffectRow]) -> dict[str, str]:
+    def _parts(self, effects: list[EffectRow]) -> dict[str, EffectRow]:
+        """Return the rows of remote parts that had been made and were not ending, by path."""
+        return {
+            decode(row.data, RemoteSegment).path: row
+            for row in effects
+            if row.class_ == REMOTE and row.state == "made"
+        }
+
+    async def _give_back(
+        self, rebuilt: _Rebuilt, parts: dict[str, EffectRow], effects: list[EffectRow]
+    ) -> dict[str, str]:
         """Look at every host effect; give each to its component; return who lost something."""
         process = self._process
-        lost: dict[str, str] = {}
         looks: list[tuple[Live, Made]] = []
         for row in effects:
-            live = rebuilt.find(row.path, row.incarnation)
             if row.survival == "process":
                 process.ledger.lazy(drop_effect(row.id))
                 continue
-            made = process.keeper.restore(row)
-            if isinstance(made.effect, RemoteSegment):
-                self._attach(rebuilt, made, made.effect)
+            live = rebuilt.find(row.path, row.incarnation)
+            if row.class_ == REMOTE:
+                path = decode(row.data, RemoteSegment).path
+                part = rebuilt.part(path) if parts.get(path) is row else None
+                if part is not None:
+                    self._attach(part, process.keeper.restore(row))
+                    continue
+                await self._undo_effect(row)
             elif live is None or row.state in {"undoing", "doubt"}:
                 await self._undo_effect(row)
             else:
-                looks.append((live, made))
-        for live, made in looks:
+                looks.append((live, process.keeper.restore(row)))
+        found = await asyncio.gather(*(self._look(made) for _, made in looks))
+        lost: dict[str, str] = {}
+        for (live, made), presence in zip(looks, found, strict=True):
             process.keeper.adopt(live, [made])
-            presence = await self._look(made)
             if presence is Presence.UNKNOWN:
                 live.health = Verdict(None, f"cannot tell whether {made.effect.label()} is there")
             elif presence is not Presence.OURS:
@@ -182,45 +211,78 @@ class Recovery:
         try:
             async with asyncio.timeout(LOOK_S):
                 return await made.effect.look(made.site)
-        except (EngineError, OSError, TimeoutError):
+        except Exception:
+            self._process.log.exception("looking at %s failed", made.effect.label())
             return Presence.UNKNOWN
 
-    def _attach(self, rebuilt: _Rebuilt, made: Made, effect: RemoteSegment) -> None:
-        part = rebuilt.part(effect.path)
-        if part is None:
-            self._process.reaper.add(made)
-            return
-        part.segment = effect.segment
-        part.address = effect.address
-        part.made = made
-        part.root = effect.root
-        part.state = State.STARTED
-        self._process.parts.resume(part)
+    def _attach(self, part: RemotePart, made: Made) -> None:
+        if isinstance(made.effect, RemoteSegment):
+            part.segment = made.effect.segment
+            part.address = made.effect.address
+            part.root = made.effect.root
+            part.made = made
+            part.state = State.STARTED
+            self._process.parts.resume(part)
 
     async def _take_up(self, live: Live, lost: dict[str, str]) -> None:
-        prim = live.prim
         try:
-            if live.lazy_names:
-                await self._process.phases.bind_lazy(live)
-            if "on_adopt" in type(prim).hooks:
-                async with asyncio.timeout(live.seconds("sfStartTimeout", 60.0)):
-                    await prim.on_adopt(tuple(made.effect for made in live.effects))
+            await self._adopt_one(live)
         except Exception as error:  # noqa: BLE001 - boundary: an author's code
-            lost[live.id] = f"could not be taken up again: {fault_of(error).message}"
+            if not _passing(error):
+                lost[live.id] = f"could not be taken up again: {fault_of(error).message}"
+                return
+            live.health = Verdict(None, f"not yet taken up again: {fault_of(error).message}")
+            live.prim.spawn(self._take_up_later(live))
+
+    async def _adopt_one(self, live: Live) -> None:
+        if live.lazy_names:
+            await self._process.phases.bind_lazy(live)
+        if "on_adopt" in type(live.prim).hooks:
+            async with asyncio.timeout(live.seconds("sfStartTimeout", 60.0)):
+                await live.prim.on_adopt(tuple(made.effect for made in live.effects))
+
+    async def _take_up_later(self, live: Live) -> None:
+        """Try again until what the component needs answers; what cannot be told is no end."""
+        attempt = 0
+        while True:
+            await asyncio.sleep(AGAIN_S[min(attempt, len(AGAIN_S) - 1)])
+            attempt += 1
+            try:
+                await self._adopt_one(live)
+            except Exception as error:
+                if not _passing(error):
+                    raise
+            else:
+                live.health = Verdict(None)
+                return
+
+
+def _passing(error: Exception) -> bool:
+    """Say whether a failure may be over by itself: somebody does not answer yet."""
+    if isinstance(error, EngineError):
+        return any(fault.kind in PASSING for fault in error.fault.chain())
+    return isinstance(error, TimeoutError) or getattr(error, "kind", "") in {
+        "Unreachable",
+        "Timeout",
+    }
 
 
 class _Rebuilt:
-    """The tree of one segment, made again from its description."""
+    """The tree of one segment, made again from its description and what became of it.
 
-    def __init__(
-        self, process: Process, segment: Segment, births: dict[str, int], away: set[str]
-    ) -> None:
+    Attributes:
+        down: Children that had ended or were being restarted: parent, name and record.
+    """
+
+    def __init__(self, process: Process, segment: Segment, away: set[str]) -> None:
         self._process = process
         self._segment = segment
-        self._births = births
+        self._births = process.ledger.births(segment.id)
+        self._fates = process.ledger.fates(segment.id)
         self._away = away
         self._by_path: dict[str, Live] = {}
         self._parts: dict[str, RemotePart] = {}
+        self.down: list[tuple[Live, str, Record]] = []
 
     def build(self) -> None:
         """Make all components, STARTED, without running any hook."""
@@ -232,19 +294,32 @@ class _Rebuilt:
             for name, value in live.description.attributes:
                 if not isinstance(value, Description) or value.data:
                     continue
-                if f"{live.path}:{name}" in self._away:
+                path = f"{live.path}:{name}"
+                if path in self._fates:
+                    self._note_fate(live, name, path)
+                elif path in self._away:
                     part = RemotePart(live, name, "", "")
                     live.children[name] = part
-                    self._parts[part.path] = part
-                    continue
-                child = self._seat(live, name, value)
-                live.children[name] = child
-                stack.append(child)
+                    self._parts[path] = part
+                else:
+                    child = self._seat(live, name, value)
+                    live.children[name] = child
+                    stack.append(child)
+
+    def _note_fate(self, live: Live, name: str, path: str) -> None:
+        fate, data = self._fates[path]
+        if fate == "dropped":
+            return
+        text = "the daemon ended while it was being started again"
+        record = decode(data, Record) if data is not None else Record(ABNORMAL, text, path)
+        self.down.append((live, name, record))
 
     def _seat(self, parent: Live | None, name: str, description: Description) -> Live:
-        path = f"{parent.path}:{name}" if parent is not None else self._segment.path
-        number = self._births.get(path, self._segment.incarnation)
-        live = self._process.phases.seat(self._segment, parent, name, description, number)
+        segment = self._segment
+        path = f"{parent.path}:{name}" if parent is not None else segment.path
+        above = parent.incarnation if parent is not None else segment.incarnation
+        number = self._births.get(path, above)
+        live = self._process.phases.seat(segment, parent, name, description, number)
         live.state = State.STARTED
         live.ready = True
         self._by_path[path] = live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +14,7 @@ import Pyro5.errors
 from engine.core.faults import Refused, TimedOut, Unreachable
 from engine.wire.pyro import OBJECT, configure
 
-WIDTHS = {"control": 16, "beat": 2, "bulk": 2}
+WIDTHS = {"control": 8, "poll": 64, "beat": 2}
 """Connections a link of each class may use at a time."""
 
 
@@ -102,15 +103,19 @@ class PyroLink:
         loop = asyncio.get_running_loop()
         if self._closed:
             raise Unreachable(f"the link to {self._address} is closed")
-        work = loop.run_in_executor(self._pool, self._call, verb, message, budget_s)
+        until = time.monotonic() + budget_s
+        work = loop.run_in_executor(self._pool, self._call, verb, message, until)
         return await asyncio.shield(work)
 
-    def _call(self, verb: str, message: bytes, budget_s: float) -> bytes:
+    def _call(self, verb: str, message: bytes, until: float) -> bytes:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise TimedOut(f"all connections to {self._address} were busy")
         channel: Channel | None = getattr(self._local, "channel", None)
         if channel is None:
             channel = self._local.channel = Channel(self._address)
             self._channels.append(channel)
-        return channel.call(verb, message, budget_s)
+        return channel.call(verb, message, left_s)
 
     def close(self) -> None:
         """Let go of the connections; calls under way end by their budget."""

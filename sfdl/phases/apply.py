@@ -29,7 +29,7 @@ from sfdl.graph import (
     name_text,
     span_of,
 )
-from sfdl.limits import TooLarge
+from sfdl.limits import MOST_COMPONENTS, TooLarge
 from sfdl.phases.convert import freeze
 from sfdl.primitives import parse_reference
 from sfdl.schemas import broken_rule
@@ -260,7 +260,10 @@ class Applications:
                 result.attributes[name] = cell
                 if cell.value.__class__ is Scope and cell.value.parent is application:
                     cell.value.parent = result
-        for index in _set_indices(call):
+        indices = _set_indices(call)
+        if len(indices) > MOST_COMPONENTS:
+            raise TooLarge(f"`Set` would make more than {MOST_COMPONENTS} components")
+        for index in indices:
             copy = element.value.copied_to(result, self.world.budget)
             copy.walked = True
             result.attributes[f"{prefix}{index}"] = Cell(
