@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import platformdirs
@@ -38,6 +39,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         liveness_factor: Rounds missed before the other side is presumed dead.
         remember_s: Seconds for which answers to requests are kept.
         rollback_timeout_s: Seconds a rollback may take before the reaper goes on with it.
+        lvm: `real`, or `recorded` where there is no device-mapper: commands are written down and
+            volumes are sparse files.
         hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
     """
 
@@ -52,6 +55,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     liveness_factor: int = 2
     remember_s: float = 3600.0
     rollback_timeout_s: float = 60.0
+    lvm: Literal["real", "recorded"] = "real"
     hypervisor_uri: str = ""
 
     @property

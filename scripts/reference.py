@@ -25,8 +25,8 @@ TYPES = (
 )
 HEAD = """# Component types
 
-Generated from the declarations by `python scripts/reference.py`. Sizes: a whole number is MiB, text has a
-unit (`"512m"`, `"1.5g"`). Durations are in the unit named, or text with a unit (`"500ms"`, `"2m"`).
+Generated from the declarations by `python scripts/reference.py`. Sizes: a whole number is MiB, text
+has a unit (`"512m"`, `"1.5g"`). Durations are in the unit named, or text with a unit (`"500ms"`).
 """
 
 
@@ -48,7 +48,8 @@ def _section(path: str) -> str:
     for name_, declared in declarations.attrs.items():
         limits = f" {declared.kind.spell(declared.ge)} or more." if declared.ge is not None else ""
         words = f" One of {', '.join(declared.choices)}." if declared.choices else ""
-        row = f"| `{name_}` | {declared.kind.name} | {_default(declared)} | {declared.doc}{words}{limits} |"
+        meaning = f"{declared.doc}{words}{limits}"
+        row = f"| `{name_}` | {declared.kind.name} | {_default(declared)} | {meaning} |"
         lines.append(row)
     for name_, link in declarations.links.items():
         default = "*required*" if link.required else ""

@@ -28,6 +28,8 @@ from sfdl.graph import (
     Name,
     Scope,
     State,
+    name_text,
+    span_of,
 )
 from sfdl.lexer import Lexeme
 from sfdl.literals import read_bytes, read_double, read_float, read_int, read_long, unescaped
@@ -105,12 +107,25 @@ def fill(scope: Scope, target: Attributes, items: Items) -> bool:
         return False
     for name, cell in items:  # type: ignore[misc]
         earlier = target.get(name)
-        if earlier is not None and earlier.tags and not cell.tags:
-            cell = cell.tagged(earlier.tags)  # noqa: PLW2901 - the name goes on meaning this attribute
+        if earlier is not None:
+            _note_duplicate(name, earlier, cell)
+            if earlier.tags and not cell.tags:
+                cell = cell.tagged(earlier.tags)  # noqa: PLW2901 - the name goes on meaning this attribute
         target[name] = cell
         if cell.value.__class__ is Scope:
             cell.value.parent = scope
     return True
+
+
+def _note_duplicate(name: Name, earlier: Cell, cell: Cell) -> None:
+    """Warn of a name that stands twice in one body; a library's may well be given again."""
+    source = cell.source
+    if isinstance(source, Parsing) and earlier.source is source:
+        message = f"`{name_text(name)}` is given twice in this body; only the later value counts"
+        notes = (f"it is given first at {span_of(earlier)}",)
+        source.problems.append(
+            Diagnostic("lint", "SF-LINT-004", message, span_of(cell), notes, "warning")
+        )
 
 
 def fill_or_wait(scope: Scope, target: Attributes, body: Body) -> None:

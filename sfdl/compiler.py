@@ -15,7 +15,7 @@ from sfdl.builder import Parsing, fill
 from sfdl.canonical import to_json
 from sfdl.diagnostics import Diagnostic, failure
 from sfdl.dump import dump
-from sfdl.errors import FormatError
+from sfdl.errors import CompileError, FormatError
 from sfdl.graph import NO_TAGS, Anonymous, Cell, Name, Scope, span_of
 from sfdl.includes import Loader
 from sfdl.phases.convert import freeze
@@ -24,7 +24,7 @@ from sfdl.phases.function import mark_functions
 from sfdl.phases.link import Linker
 from sfdl.phases.place import Placement
 from sfdl.phases.prototypes import Prototypes
-from sfdl.phases.subject import find_subject
+from sfdl.phases.subject import SUBJECT, find_subject
 from sfdl.primitives import parse_reference, parse_value
 from sfdl.source import Span
 from sfdl.trace import Trace
@@ -42,12 +42,13 @@ class Compiled:
     Attributes:
         root: The resolved `sfConfig`.
         warnings: What is allowed but looks wrong, in order of position.
+        subject: The graph that `root` was made from; for tools of this package.
     """
 
     def __init__(self, root: Description, subject: Scope, warnings: Sequence[Diagnostic]) -> None:
         self.root = root
         self.warnings = tuple(warnings)
-        self._subject = subject
+        self.subject = subject
 
     def where(self, path: str) -> Span | None:
         """Return where an attribute of the result was written.
@@ -59,17 +60,17 @@ class Compiled:
             The place of its name, or None if there is no such attribute or it was computed.
         """
         if not path:
-            return span_of(self._subject)
+            return span_of(self.subject)
         try:
             parts = parse_reference(path).parts
         except FormatError:
             return None
-        scope: object = self._subject
+        scope: object = self.subject
         cell: Cell | None = None
         for part in parts:
             if not isinstance(scope, Scope) or part.kind not in (PartKind.ATTRIB, PartKind.HERE):
                 return None
-            cell = _numbered(scope).get(part.name)
+            cell = numbered(scope).get(part.name)
             if cell is None:
                 return None
             scope = cell.value
@@ -86,7 +87,7 @@ class Compiled:
         return print_file(self.root)
 
 
-def _numbered(scope: Scope) -> dict[str, Cell]:
+def numbered(scope: Scope) -> dict[str, Cell]:
     """Return cells by the names they have in the result."""
     named: dict[str, Cell] = {}
     number = 0
@@ -137,18 +138,49 @@ def compile_description(
     """
     surroundings = os.environ if environment is None else environment
     world = World(dict(properties or {}), surroundings, tuple(allowed), ask)
-    root, warnings = _parsed(what, Loader(search_path, surroundings), overrides)
+    root, loader = _parsed(what, Loader(search_path, surroundings), overrides)
     run = _Run(world, progress, trace)
     subject = run.run(root)
     frozen = run.frozen if run.frozen is not None else freeze(subject)
     if not isinstance(frozen, Description):
         raise TypeError("a component freezes to a description")
-    return Compiled(frozen, subject, warnings)
+    return Compiled(frozen, subject, loader.problems)
+
+
+def check_description(
+    what: Path | str,
+    *,
+    search_path: Iterable[Path | str] = (),
+    overrides: Iterable[tuple[str, str]] = (),
+    environment: Mapping[str, str] | None = None,
+) -> tuple[list[Diagnostic], Compiled | None]:
+    """Compile a description and look for what is allowed but probably not meant.
+
+    A file without `sfConfig` is a library: its phases are run up to the functions.
+
+    Returns:
+        Errors or warnings, in order of position, and the result if there is one.
+    """
+    from sfdl.lint import lint  # noqa: PLC0415 - not needed to compile
+
+    surroundings = os.environ if environment is None else environment
+    loader = Loader(search_path, surroundings)
+    try:
+        root, _ = _parsed(what, loader, overrides)
+        found = [*loader.problems, *lint(root, loader.sources)]
+        run = _Run(World({}, surroundings), None, None)
+        library = "sfConfig" not in root.attributes
+        subject = run.run(root, library=library)
+    except CompileError as error:
+        return list(error.diagnostics), None
+    frozen = None if library else run.frozen
+    result = Compiled(frozen, subject, found) if isinstance(frozen, Description) else None
+    return list(failure(found).diagnostics) if found else [], result
 
 
 def _parsed(
     what: Path | str, loader: Loader, overrides: Iterable[tuple[str, str]]
-) -> tuple[Scope, list[Diagnostic]]:
+) -> tuple[Scope, Loader]:
     """Read all files into one tree.
 
     Raises:
@@ -165,7 +197,7 @@ def _parsed(
         wrong.extend(_override(root, path, text))
     if wrong:
         raise failure(wrong)
-    return root, [problem for problem in loader.problems if problem.severity != "error"]
+    return root, loader
 
 
 def _override(root: Scope, path: str, text: str) -> list[Diagnostic]:
@@ -203,13 +235,17 @@ class _Run:
         self._trace = trace
         self._subject: Scope | None = None
 
-    def run(self, root: Scope) -> Scope:
+    def run(self, root: Scope, *, library: bool = False) -> Scope:
         for phase in _phase_list(root):
+            if library and phase == SUBJECT:
+                return root
             problems = self._phase(phase, root)
             if problems:
                 raise failure(problems)
             if self._progress is not None:
                 self._progress(phase, root)
+        if library:
+            return root
         if self._subject is None:
             self._subject = find_subject(root, self._world)
         return self._subject

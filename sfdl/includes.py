@@ -17,9 +17,13 @@ from urllib.parse import unquote, urlsplit
 
 from sfdl.builder import Include, Items, Parsing, fill
 from sfdl.diagnostics import Diagnostic
+from sfdl.errors import FormatError
 from sfdl.limits import MOST_INCLUDES
 from sfdl.parser import parse_items
 from sfdl.source import Source
+
+DATA_SUFFIXES = frozenset((".json", ".yaml", ".yml", ".csv"))
+"""Included files that are data rather than source text; see `sfdl.data_files`."""
 
 ENTRY_POINTS = "smartdomains.descriptions"
 
@@ -210,7 +214,22 @@ class Loader:
             self._problem(include, "SF-LIMIT-005", message, ())
             return []
         parsing = self._read(path, str(path), include, source)
-        return self._parse(parsing) if parsing is not None else []
+        if parsing is None:
+            return []
+        if path.suffix.lower() not in DATA_SUFFIXES:
+            return self._parse(parsing)
+        return self._data(include, parsing, path)
+
+    def _data(self, include: Include, source: Parsing, path: Path) -> Items:
+        from sfdl.data_files import read_data  # noqa: PLC0415 - seldom needed
+
+        self.sources.append(source)
+        try:
+            return read_data(source, path.suffix.lower())
+        except FormatError as error:
+            message = f"{path} cannot be read as data: {error.message}"
+            self._problem(include, "SF-INCLUDE-005", message, ())
+            return []
 
     def _read(
         self, path: Path, name: str, include: Include | None, parent: Source | None

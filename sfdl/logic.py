@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sfdl.arithmetic import plain
 from sfdl.functions import Call, Function, FunctionError, Simple
@@ -24,28 +24,32 @@ def same(left: Value, right: Value) -> bool:
             if a is b or (id(a), id(b)) in compared:
                 continue
             compared.add((id(a), id(b)))
-        if isinstance(a, Vector) and isinstance(b, Vector):
-            if len(a.items) != len(b.items):
-                return False
-            pending.extend(zip(a.items, b.items, strict=True))
-        elif isinstance(a, Description) and isinstance(b, Description):
-            if a.names() != b.names():
-                return False
-            pending.extend(
-                (x, y) for (_, x), (_, y) in zip(a.attributes, b.attributes, strict=True)
-            )
-        elif isinstance(a, Kept) and isinstance(b, Kept):
             if _shape(a) != _shape(b):
                 return False
-            pending.extend((x, y) for (_, x), (_, y) in zip(a.arguments, b.arguments, strict=True))
+            pending.extend(zip(_held(a), _held(b), strict=True))
         elif not _same_scalar(a, b):
             return False
     return True
 
 
-def _shape(kept: Kept) -> tuple[object, ...]:
-    names = tuple(name for name, _ in kept.arguments)
-    return kept.function, kept.lazy, kept.data, kept.assertion, names
+def _shape(value: Value) -> tuple[object, ...]:
+    """Return what two compound values have to share before their parts are compared."""
+    if isinstance(value, Vector):
+        return Vector, len(value.items)
+    if isinstance(value, Description):
+        return Description, value.names()
+    if isinstance(value, Kept):
+        names = tuple(name for name, _ in value.arguments)
+        return Kept, value.function, value.lazy, value.data, value.assertion, names
+    return (type(value),)
+
+
+def _held(value: Value) -> Sequence[Value]:
+    if isinstance(value, Vector):
+        return value.items
+    pairs = value.attributes if isinstance(value, Description) else ()
+    pairs = value.arguments if isinstance(value, Kept) else pairs
+    return [held for _, held in pairs]
 
 
 def _same_scalar(left: Value, right: Value) -> bool:

@@ -6,7 +6,6 @@ descriptions compile, 2 bad arguments, 3 a description is wrong or a file is mis
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sfdl.commands.shared import (
+    WRONG,
+    complain,
+    count,
+    folders_option,
+    overrides_option,
+    part_of,
+)
+
 # The compiler is imported where it is first needed, so that --help answers at once.
 if TYPE_CHECKING:
     from sfdl.compiler import Compiled
-    from sfdl.diagnostics import Diagnostic
     from sfdl.graph import Scope
-    from sfdl.values import Description, Value
-
-WRONG = 3
-"""Exit code where a description is wrong."""
+    from sfdl.values import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +53,6 @@ class Options:
     part: str
 
 
-def _split(
-    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for text in given:
-        path, equals, value = text.partition("=")
-        if not equals or not path:
-            raise click.BadParameter(f"`{text}` is not of the form REF=VALUE")
-        pairs.append((path, value))
-    return tuple(pairs)
-
-
 def _listed(lists: tuple[Path, ...]) -> list[Path]:
     """Return the files that list files name, one on each line; `#` begins a comment."""
     found: list[Path] = []
@@ -81,22 +73,9 @@ def _listed(lists: tuple[Path, ...]) -> list[Path]:
 @click.option("-q", "--quiet", is_flag=True, help="Show failures only.")
 @click.option("-r", "--report", "summary", is_flag=True, help="Show a summary for each file.")
 @click.option("--json", "as_json", is_flag=True, help="Show canonical JSON; failures as objects.")
-@click.option(
-    "-I",
-    "folders",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Search DIR for includes; may be repeated.",
-)
-@click.option(
-    "-D",
-    "overrides",
-    multiple=True,
-    callback=_split,
-    metavar="REF=VALUE",
-    help="Set a value, such as sfConfig:size=4; may be repeated.",
-)
+@click.option("-R", "html", is_flag=True, help="Show a report on all files as one HTML page.")
+@folders_option
+@overrides_option
 @click.option("--sub", "part", default="", metavar="REF", help="Show only this part of the result.")
 @click.option(
     "-f",
@@ -114,6 +93,7 @@ def main(
     verbose: bool,
     quiet: bool,
     summary: bool,
+    html: bool,
     as_json: bool,
     folders: tuple[Path, ...],
     overrides: tuple[tuple[str, str], ...],
@@ -124,6 +104,12 @@ def main(
     wanted = [*files, *_listed(lists)]
     if not wanted:
         raise click.UsageError("name at least one FILE, or a LIST with -f")
+    if html:
+        from sfdl.report import html_report  # noqa: PLC0415 - see the top
+
+        page, right = html_report(wanted, folders, overrides)
+        click.echo(page)
+        sys.exit(0 if right else WRONG)
     results = [_one(path, options) for path in wanted]
     sys.exit(0 if all(results) else WRONG)
 
@@ -148,25 +134,16 @@ def _one(path: Path, options: Options) -> bool:
         )
         value = part_of(compiled.root, options.part)
     except CompileError as error:
-        _complain(error.diagnostics, as_json=options.as_json)
+        complain(error.diagnostics, as_json=options.as_json)
         return False
     except FormatError as error:
         click.echo(f"sfparse: {error.message}", err=True)
         return False
     if not options.quiet:
         if compiled.warnings:
-            _complain(compiled.warnings, as_json=options.as_json)
+            complain(compiled.warnings, as_json=options.as_json)
         _show(path, compiled, value, perf_counter() - started, options)
     return True
-
-
-def _complain(diagnostics: tuple[Diagnostic, ...], *, as_json: bool) -> None:
-    from sfdl.diagnostics import report  # noqa: PLC0415 - see the top
-
-    if as_json:
-        click.echo(json.dumps([diagnostic.as_json() for diagnostic in diagnostics]), err=True)
-    else:
-        click.echo(report(diagnostics), err=True)
 
 
 def _show(path: Path, compiled: Compiled, value: Value, seconds: float, options: Options) -> None:
@@ -185,44 +162,6 @@ def _show(path: Path, compiled: Compiled, value: Value, seconds: float, options:
         click.echo(print_value(value))
     else:
         click.echo(compiled.source(), nl=False)
-
-
-def part_of(root: Description, path: str) -> Value:
-    """Return the part of a description that a path of names leads to; all of it for an empty path.
-
-    Raises:
-        FormatError: The path is no path of names, or leads nowhere.
-    """
-    from sfdl.errors import FormatError  # noqa: PLC0415 - see the top
-    from sfdl.primitives import parse_reference  # noqa: PLC0415 - see the top
-    from sfdl.values import Description, PartKind  # noqa: PLC0415 - see the top
-
-    if not path:
-        return root
-    value: Value = root
-    for part in parse_reference(path).parts:
-        if part.kind not in (PartKind.ATTRIB, PartKind.HERE):
-            raise FormatError(f"`{path}` may consist of names only")
-        if not isinstance(value, Description) or part.name not in value.names():
-            raise FormatError(f"`{path}` leads nowhere: there is no `{part.name}`")
-        value = value.get(part.name)
-    return value
-
-
-def count(root: Description) -> tuple[int, int]:
-    """Return how many components and how many attributes a description has, itself included."""
-    from sfdl.values import Description  # noqa: PLC0415 - see the top
-
-    components = attributes = 0
-    pending = [root]
-    while pending:
-        description = pending.pop()
-        components += 1
-        attributes += len(description.attributes)
-        pending.extend(
-            value for _, value in description.attributes if isinstance(value, Description)
-        )
-    return components, attributes
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.wire.messages import TreeRow
 
-_FIELDS = {
+_FIELDS: Mapping[str, Callable[[TreeRow], str]] = {
     "name": lambda row: row.name,
     "kind": lambda row: row.kind,
     "state": lambda row: row.state,

@@ -18,8 +18,12 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from engine.core.events import (
+    AttributeChanged,
+    EffectEvent,
     Event,
     HealthChanged,
+    Noted,
+    Progressed,
     ReadyChanged,
     Restarted,
     StateChanged,
@@ -135,6 +139,12 @@ class Model:
                 if any(node.row.ident.daemon == view.daemon for node in root.walk()):
                     self._want(host, name, now_s)
 
+    def read_again(self, now_s: float) -> None:
+        """Ask for everything anew, also what was refused before."""
+        self._refusals.clear()
+        for view in self.hosts.values():
+            self._read_all(view, now_s)
+
     def _silent(self, view: HostView, why: str) -> None:
         if view.reach is Reach.SAME:
             return
@@ -172,6 +182,8 @@ class Model:
                 node.row = replace(node.row, good=good, health=text)
             case Restarted():
                 node.restarting = True
+            case AttributeChanged() | EffectEvent() | Progressed() | Noted():
+                pass  # shown as lines only; attributes are read again for the selected component
 
     def _state(self, node: Node, body: StateChanged, now_s: float) -> None:
         ended = body.state == "terminated"
@@ -196,7 +208,10 @@ class Model:
         if not hosts and self.hosts[address].listed:
             hosts = [address]
         for host in hosts:
-            self._want(host, self._first_unknown(host, event.path), now_s + COALESCE_S)
+            ref = self._first_unknown(host, event.path)
+            if isinstance(event.body, StateChanged):
+                self._refusals.pop((host, ref), None)
+            self._want(host, ref, now_s + COALESCE_S)
 
     def _first_unknown(self, host: str, path: str) -> str:
         while path:
@@ -258,9 +273,7 @@ class Model:
             above_it = above_it.rpartition(":")[0]
         if not ref:
             return (host, "") in self._readings
-        return any(
-            at == host and other.startswith(f"{ref}:") for at, other in self._readings
-        )
+        return any(at == host and other.startswith(f"{ref}:") for at, other in self._readings)
 
     def _look_for_lost(self, now_s: float) -> None:
         """Have what a daemon called lost read again now and then: no event tells of its return."""
@@ -311,12 +324,8 @@ class Model:
             tops = list(self.forest.roots.get(view.address, {}).values())
         for node in tops:
             known = self.forest.at(view.address, node.row.path) is node
-            if known and node.row.path not in seen and not self._newer(node):
+            if known and node.row.path not in seen:
                 self.forest.remove(node)
-
-    def _newer(self, node: Node) -> bool:
-        """Say whether an application is itself being read, so that an older list cannot judge it."""
-        return node.parent is None and node.key in self._readings
 
     def _refused(self, view: HostView, refusal: TreeRefused, now_s: float) -> None:
         key = (view.address, refusal.ref)

@@ -2,5 +2,10 @@
 
 from components.storage.backend import DiskOffer, StorageBackend
 from components.storage.loopback import LoopbackStorageBackend
+from components.storage.lvm import LVMStorageBackend
+from components.storage.overlay import OverlayStorageBackend, Qcow2StorageBackend
 
-__all__ = ["DiskOffer", "LoopbackStorageBackend", "StorageBackend"]
+__all__ = [
+    "DiskOffer", "LVMStorageBackend", "LoopbackStorageBackend", "OverlayStorageBackend",
+    "Qcow2StorageBackend", "StorageBackend",
+]  # fmt: skip

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -55,6 +56,8 @@ class VolumeFile(Effect, frozen=True):
     def _scratch(self) -> Path:
         """Return the folder an archive is unpacked to while the volume is filled."""
         path = Path(self.path)
+        if path.parts[:2] == ("/", "dev"):
+            path = Path(tempfile.gettempdir(), path.name)
         return path.with_name(f".{path.name}.{self.uuid}.unpacked")
 
     def owner(self) -> Owner | None:
@@ -107,6 +110,25 @@ class VolumeFile(Effect, frozen=True):
         """Bring the volume to the disk before anybody relies on it."""
         with Path(self.path).open("rb") as file:
             os.fsync(file.fileno())
+
+    async def fill_device(self, at: Site) -> None:
+        """Fill a device that is there already instead of a file."""
+        if self.role == "swap":
+            await at.run(("mkswap", "--uuid", self.uuid, self.path))
+        elif self.role == "data":
+            await at.run((*self.make_fs, self.path))
+        elif self.image_kind in {"raw", "qcow2"}:
+            words = ("qemu-img", "convert", "-n", "-f", self.image_kind, "-O", "raw")
+            await at.run((*words, "--", self.image, self.path))
+        else:
+            folder = self.image
+            if self.image_kind == "tar":
+                folder = await at.blocking(self._unpack)
+            try:
+                await at.run((*self.make_fs, "-q", "-F", "-U", self.uuid, "-d", folder, self.path))
+            finally:
+                if folder != self.image:
+                    await at.blocking(shutil.rmtree, folder)
 
     async def _fill(self, at: Site) -> None:
         match self.image_kind:

@@ -146,7 +146,9 @@ def test_every_link_between_documents_leads_somewhere():
 
 
 def test_every_command_is_in_a_command_page():
-    scripts = re.findall(r'^"?(sf[a-z]+)"? = "', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    scripts = re.findall(
+        r'^"?(sf[a-z]+)"? = "', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
     pages = "".join(page.read_text() for page in ROOT.glob("docs/**/commands.md"))
     assert scripts
     for script in scripts:

@@ -1,0 +1,38 @@
+"""`sftui`: the terminal console."""
+
+from __future__ import annotations
+
+import click
+
+from engine.core.addresses import address_of
+from engine.core.faults import Refused
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - rarely needed
+
+        click.echo(f"{ctx.info_name} {version('smartdomains')}")
+        ctx.exit()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option("-p", "--port", default=3800, show_default=True, help="Port of the daemons.")
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True,
+    help="Show the version.",
+)  # fmt: skip
+def main(hosts: tuple[str, ...], *, port: int) -> None:
+    """Show what runs on each HOST (localhost if none is named) as a live tree, and end parts of it.
+
+    A HOST is a name or an address, also with :port. `?` lists the keys, `q` ends. The environment
+    variable NO_COLOR is obeyed.
+    """
+    try:
+        addresses = [address_of(host, port) for host in hosts or ("localhost",)]
+    except Refused as error:
+        raise click.BadParameter(f"{error}; {error.fault.hint}", param_hint="HOST") from error
+    from tui.app import ConsoleApp  # noqa: PLC0415 - Textual is slow to import
+
+    ConsoleApp(addresses).run()
