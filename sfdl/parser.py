@@ -7,44 +7,58 @@ to the next `;` or `}` and goes on, so that one run reports several independent 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 
-from lark import Lark, UnexpectedToken
+from lark import Lark
+from lark.parsers.lalr_parser_state import ParserState
 
 from sfdl.builder import Builder, Items, Parsing
+from sfdl.common_forms import read_attributes
 from sfdl.diagnostics import Diagnostic
 from sfdl.graph import Held
-from sfdl.lexer import Lexeme, Tables, grammar_text, tables, tokens
+from sfdl.lexer import Lexeme, Tables, grammar_text, tables
 from sfdl.limits import DEEPEST, DEEPEST_VECTOR
+from sfdl.parse_errors import explain_token
 
 MOST_ERRORS = 20
 """Parse errors after which the rest of a file is not looked at."""
 
+_STARTS = ("file", "lone_primitive", "lone_reference")
 _lock = Lock()
-_made: list[tuple[Lark, Tables]] = []
+_made: list[_Machine] = []
 
 
-def _machine() -> tuple[Lark, Tables]:
-    """Return parser and lexer tables, making them at the first call."""
+class _Machine:
+    """Parser and lexer tables."""
+
+    def __init__(self) -> None:
+        lark = Lark(
+            grammar_text(),
+            parser="lalr",
+            lexer="basic",
+            start=list(_STARTS),
+            keep_all_tokens=True,
+            maybe_placeholders=False,
+            transformer=Builder(),  # Lark only looks its methods up
+        )
+        self.lexer = tables(lark.terminals)
+        self.starts = {
+            start: _Table(lark.parse_interactive("", start=start).parser_state) for start in _STARTS
+        }
+
+
+def _machine() -> _Machine:
+    """Return the tables, making them at the first call."""
     with _lock:
         if not _made:
-            lark = Lark(
-                grammar_text(),
-                parser="lalr",
-                lexer="basic",
-                start=["file", "lone_primitive", "lone_reference"],
-                keep_all_tokens=True,
-                maybe_placeholders=False,
-                transformer=Builder(),  # Lark only looks its methods up
-            )
-            _made.append((lark, tables(lark.terminals)))
+            _made.append(_Machine())
         return _made[0]
 
 
 def lexer_tables() -> Tables:
     """Return the tables of the lexer."""
-    return _machine()[1]
+    return _machine().lexer
 
 
 def parse(source: Parsing, start: str = "file") -> Held:
@@ -57,68 +71,183 @@ def parse(source: Parsing, start: str = "file") -> Held:
     Returns:
         The attribute list, primitive or reference, or None if an error left nothing to return.
     """
-    lark, table = _machine()
-    return _Run(source, lark, table, start).result()
+    return _Run(source, _machine(), start).result()
+
+
+class _Table:
+    """The LALR tables for one start rule, in the form that runs fastest.
+
+    Attributes:
+        shifts: For each state, the next state by kind of token.
+        reductions: For each state, by kind of token: how many symbols, the builder's method, and
+            the state that follows by the state below.
+        settled: Reductions of states that do the same whatever comes next.
+        lists: States in which an attribute may begin and a list of attributes is on the stack.
+    """
+
+    def __init__(self, parser: ParserState[int]) -> None:
+        conf = parser.parse_conf
+        self.states = conf.states
+        self.start, self.end = conf.start_state, conf.end_state
+        followers: dict[str, dict[int, int]] = {}
+        for state, actions in conf.states.items():
+            for symbol, (_, target) in actions.items():
+                if isinstance(target, int):
+                    followers.setdefault(symbol, {})[state] = target
+        made: dict[Held, _Reduction] = {}
+        self.shifts: dict[int, dict[str, int]] = {}
+        self.reductions: dict[int, dict[str, _Reduction]] = {}
+        for state, actions in conf.states.items():
+            shifts = self.shifts[state] = {}
+            reductions: dict[str, _Reduction] = {}
+            self.reductions[state] = reductions
+            for symbol, (_, target) in actions.items():
+                if isinstance(target, int):
+                    shifts[symbol] = target
+                    continue
+                if target not in made:
+                    follow = followers.get(target.origin.name, {})
+                    made[target] = len(target.expansion), conf.callbacks[target], follow
+                reductions[symbol] = made[target]
+        self.settled = {
+            state: next(iter(reductions.values()))
+            for state, reductions in self.reductions.items()
+            if len({id(reduction) for reduction in reductions.values()}) == 1
+            and not self.shifts[state]
+            and _harmless(conf.states[state])
+        }
+        self.lists = frozenset(
+            state
+            for state, actions in conf.states.items()
+            if _begins_attribute(actions) and isinstance(actions["SEMICOLON"][1], int)
+        )
+
+
+_Reduction = tuple[int, Callable[[list[Held]], Held], dict[int, int]]
+
+
+def _harmless(actions: Mapping[str, tuple[object, Held]]) -> bool:
+    """Tell whether a state only goes on with an attribute list."""
+    _, rule = next(iter(actions.values()))
+    return rule.origin.name == "attributes"
 
 
 class _Run:
     """One parse."""
 
-    def __init__(self, source: Parsing, lark: Lark, table: Tables, start: str) -> None:
+    def __init__(self, source: Parsing, machine: _Machine, start: str) -> None:
         self.source = source
-        self.state = lark.parse_interactive("", start=start).parser_state
-        self.tokens = tokens(source, table)
+        self.table = machine.starts[start]
+        self.lexer = machine.lexer
+        self.stack = [self.table.start]
+        self.values: list[Held] = []
+        self.at = 0
         self.recoverable = start == "file"
         self.errors = 0
+        self.depth = 0
         self.vectors = 0
         self.limits = _nests_deeply(source.text)
 
     def result(self) -> Held:
-        feed = self.state.feed_token
-        depth = 0
-        limits = self.limits
-        for token in self.tokens:
-            if limits and token.type in _NESTING:
-                depth += _NESTING[token.type]
-                if depth > DEEPEST or self._too_deep(token):
-                    self._refuse_depth(token)
-                    return None
-            try:
-                feed(token)
-            except UnexpectedToken as error:
-                self._report(token, error.expected)
+        table, stack, values = self.table, self.stack, self.values
+        settled, lists = table.settled, table.lists
+        for token in iter(self._next, None):
+            if self.limits and token.type in _NESTING and self._too_deep(token):
+                return None
+            if not self._feed(token):
+                self._report(token, table.states[stack[-1]])
                 if not self.recoverable or self.errors >= MOST_ERRORS or not self._recover(token):
                     return None
+            while stack[-1] in settled:
+                self._reduce(settled[stack[-1]])
+            if stack[-1] in lists:
+                self.at = read_attributes(self.source, self.at, values[-1])
         return self._end()
 
+    def _next(self) -> Lexeme | None:
+        """Return the next token, or None at the end."""
+        lexer = self.lexer
+        match = lexer.pattern.match(self.source.text, self.at)
+        if match is None:
+            return None
+        index = match.lastindex or 0
+        kind = lexer.group_types[index]
+        text = match[index]
+        self.at = match.end()
+        if not kind:
+            kind = lexer.literals[text]
+        elif kind == "WORD" and text in lexer.keywords:
+            kind = lexer.keywords[text]
+        elif kind == "END":
+            return None
+        token = str.__new__(Lexeme, text)
+        token.type = kind
+        token.start_pos = match.start(index)
+        token.source = self.source
+        return token
+
+    def _feed(self, token: Lexeme) -> bool:
+        """Shift a token after the reductions it asks for; return False if it does not fit."""
+        stack, values = self.stack, self.values
+        shifts, reductions = self.table.shifts, self.table.reductions
+        kind = token.type
+        while True:
+            state = stack[-1]
+            target = shifts[state].get(kind)
+            if target is not None:
+                stack.append(target)
+                values.append(token)
+                return True
+            reduction = reductions[state].get(kind)
+            if reduction is None:
+                return False
+            size, callback, follow = reduction
+            if size:
+                operands = values[-size:]
+                del values[-size:]
+                del stack[-size:]
+            else:
+                operands = []
+            values.append(callback(operands))
+            stack.append(follow[stack[-1]])
+
+    def _reduce(self, reduction: _Reduction) -> None:
+        size, callback, follow = reduction
+        operands = self.values[len(self.values) - size :]
+        del self.values[len(self.values) - size :]
+        del self.stack[len(self.stack) - size :]
+        self.values.append(callback(operands))
+        self.stack.append(follow[self.stack[-1]])
+
     def _too_deep(self, token: Lexeme) -> bool:
+        self.depth += _NESTING[token.type]
         if token.type in _VECTORS:
             self.vectors += _NESTING[token.type]
-        return self.vectors > DEEPEST_VECTOR
-
-    def _refuse_depth(self, token: Lexeme) -> None:
+        if self.depth <= DEEPEST and self.vectors <= DEEPEST_VECTOR:
+            return False
         what = "vectors" if self.vectors > DEEPEST_VECTOR else "brackets and braces"
         most = DEEPEST_VECTOR if self.vectors > DEEPEST_VECTOR else DEEPEST
         start = token.start_pos or 0
         span = self.source.span(start, start + len(token))
         message = f"more than {most} {what} are inside each other"
         self.source.problems.append(Diagnostic("parse", "SF-LIMIT-004", message, span))
+        return True
 
     def _end(self) -> Held:
         end = Lexeme("$END", "")
         end.source = self.source
         end.start_pos = len(self.source.text.rstrip())
-        try:
-            return self.state.feed_token(end, is_end=True)
-        except UnexpectedToken as error:
-            self._report(end, error.expected)
-            return None
+        while self.stack[-1] != self.table.end:
+            reduction = self.table.reductions[self.stack[-1]].get("$END")
+            if reduction is None:
+                self._report(end, self.table.states[self.stack[-1]])
+                return None
+            self._reduce(reduction)
+        return self.values[-1]
 
     def _recover(self, token: Lexeme) -> bool:
         """Go on after a wrong token; return False at the end of the text."""
-        states = self.state.parse_conf.states
-        stack = self.state.state_stack
-        values = self.state.value_stack
+        states, stack, values = self.table.states, self.stack, self.values
         while not _begins_attribute(states[stack[-1]]):
             stack.pop()
             if not stack:
@@ -132,17 +261,19 @@ class _Run:
             elif following.type == "RBRACE" and depth:
                 depth -= 1
             elif following.type == "RBRACE" and "RBRACE" in states[stack[-1]]:
-                self.state.feed_token(following)
+                self._feed(following)
                 return True
             elif following.type == "SEMICOLON" and not depth:
                 return True
-            following = next(self.tokens, None)
+            following = self._next()
         return True
 
-    def _report(self, token: Lexeme, expected: set[str]) -> None:
+    def _report(self, token: Lexeme, actions: Mapping[str, tuple[object, Held]]) -> None:
         self.errors += 1
         start = token.start_pos or 0
-        message, notes = _explain(token, expected)
+        expected = {symbol for symbol in actions if symbol.isupper()}
+        kinds = {kind: text for text, kind in self.lexer.literals.items()}
+        message, notes = explain_token(token, expected, kinds)
         span = self.source.span(start, start + len(token))
         self.source.problems.append(Diagnostic("parse", "SF-PARSE-001", message, span, notes))
 
@@ -167,86 +298,6 @@ def _begins_attribute(actions: Mapping[str, tuple[object, Held]]) -> bool:
     _, argument = actions["SEMICOLON"]
     # Either the list goes on, or it is still to begin with the rule that matches nothing.
     return isinstance(argument, int) or not argument.expansion
-
-
-def _explain(token: Lexeme, expected: set[str]) -> tuple[str, tuple[str, ...]]:
-    """Return message and notes for a token that does not fit."""
-    if token.type == "$END":
-        return "the text ends too early", (_wanted(expected),)
-    if token.type == "VAR":
-        return "`VAR`: constraint variables are not supported", ()
-    if token.type == "BAD" or token.source.text.startswith("/*", token.start_pos or 0):
-        return _explain_bad(token), ()
-    keyword = token.isalpha() and token.type != "WORD"
-    notes = [_wanted(expected)]
-    if keyword and "WORD" in expected:
-        notes.append(f'`{token}` is a keyword; as a name it is written in quotes: "{token}"')
-    if token.type in _OPERATORS and "RPAR" in expected:
-        notes.append("operators have no precedence: give each its own parentheses")
-    if token.type == "EXTENDS":
-        notes.append("a component inside a vector or an operator is written (extends ...)")
-    return f"`{token}` is not expected here", tuple(notes)
-
-
-def _explain_bad(token: Lexeme) -> str:
-    text, at = token.source.text, token.start_pos or 0
-    if token.startswith('"'):
-        return "this string has no end on its line"
-    if text.startswith("/*", at):
-        return "this comment is never closed"
-    if text.startswith("##", at):
-        return "this string is never closed; it ends at the next `#`"
-    return f"`{token}` begins no word, number or sign of the language"
-
-
-_OPERATORS = frozenset(
-    (
-        "PLUS",
-        "MINUS",
-        "TIMES",
-        "DIVIDE",
-        "MOD",
-        "CONCAT",
-        "APPEND",
-        "AND",
-        "OR",
-        "XOR",
-        "IMPLIES",
-        "EQ",
-        "NE",
-        "GE",
-        "LE",
-        "GT",
-        "LT",
-    )
-)
-_VALUES = frozenset(("STRING", "INT", "TBD", "NULL", "TRUE"))
-
-
-def _wanted(expected: set[str]) -> str:
-    """Say what would have been right, grouping what is many."""
-    rest = set(expected)
-    words: list[str] = []
-    if rest >= _VALUES:
-        words.append("a value")
-        rest &= {"RBRACE", "RSQB", "RPAR", "SEMICOLON"}
-    elif "WORD" in rest and "STRING" in rest:
-        words.append("a name")
-        rest &= {"RBRACE", "RSQB", "RPAR", "SEMICOLON", "LBRACE", "COMMA"}
-    if rest & _OPERATORS:
-        words.append("an operator")
-        rest -= _OPERATORS
-    literals = {kind: text for text, kind in lexer_tables().literals.items()}
-    names = {"$END": "the end of the text", "WORD": "a name", "STRING": "a string"}
-    words.extend(sorted(names.get(kind) or f"`{literals.get(kind, kind)}`" for kind in rest))
-    listed = (
-        words[0]
-        if len(words) == 1
-        else f"{', '.join(words[:-1])} or {words[-1]}"
-        if words
-        else "nothing"
-    )
-    return f"expected {listed}"
 
 
 def parse_items(source: Parsing) -> Items:

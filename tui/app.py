@@ -17,6 +17,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.events import Event, InputEvent
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
@@ -30,6 +31,7 @@ from tui.consequences import consequences
 from tui.filtering import Filter
 from tui.forest import Key, Node
 from tui.hosts import Reach
+from tui.housekeeping import Housekeeping
 from tui.model import Model
 from tui.news import AttributesRead, AttributesRefused, Happened, News, Told
 from tui.widgets.attribute_table import AttributeTable
@@ -64,10 +66,19 @@ class Delivery(Message):
         super().__init__()
 
 
+class FilterField(Input):
+    """Where the filter is written; it works while it is being written."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "keep the filter"),
+        Binding("escape", "app.no_filter", "show all again"),
+    ]
+
+
 class ConsoleApp(App[None]):
     """One screen: hosts, tree, attributes, events, and the keys."""
 
-    CSS_PATH: str | PurePath | list[str | PurePath] | None = "app.tcss"
+    CSS_PATH: ClassVar[str | PurePath | list[str | PurePath] | None] = "app.tcss"
     TITLE: str | None = "sftui"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
@@ -104,6 +115,7 @@ class ConsoleApp(App[None]):
         self._problems: dict[Key, str] = {}
         self._asked_s = 0.0
         self._painted_s = float("-inf")
+        self.housekeeping = Housekeeping()
 
     @override
     def compose(self) -> ComposeResult:
@@ -113,7 +125,7 @@ class ConsoleApp(App[None]):
             yield AttributeTable(id="attributes")
         yield EventLog(self.model.lines, self._zone, id="events")
         yield Static(id="status", markup=False)
-        yield Input(placeholder="words, !word, state= kind= host= name=", id="filter")
+        yield FilterField(placeholder="words, !word, state= kind= host= name=", id="filter")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -206,6 +218,15 @@ class ConsoleApp(App[None]):
         if self.model.changed or now_s - self._painted_s >= AGES_S:
             self._follow_hosts()
             self._paint()
+        version = self.model.forest.version
+        if self.housekeeping.due(now_s, version):
+            self.housekeeping.tidy(now_s, version)
+
+    @override
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent):
+            self.housekeeping.keyed(self.clock())
+        await super().on_event(event)
 
     def _paint(self) -> None:
         now_s = self.clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from engine.core.events import Ident
@@ -69,9 +69,9 @@ class Forest:
         version: Rises whenever nodes come, go or move.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.roots: dict[str, dict[str, Node]] = {}
+    def __init__(self, hosts: Sequence[str] = ()) -> None:
+        """Start without nodes; trees will be in the order of these hosts."""
+        self.roots: dict[str, dict[str, Node]] = {host: {} for host in hosts}
         self.version = 0
         self._by_key: dict[Key, Node] = {}
         self._by_ident: dict[Ident, Node] = {}

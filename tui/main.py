@@ -35,4 +35,6 @@ def main(hosts: tuple[str, ...], *, port: int) -> None:
         raise click.BadParameter(f"{error}; {error.fault.hint}", param_hint="HOST") from error
     from tui.app import ConsoleApp  # noqa: PLC0415 - Textual is slow to import
 
-    ConsoleApp(addresses).run()
+    app = ConsoleApp(addresses)
+    app.housekeeping.begin()
+    app.run()

@@ -59,7 +59,7 @@ class Model:
 
     Attributes:
         hosts: By address, in the order given; followed ones behind.
-        lines: The latest events, newest last.
+        lines: The latest events, each with what its daemon is called; the newest last.
         touched: Components something happened to since whoever reads this emptied it.
         changed: Something to be painted happened since whoever reads this cleared it.
     """
@@ -67,8 +67,8 @@ class Model:
     def __init__(self, addresses: Sequence[str]) -> None:
         """Take the daemons asked for."""
         self.hosts = {address: HostView(address, listed=True) for address in addresses}
-        self.forest = Forest()
-        self.lines: deque[wording.Line] = deque(maxlen=LINES)
+        self.forest = Forest(addresses)
+        self.lines: deque[tuple[str, Event]] = deque(maxlen=LINES)
         self.touched: set[Key] = set()
         self.changed = True
         self._daemons: dict[str, str] = {}
@@ -158,7 +158,7 @@ class Model:
     # -- events
 
     def _event(self, view: HostView, event: Event, now_s: float) -> None:
-        self.lines.append(wording.line(event, view.label))
+        self.lines.append((view.label, event))
         if self._readings:
             self._journal.append((view.address, event))
             if len(self._journal) > JOURNAL:
@@ -399,11 +399,9 @@ class Model:
     def _fitting(self, filter_: Filter) -> list[Node]:
         nodes = list(self.forest.walk())
         kept: set[int] = set()
+        test = filter_.test()
         for node in reversed(nodes):
-            fits = id(node) in kept or (
-                filter_.fits(node.row) and (not filter_.faults or self._faulty(node))
-            )
-            if fits:
+            if id(node) in kept or (test(node.row) and (not filter_.faults or self._faulty(node))):
                 kept.add(id(node))
                 if node.parent is not None:
                     kept.add(id(node.parent))

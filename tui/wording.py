@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from rich.cells import cell_len, set_cell_size
+
 from engine.core.events import (
     AttributeChanged,
     Detail,
@@ -101,6 +103,18 @@ def _detail(body: Detail) -> tuple[str, bool]:
 def clock(at_ms: int, zone: tzinfo | None = None) -> str:
     """Write the time of day of an event, by default in the local zone."""
     return datetime.fromtimestamp(at_ms / 1000, zone).astimezone(zone).strftime("%H:%M:%S")
+
+
+def fitted(text: str, width: int) -> str:
+    """Cut or fill a text to a number of terminal cells; an ellipsis shows that it was cut.
+
+    Example:
+        >>> fitted("machine", 9), fitted("machine", 5), fitted("虚拟机", 5)
+        ('machine  ', 'mach…', '虚拟…')
+    """
+    if cell_len(text) > width:
+        return set_cell_size(set_cell_size(text, width - 1).rstrip() + "…", width)
+    return set_cell_size(text, width)
 
 
 def count(number: int, thing: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,6 +38,8 @@ from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_byte
 from engine.wire.codec import flatten
 from sfdl.values import Description, Value
 
+DEFAULT_NETWORK = "default"
+"""Network of a machine that has an address but names no network."""
 AGAIN_S = 15.0
 """Seconds after which a guest is asked again to shut down; it may have been booting."""
 
@@ -54,7 +57,9 @@ class Domain(Compound):
     )  # fmt: skip
     ip = attr(str_, "", doc="Address of the first interface; DHCP if empty.")
     mac = attr(str_, "", doc="MAC address; from the ip, else from the UUID, if empty.")
-    network = attr(str_, "", doc="Network of the hypervisor to connect to.")
+    network = attr(
+        str_, "", doc="Network of the hypervisor; the host's defaultNetwork if neither is given."
+    )
     bridge = attr(str_, "", doc="Bridge of the host to connect to.")
     memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
     vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
@@ -107,8 +112,6 @@ class Domain(Compound):
         "sfTerminateTimeout": 900,
     }  # fmt: skip
 
-    profile: Profile
-
     def __init__(self) -> None:
         """Be nowhere yet."""
         self._name = ""
@@ -119,9 +122,14 @@ class Domain(Compound):
 
     # -- deploy: check and reserve
 
-    def make_profile(self) -> Profile:
-        """Return the profile of the hypervisor; each kind of domain has its own."""
+    @classmethod
+    def profile_of(cls, values: Mapping[str, object]) -> Profile:
+        """Return the profile for attribute values; each kind of domain has its own."""
         raise NotImplementedError
+
+    def make_profile(self) -> Profile:
+        """Return how this machine is specified."""
+        return self.profile_of(self.live.bound)
 
     @override
     async def on_deploy(self) -> None:
@@ -226,7 +234,7 @@ class Domain(Compound):
             ramdisk=self.ramdisk,
             extra=self.extra,
             disks=tuple(disks),
-            interfaces=self._interfaces(),
+            interfaces=await self._interfaces(),
             console_log=console,
         )
         try:
@@ -234,14 +242,19 @@ class Domain(Compound):
         except BadSpecError as error:
             raise BadDescription(str(error), code="SF-DOM-005", where=self.path) from error
 
-    def _interfaces(self) -> tuple[InterfaceSpec, ...]:
-        if not self.network and not self.bridge:
+    async def _interfaces(self) -> tuple[InterfaceSpec, ...]:
+        network = self.network
+        if not network and not self.bridge:
+            above = await self.above("defaultNetwork")
+            usual = DEFAULT_NETWORK if self.ip or self.mac else ""
+            network = above if isinstance(above, str) and above else usual
+        if not network and not self.bridge:
             return ()
         ip = names.check_ip(self.ip, where=self.path) if self.ip else ""
         mac = self.mac or (names.mac_from_ip(ip) if ip else names.mac_from_uuid(self.uuid))
         if self.bridge:
             return (InterfaceSpec(kind="bridge", source=self.bridge, mac=mac),)
-        return (InterfaceSpec(kind="network", source=self.network, mac=mac),)
+        return (InterfaceSpec(kind="network", source=network, mac=mac),)
 
     def _publish(self, state: str) -> None:
         self.state = state

@@ -90,6 +90,8 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
         kernel: Kernel on the host for direct boot; empty: boot from the first disk.
         initrd: Initial RAM disk on the host; needs `kernel`.
         cmdline: Kernel command line; needs `kernel`.
+        bootloader: Program on the host that finds the kernel, for "xen" only.
+        bootloader_args: Its arguments.
         disks: In the order the guest sees them.
         interfaces: In the order the guest sees them.
         console_log: File on the host that the serial console is appended to; not for Xen.
@@ -116,6 +118,8 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str = ""
     initrd: str = ""
     cmdline: str = ""
+    bootloader: str = ""
+    bootloader_args: str = ""
     disks: tuple[DiskSpec, ...] = ()
     interfaces: tuple[InterfaceSpec, ...] = ()
     console_log: str = ""
@@ -262,6 +266,8 @@ class DomainXml(Element, frozen=True):
     current_memory: Annotated[int, At("currentMemory")]
     vcpu: Annotated[int, At("vcpu")]
     vcpu_current: Annotated[int, At("vcpu/@current")]
+    bootloader: Annotated[str, At("bootloader")]
+    bootloader_args: Annotated[str, At("bootloader_args")]
     arch: Annotated[str, At("os/type/@arch")]
     machine: Annotated[str, At("os/type/@machine")]
     os_type: Annotated[str, At("os/type")]
@@ -387,6 +393,8 @@ def _check(spec: DomainSpec) -> None:
         (bool(spec.initrd or spec.cmdline) and not spec.kernel, "kernel: initrd, cmdline need it"),
         (spec.kind == "xen" and bool(spec.console_log), "console_log: Xen keeps its own"),
         (spec.kind == "xen" and spec.agent, "agent: Xen has no such channel"),
+        (bool(spec.bootloader) and spec.kind != "xen", "bootloader: for xen only"),
+        (bool(spec.bootloader) and bool(spec.kernel), "bootloader: excludes kernel"),
         (spec.kind != "qemu" and spec.tb_cache_mib is not None, "tb_cache_mib: for qemu only"),
     ):
         if wrong:
@@ -423,6 +431,8 @@ def _domain(spec: DomainSpec) -> DomainXml:
         current_memory=spec.memory_bytes,
         vcpu=spec.max_vcpus or spec.vcpus,
         vcpu_current=spec.vcpus,
+        bootloader=spec.bootloader,
+        bootloader_args=spec.bootloader_args,
         arch=spec.arch,
         machine=spec.machine,
         os_type=_os_type(spec),

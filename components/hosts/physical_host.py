@@ -20,6 +20,9 @@ class PhysicalHost(Compound, type="host.physical"):
     hypervisor_uri = attr(
         str_, "", doc="Hypervisor of the machines below; theirs wins.", called="hypervisorUri"
     )
+    default_network = attr(
+        str_, "", doc="Network of machines below that name none.", called="defaultNetwork"
+    )
     hypervisorVersion = output(
         str, doc="Driver and versions of the hypervisor, once it has been asked."
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 from typing_extensions import override
 
 from components.domains.domain import Domain
@@ -33,15 +36,19 @@ class KvmDomain(Domain, type="kvm.domain"):
     )
 
     @override
-    def make_profile(self) -> Profile:
+    @classmethod
+    def profile_of(cls, values: Mapping[str, object]) -> Profile:
+        def word(name: str) -> str:
+            return cast("str", values[name])
+
         return KvmProfile(
-            accelerator=self.accelerator,
-            cpu_model=self.cpu_model,
-            machine=self.machine,
-            disk_bus=self.disk_bus,
-            disk_cache=self.disk_cache,
-            nic_model=self.nic_model,
-            agent_channel=self.agent_channel,
+            accelerator=word("accelerator"),
+            cpu_model=word("cpuModel"),
+            machine=word("machine"),
+            disk_bus=word("diskBus"),
+            disk_cache=word("diskCache"),
+            nic_model=word("nicModel"),
+            agent_channel=values["agentChannel"] is True,
         )
 
     @override

@@ -343,7 +343,8 @@ class StorageBackend(Prim):
     async def _decide(self, volumes: Sequence[Effect], ending: Ending) -> None:
         found = self.using_existing_volumes
         stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
-        keep = f"{self.keep_on_failure:g}" if stay == "later" else stay
+        later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
+        keep = later if stay == "later" else stay
         for volume in volumes:
             await self.amend(volume, keep)
         if found and stay != "always":

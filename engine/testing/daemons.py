@@ -47,9 +47,11 @@ class Daemon:
     """One `sfdaemon` process with a state folder that outlives it."""
 
     def __init__(
-        self, folder: Path, name: str, port: int, peers: Mapping[str, str], **environment: str
-    ) -> None:
-        """Describe a daemon; `start` runs it."""
+        self, folder: Path, name: str, port: int, peers: Mapping[str, str], *,
+        prefix: tuple[str, ...] = (), **environment: str,
+    ) -> None:  # fmt: skip
+        """Describe a daemon; `start` runs it, behind the words of `prefix` if there are some."""
+        self._prefix = prefix
         self.name = name
         self.port = port
         self.address = f"127.0.0.1:{port}"
@@ -63,6 +65,7 @@ class Daemon:
         """Start it and wait for its ready line."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
+            *self._prefix,
             str(Path(sys.executable).parent / "sfdaemon"), "--port", str(self.port),
             "--node", self.name, "--state-dir", str(self.folder),
         ]  # fmt: skip
@@ -129,11 +132,16 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemons(folder: Path, *names: str, **environment: str) -> Iterator[tuple[Daemon, ...]]:
+def daemons(
+    folder: Path, *names: str, prefix: tuple[str, ...] = (), **environment: str
+) -> Iterator[tuple[Daemon, ...]]:
     """Run daemons that know each other by name; stop them whatever happens."""
     ports = {name: free_port() for name in names}
     peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
-    made = tuple(Daemon(folder, name, port, peers, **environment) for name, port in ports.items())
+    made = tuple(
+        Daemon(folder, name, port, peers, prefix=prefix, **environment)
+        for name, port in ports.items()
+    )
     try:
         for daemon in made:
             daemon.start()

@@ -34,7 +34,7 @@ sfConfig extends Compound {
         loop extends LoopbackStorageBackend {
             shell LAZY ATTRIB myShell;
             baseImage "/usr/share/common-licenses";
-            volumeSize "8m"; swapSize "1m"; spaceReserve 0;
+            volumeSize "8m"; swapSize "1m"; spaceReserve 0; keepOnFailure 0;
             sfStartTimeout 5; sfTerminateTimeout 1;
         }
         vm extends KvmDomain {

@@ -37,7 +37,7 @@ Computer extends PhysicalHost {
     myShell extends BashShell;
     loop extends LoopbackStorageBackend {
         shell LAZY ATTRIB myShell; baseImage guestDisk;
-        volumeSize "32m"; swapSize "1m"; spaceReserve 0;
+        volumeSize "32m"; swapSize "1m"; spaceReserve 0; keepOnFailure 0;
     }
 }
 sfConfig extends Compound {

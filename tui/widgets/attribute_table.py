@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
+from rich.style import Style
 from typing_extensions import override
 
 from engine.wire.messages import AttributeRow
+from tui import wording
 from tui.widgets.lines import Lines
 
 NAME_SHARE = 0.3
@@ -37,13 +38,15 @@ class AttributeTable(Lines):
         return len(self.rows)
 
     @override
-    def draw(self, index: int, width: int) -> Text:
+    def draw(self, index: int, width: int) -> list[tuple[str, Style | None]]:
         row = self.rows[index]
+        about = f"{row.kind} {' '.join(row.tags)}".strip()
         name_width = max(12, int(width * NAME_SHARE))
-        name = Text(row.name, no_wrap=True)
-        name.truncate(name_width - 1, overflow="ellipsis", pad=True)
-        right = f"{row.kind} {' '.join(row.tags)}".strip()
-        value_width = max(8, width - name_width - max(KIND_WIDTH, len(right) + 1))
-        value = Text(row.value.replace("\n", "⏎"), no_wrap=True)
-        value.truncate(value_width - 1, overflow="ellipsis", pad=True)
-        return Text.assemble(name, " ", value, " ", (right, self.look("faint")), no_wrap=True)
+        about_width = max(0, min(width - name_width - 8, max(KIND_WIDTH, len(about) + 1)))
+        value_width = width - name_width - about_width
+        fitted = wording.fitted
+        return [
+            (fitted(row.name, name_width - 1) + " ", None),
+            (fitted(row.value.replace("\n", "⏎"), value_width - 1) + " ", None),
+            (fitted(about, about_width), self.look("faint")),
+        ]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rich.style import Style
-from rich.text import Text
 from textual.binding import Binding, BindingType
 from typing_extensions import override
 
@@ -97,28 +96,28 @@ class ComponentTree(Lines):
     # -- drawing
 
     @override
-    def draw(self, index: int, width: int) -> Text:
+    def draw(self, index: int, width: int) -> list[tuple[str, Style | None]]:
         node = self._rows[index]
         row = node.row
         wide = width >= WIDE
         room = width - STATE_WIDTH - HOST_WIDTH - AGE_WIDTH - (KIND_WIDTH if wide else 0)
         mark = " " if not node.children else ("▾" if node.open or self.filter.active else "▸")
-        line = Text(f"{'  ' * node.depth}{mark} {row.name}", no_wrap=True)
-        line.truncate(room - 1, overflow="ellipsis")
-        line.pad_right(room - line.cell_len)
-        if wide:
-            line.append_text(_cell(row.kind, KIND_WIDTH, self.look("faint")))
         now_s = self._clock()
         lost_s = self._model.lost_for(node, now_s)
         if lost_s is not None:
-            line.append_text(_cell(f"✖ lost {wording.age(lost_s)}", STATE_WIDTH, self.look("bad")))
+            state, look = f"✖ lost {wording.age(lost_s)}", "bad"
         else:
             glyph, look = _state_look(node)
-            line.append_text(_cell(f"{glyph} {wording.state(row)}", STATE_WIDTH, self.look(look)))
-        line.append_text(_cell(self._host(node), HOST_WIDTH, self.look("faint")))
-        age = wording.age(now_s - node.since_s)
-        line.append_text(Text(age.rjust(AGE_WIDTH - 1)))
-        return line
+            state = f"{glyph} {wording.state(row)}"
+        fitted = wording.fitted
+        faint = self.look("faint")
+        return [
+            (fitted(f"{'  ' * node.depth}{mark} {row.name}", room - 1) + " ", None),
+            *([(fitted(row.kind, KIND_WIDTH - 1) + " ", faint)] if wide else []),
+            (fitted(state, STATE_WIDTH - 1) + " ", self.look(look)),
+            (fitted(self._host(node), HOST_WIDTH - 1) + " ", faint),
+            (wording.age(now_s - node.since_s).rjust(AGE_WIDTH - 1) + " ", None),
+        ]
 
     def _host(self, node: Node) -> str:
         """Name the host where it differs from the parent's."""
@@ -177,13 +176,6 @@ class ComponentTree(Lines):
         for node in self._model.forest.walk():
             node.open = not shut
         self._refold()
-
-
-def _cell(text: str, width: int, style: Style) -> Text:
-    cell = Text(text, style, no_wrap=True)
-    cell.truncate(width - 1, overflow="ellipsis")
-    cell.pad_right(width - cell.cell_len)
-    return cell
 
 
 def _state_look(node: Node) -> tuple[str, str]:

@@ -9,18 +9,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from typing_extensions import override
 
 from tui.consequences import Consequences
+
+KEYS = "y or Enter: terminate    n or Esc: leave it    r: give a reason"
 
 
 class Confirm(ModalScreen[str | None]):
     """Shows what will end; gives the reason if that is wished, nothing if not."""
 
+    AUTO_FOCUS: ClassVar[str | None] = ""  # a field in focus would take the answer for text
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "confirm", "terminate", key_display="y/Enter"),
-        Binding("n,escape", "leave", "leave it", key_display="n/Esc"),
+        Binding("y,enter", "confirm", "terminate"),
+        Binding("n,escape", "leave", "leave it"),
         Binding("r", "reason", "give a reason"),
     ]
 
@@ -38,7 +41,7 @@ class Confirm(ModalScreen[str | None]):
             yield Static(f"{how}: {self._what.path} ({self._what.kind})?", markup=False, id="what")
             yield Static("\n".join(self._what.sentences()), markup=False, id="consequences")
             yield Input(self._reason, id="reason")
-            yield Footer()
+            yield Static(KEYS, markup=False, id="answers")
 
     def action_confirm(self) -> None:
         """Do it."""
@@ -57,8 +60,3 @@ class Confirm(ModalScreen[str | None]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip() or self._reason)
-
-    def on_mount(self) -> None:
-        """Begin without a field in focus, so that the keys are answers."""
-        self.query_one("#reason", Input).display = False
-        self.set_focus(None)

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from typing_extensions import override
 
+from engine.core.events import Event
 from tui import wording
 
 
@@ -20,7 +21,7 @@ class EventLog(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"event-log--bad", "event-log--faint"}
 
-    def __init__(self, lines: Sequence[wording.Line], zone: tzinfo | None, *, id: str) -> None:  # noqa: A002 - Textual's name
+    def __init__(self, lines: Sequence[tuple[str, Event]], zone: tzinfo | None, *, id: str) -> None:  # noqa: A002 - Textual's name
         """Show lines that others go on adding to, in a zone."""
         super().__init__(id=id)
         self._lines = lines
@@ -32,7 +33,8 @@ class EventLog(Widget):
         index = len(self._lines) - height + y if len(self._lines) > height else y
         if index >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        line = self._lines[index]
+        host, event = self._lines[index]
+        line = wording.line(event, host)
         faint = self.get_component_rich_style("event-log--faint", partial=True)
         bad = self.get_component_rich_style("event-log--bad", partial=True)
         text = Text.assemble(

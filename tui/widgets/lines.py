@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.events import Click, Resize
 from textual.geometry import Size
@@ -53,8 +52,8 @@ class Lines(ScrollView, can_focus=True):
         """Return how many lines there are."""
         raise NotImplementedError
 
-    def draw(self, index: int, width: int) -> Text:
-        """Draw one line, the cursor left out."""
+    def draw(self, index: int, width: int) -> list[tuple[str, Style | None]]:
+        """Draw one line of exactly `width` cells, the cursor left out: texts and how they look."""
         raise NotImplementedError
 
     def look(self, name: str) -> Style:
@@ -80,16 +79,17 @@ class Lines(ScrollView, can_focus=True):
         base = self.rich_style
         if index >= self.count():
             return Strip.blank(width, base)
-        text = self.draw(index, width - 1)
-        text.truncate(width - 1, overflow="ellipsis", pad=True)
         here = index == self.cursor
         marked = here and self.has_focus
         style = (
             base + self.get_component_rich_style("lines--cursor", partial=True) if marked else base
         )
         segments = [Segment("▌" if here else " ", style)]
-        segments.extend(text.render(self.app.console))
-        return Strip(Segment.apply_style(segments, style), width)
+        segments += [
+            Segment(text, style if look is None else style + look)
+            for text, look in self.draw(index, width - 1)
+        ]
+        return Strip(segments, width)
 
     # -- the cursor
 

@@ -1,0 +1,61 @@
+"""`VM`: a virtual machine of whatever kind the host has."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from typing_extensions import override
+
+from components.domains.domain import Domain
+from components.domains.profile import Profile
+from engine.core.faults import BadDescription
+from engine.runtime.kinds import BadValueError
+
+GROUP = "smartdomains.domains"
+
+
+@cache
+def domain_of(scheme: str) -> type[Domain]:
+    """Return the kind of domain that runs on hypervisors with that URI scheme.
+
+    Raises:
+        KeyError: No installed package offers one.
+    """
+    for point in entry_points(group=GROUP):
+        if point.name == scheme:
+            found = point.load()
+            if isinstance(found, type) and issubclass(found, Domain):
+                return found
+    raise KeyError(scheme)
+
+
+class VM(Domain, type="vm"):
+    """A virtual machine that takes the hypervisor of the host it lands on.
+
+    Attributes that only one kind of domain knows may be given; on the other kind they are ignored.
+    """
+
+    def _kind(self) -> type[Domain]:
+        scheme = self._uri.partition(":")[0].partition("+")[0]
+        try:
+            return domain_of(scheme)
+        except KeyError as error:
+            raise BadDescription(
+                f"no kind of domain is known for {self._uri}", code="SF-DOM-008", where=self.path
+            ) from error
+
+    @override
+    async def on_deploy(self) -> None:
+        await super().on_deploy()
+        self.make_profile()
+
+    @override
+    def make_profile(self) -> Profile:
+        kind = self._kind()
+        values: dict[str, object] = {}
+        try:
+            kind.declarations.bind(self.live.context(), values, where=self.path)
+        except BadValueError as error:
+            raise BadDescription(str(error), code="SF-ATTR-001") from error
+        return kind.profile_of({**values, **self.live.bound})

@@ -1,0 +1,61 @@
+"""`XenDomain`: a Xen guest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from typing_extensions import override
+
+from components.domains.domain import Domain
+from components.domains.profile import Profile
+from components.xen.profile import XenProfile
+from engine.core.faults import BadDescription
+from engine.runtime.attributes import attr
+from engine.runtime.kinds import str_
+
+
+class XenDomain(Domain, type="xen.domain"):
+    """A virtual machine under Xen: paravirtual, pvh, or with full emulation."""
+
+    guest_mode = attr(
+        str_, None, choices=("pv", "pvh", "hvm"),
+        doc="pv if a kernel or bootloader is given, else pvh.", called="guestMode",
+    )  # fmt: skip
+    bootloader = attr(str_, "", doc="Finds the kernel in the guest's disk, such as pygrub.")
+    bootloader_args = attr(str_, "", doc="Its arguments.", called="bootloaderArgs")
+    root = attr(str_, "/dev/xvda1 ro", doc="Root device and flags for the kernel.")
+    root_target = attr(str_, "xvda1", doc="Root disk in the guest.", called="rootTarget")
+    swap_target = attr(str_, "xvda2", doc="Swap disk in the guest.", called="swapTarget")
+    console = attr(str_, "hvc0", doc="Console of the kernel.", called="xenConsole")
+
+    @override
+    @classmethod
+    def profile_of(cls, values: Mapping[str, object]) -> Profile:
+        direct = values["kernel"] or values["bootloader"]
+
+        def word(name: str) -> str:
+            return cast("str", values[name])
+
+        return XenProfile(
+            mode=cast("str", values["guestMode"] or ("pv" if direct else "pvh")),
+            root=word("root"),
+            root_target=word("rootTarget"),
+            swap_target=word("swapTarget"),
+            console=word("xenConsole"),
+            bootloader=word("bootloader"),
+            bootloader_args=word("bootloaderArgs"),
+        )
+
+    @override
+    async def on_deploy(self) -> None:
+        if self.kernel and self.bootloader:
+            raise BadDescription(
+                "give kernel or bootloader, not both", code="SF-DOM-001", where=self.path
+            )
+        await super().on_deploy()
+        if not self._uri.startswith(("xen", "test")):
+            raise BadDescription(
+                f"WrongHypervisor: a XenDomain cannot run on {self._uri}", code="SF-DOM-007",
+                where=self.path, hint="a description for either hypervisor uses VM",
+            )  # fmt: skip

@@ -1,0 +1,72 @@
+"""How a Xen guest is specified; pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from components.domains.profile import Machine
+from components.domains.xml import DiskSpec, DomainSpec
+from components.storage.backend import DiskOffer
+
+MACHINES = {"pv": "xenpv", "pvh": "xenpvh", "hvm": "xenfv"}
+
+
+class XenProfile(Struct, frozen=True):
+    """What a description says of a Xen guest beyond what every machine has.
+
+    Attributes:
+        mode: `pv`, `pvh` or `hvm`.
+        root: Root device for the kernel's command line, with its flags.
+        root_target: Name of the root disk in the guest; a bare filesystem is a partition.
+        swap_target: Name of the swap disk in the guest.
+        console: Console the kernel writes to, unless the description names one.
+        bootloader: Program on the host that finds the kernel in the guest's disk.
+    """
+
+    mode: str
+    root: str
+    root_target: str
+    swap_target: str
+    console: str
+    bootloader: str = ""
+    bootloader_args: str = ""
+
+    def spec(self, machine: Machine) -> DomainSpec:
+        """Return what is to be defined."""
+        return DomainSpec(
+            kind="xen",
+            name=machine.name,
+            uuid=machine.uuid,
+            title=machine.title,
+            owner=machine.owner,
+            memory_bytes=machine.memory_bytes,
+            vcpus=machine.vcpus,
+            machine=MACHINES[self.mode],
+            kernel=machine.kernel,
+            initrd=machine.ramdisk,
+            bootloader=self.bootloader,
+            bootloader_args=self.bootloader_args,
+            cmdline=self._command_line(machine),
+            disks=tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks)),
+            interfaces=machine.interfaces,
+        )
+
+    def _command_line(self, machine: Machine) -> str:
+        if not machine.kernel:
+            return ""
+        words = [f"root={self.root}"] if self.root else []
+        if self.console and "console=" not in machine.extra:
+            words.append(f"console={self.console}")
+        return " ".join([*words, *([machine.extra] if machine.extra else [])])
+
+    def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
+        """Return how a disk is seen by the guest: by its role, else in order."""
+        named = {"root": self.root_target, "swap": self.swap_target}
+        return DiskSpec(
+            path=offer.path,
+            target=named.get(offer.role, f"xvd{chr(ord('a') + index)}"),
+            kind="block" if offer.kind == "block" else "file",
+            format=offer.format,
+            bus="xen",
+            driver="phy" if offer.kind == "block" else "qemu",
+        )
