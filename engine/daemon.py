@@ -9,18 +9,26 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from engine.core.faults import Refused
+from engine.core.faults import Refused, raised
+from engine.core.records import Record
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
 from engine.runtime.workers import ThreadWorkers
 from engine.settings import Settings
+from engine.wire.codec import flatten
 from engine.wire.links import PyroLink
+from engine.wire.messages import Create, Request, Terminate
 from engine.wire.pyro import NodeServer
+from sfdl.values import Description
+
+ALONE = "application"
+"""Name of the application of a process that runs just one."""
 
 log = logging.getLogger("sf.daemon")
 
@@ -133,3 +141,76 @@ def main(settings: Settings) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def run_alone(
+    tree: Description, *, lasts_s: float | None, budget_s: float, say: Callable[[str], None]
+) -> Record:
+    """Run an application in this process, listening nowhere, until it has ended.
+
+    Args:
+        tree: What to make real.
+        lasts_s: Seconds after which it is ended; nothing: it ends by itself or by SIGINT, SIGTERM.
+        budget_s: Seconds it may take to start.
+        say: Told when it has started.
+
+    Returns:
+        The record it ended with.
+
+    Raises:
+        EngineError: It could not be started; nothing is left.
+    """
+    with tempfile.TemporaryDirectory(prefix="sfrun-") as folder:
+        return asyncio.run(_alone(tree, Path(folder), lasts_s, budget_s, say))
+
+
+async def _alone(
+    tree: Description,
+    folder: Path,
+    lasts_s: float | None,
+    budget_s: float,
+    say: Callable[[str], None],
+) -> Record:
+    settings = Settings(state_dir=str(folder), port=1)
+    settings.folder.mkdir(parents=True)
+    process = Process(
+        settings, address="here", ledger=Ledger(settings.folder / "ledger.sqlite"),
+        workers=ThreadWorkers(), connect=PyroLink,
+    )  # fmt: skip
+    await process.begin()
+    try:
+        _on_signals(asyncio.get_running_loop(), process)
+        op = Create("alone", ALONE, ALONE, ALONE, flatten(tree), upto="started")
+        await _done(process, Request("start", op, int(budget_s * 1000), 20_000))
+        say("started")
+        await _lasting(process, lasts_s)
+        if ALONE in process.apps:
+            record = Record.normal("its time was over" if lasts_s is not None else "interrupted")
+            end = Terminate(record, ref=ALONE)
+            await _done(process, Request("end", end, int(budget_s * 1000), 20_000))
+        return process.ended_application(ALONE) or Record.normal()
+    finally:
+        await process.stop()
+
+
+async def _lasting(process: Process, lasts_s: float | None) -> None:
+    """Wait until the application has ended, its time is over, or a signal came."""
+    segment = process.apps.get(ALONE)
+    if segment is None:
+        return
+    waits = {
+        asyncio.ensure_future(segment.finished.wait()),
+        asyncio.ensure_future(process.stopping.wait()),
+    }
+    await asyncio.wait(waits, timeout=lasts_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _done(process: Process, request: Request) -> None:
+    while True:
+        answer = await process.operations.submit(request)
+        if answer.fault is not None:
+            raise raised(answer.fault)
+        if answer.status == "done":
+            return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from sfdl.canonical import to_json
 from sfdl.printer import print_value
 from sfdl.references import written_name
@@ -27,13 +29,13 @@ class Difference:
     old: str = ""
     new: str = ""
 
+    @override
     def __str__(self) -> str:
         """Return one line of text."""
-        match self.kind:
-            case "added":
-                return f"+ {self.path} {self.new}"
-            case "removed":
-                return f"- {self.path} {self.old}"
+        if self.kind == "added":
+            return f"+ {self.path} {self.new}"
+        if self.kind == "removed":
+            return f"- {self.path} {self.old}"
         words = {"changed": "", "tags": "tags ", "order": "order ", "data": "DATA "}[self.kind]
         return f"~ {self.path or 'the root'} {words}{self.old} -> {self.new}"
 

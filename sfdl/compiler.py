@@ -18,6 +18,7 @@ from sfdl.dump import dump
 from sfdl.errors import CompileError, FormatError
 from sfdl.graph import NO_TAGS, Anonymous, Cell, Name, Scope, span_of
 from sfdl.includes import Loader
+from sfdl.pause import collection_paused
 from sfdl.phases.convert import freeze
 from sfdl.phases.extra import run_phase
 from sfdl.phases.function import mark_functions
@@ -138,10 +139,11 @@ def compile_description(
     """
     surroundings = os.environ if environment is None else environment
     world = World(dict(properties or {}), surroundings, tuple(allowed), ask)
-    root, loader = _parsed(what, Loader(search_path, surroundings), overrides)
-    run = _Run(world, progress, trace)
-    subject = run.run(root)
-    frozen = run.frozen if run.frozen is not None else freeze(subject)
+    with collection_paused():
+        root, loader = _parsed(what, Loader(search_path, surroundings), overrides)
+        run = _Run(world, progress, trace)
+        subject = run.run(root)
+        frozen = run.frozen if run.frozen is not None else freeze(subject)
     if not isinstance(frozen, Description):
         raise TypeError("a component freezes to a description")
     return Compiled(frozen, subject, loader.problems)

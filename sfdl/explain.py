@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from sfdl.compiler import Compiled, compile_description, numbered
 from sfdl.errors import FormatError
 from sfdl.functions import SIGNS
@@ -50,6 +52,7 @@ class Reason:
     span: Span | None
     depth: int
 
+    @override
     def __str__(self) -> str:
         """Return one indented line."""
         place = f" ({self.span})" if self.span is not None else ""

@@ -129,7 +129,7 @@ _Reduction = tuple[int, Callable[[list[Held]], Held], dict[int, int]]
 def _harmless(actions: Mapping[str, tuple[object, Held]]) -> bool:
     """Tell whether a state only goes on with an attribute list."""
     _, rule = next(iter(actions.values()))
-    return rule.origin.name == "attributes"
+    return bool(rule.origin.name == "attributes")
 
 
 class _Run:

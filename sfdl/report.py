@@ -33,7 +33,8 @@ def html_report(
             found, verdict = error.diagnostics, ("wrong", "", "")
         else:
             found = compiled.warnings
-            verdict = ("right", *map(str, count(compiled.root)))
+            components, attributes = count(compiled.root)
+            verdict = ("right", str(components), str(attributes))
             right += 1
         rows.append(_row(path, verdict, len(found), perf_counter() - started))
         details.extend(_detail(path, found))

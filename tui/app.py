@@ -19,7 +19,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import Event, InputEvent
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from typing_extensions import override
 
@@ -109,23 +108,30 @@ class ConsoleApp(App[None]):
         self.model = Model(list(dict.fromkeys(addresses)))
         self.clock = clock
         self._connect = connect
-        self._zone = zone
         self._feeds: dict[str, Feed] = {}
         self._attributes: dict[Key, tuple[AttributeRow, ...]] = {}
         self._problems: dict[Key, str] = {}
         self._asked_s = 0.0
         self._painted_s = float("-inf")
         self.housekeeping = Housekeeping()
+        self.components = ComponentTree(self.model, clock, id="tree")
+        self.table = AttributeTable(id="attributes")
+        self.events = EventLog(self.model.lines, zone, id="events")
+        self._hosts = Static(id="hosts", markup=False)
+        self._status = Static(id="status", markup=False)
+        self._field = FilterField(
+            placeholder="words, !word, state= kind= host= name=", id="filter"
+        )
 
     @override
     def compose(self) -> ComposeResult:
-        yield Static(id="hosts", markup=False)
+        yield self._hosts
         with Container(id="panes"):
-            yield ComponentTree(self.model, self.clock, id="tree")
-            yield AttributeTable(id="attributes")
-        yield EventLog(self.model.lines, self._zone, id="events")
-        yield Static(id="status", markup=False)
-        yield FilterField(placeholder="words, !word, state= kind= host= name=", id="filter")
+            yield self.components
+            yield self.table
+        yield self.events
+        yield self._status
+        yield self._field
         yield Footer()
 
     def on_mount(self) -> None:
@@ -141,27 +147,6 @@ class ConsoleApp(App[None]):
         for feed in self._feeds.values():
             feed.stop()
 
-    # -- parts of the screen
-
-    @property
-    def components(self) -> ComponentTree:
-        """Return the tree."""
-        return self._main.query_one("#tree", ComponentTree)
-
-    @property
-    def table(self) -> AttributeTable:
-        """Return the attribute table."""
-        return self._main.query_one("#attributes", AttributeTable)
-
-    @property
-    def events(self) -> EventLog:
-        """Return the line of events."""
-        return self._main.query_one("#events", EventLog)
-
-    @property
-    def _main(self) -> Screen[object]:
-        return self.screen_stack[0]
-
     # -- news
 
     def _deliver(self, news: News) -> None:
@@ -170,6 +155,8 @@ class ConsoleApp(App[None]):
 
     @on(Delivery)
     def _delivered(self, message: Delivery) -> None:
+        if not self.screen_stack:
+            return  # the console is ending
         news = message.news
         now_s = self.clock()
         match news:
@@ -235,7 +222,7 @@ class ConsoleApp(App[None]):
         self.model.count_components()
         self.components.update()
         self.components.border_title = self._tree_title()
-        self._main.query_one("#hosts", Static).update(bar(list(self.model.hosts.values()), now_s))
+        self._hosts.update(bar(list(self.model.hosts.values()), now_s))
         self.events.refresh()
         self._show_attributes()
 
@@ -253,9 +240,8 @@ class ConsoleApp(App[None]):
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Write a line for the user; it stays until the next one."""
-        status = self._main.query_one("#status", Static)
-        status.set_class(error, "error")
-        status.update(f"✖ {text}" if error else text)
+        self._status.set_class(error, "error")
+        self._status.update(f"✖ {text}" if error else text)
 
     # -- attributes
 
@@ -327,9 +313,8 @@ class ConsoleApp(App[None]):
 
     def action_filter(self) -> None:
         """Let the user write a filter."""
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
+        self._field.display = True
+        self._field.focus()
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -340,7 +325,7 @@ class ConsoleApp(App[None]):
         self._leave_filter()
 
     def _leave_filter(self) -> None:
-        self._main.query_one("#filter", Input).display = False
+        self._field.display = False
         self.components.focus()
 
     def _filter(self, wanted: Filter) -> None:
@@ -354,7 +339,7 @@ class ConsoleApp(App[None]):
 
     def action_no_filter(self) -> None:
         """Show everything again."""
-        self._main.query_one("#filter", Input).value = ""
+        self._field.value = ""
         self._leave_filter()
         self._filter(Filter())
 

@@ -3,7 +3,8 @@
     nice python bench/language/fuzz.py -max_total_time=1800 -rss_limit_mb=2500
 
 Arguments go to libFuzzer. Every input is text; it is compiled, and what compiles is written as JSON
-and as source and read back. Any exception but `CompileError`, any difference after reading back and
+and as source and read back, and compiled again by the grammar without
+the parser's short cuts. Any exception but `CompileError`, any difference after reading back and
 any input that takes more than five seconds is a finding: it is stored once for each place in the
 code under `/tmp/sfdl-fuzz/findings`, and the run goes on. Counts stand in `/tmp/sfdl-fuzz/counts`.
 """
@@ -19,6 +20,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from unittest.mock import patch
 
 import atheris
 
@@ -34,7 +36,7 @@ FOLDER = Path(os.environ.get("SFDL_FUZZ", "/tmp/sfdl-fuzz"))
 CASES = Path(__file__).resolve().parents[2] / "tests" / "sfdl" / "cases"
 SLOW_S = 5
 TOKEN = re.compile(r'"[^"\n]*"|[\w.$]+|[^\w\s]+|\s+')
-WORDS = (
+WORDS = (  # noqa: SIM905 - a list would fill a page
     "extends DATA LAZY NULL TBD OPTIONAL PARENT ROOT THIS HERE ATTRIB PROCESS HOST PROPERTY "
     "IPROPERTY ENVPROPERTY IENVPROPERTY CONSTANT APPLY ASSERT IF THEN ELSE FI SWITCH ENDSWITCH "
     "sfConfig sfFunctionClass phase.function phaseList sfFinal sfTemp sfOverride sfLocal Set Sum "
@@ -51,16 +53,30 @@ def timed_out(_number: int, _frame: object) -> None:
     raise TimeoutError
 
 
+def compile_by_grammar(text: str) -> str | None:
+    """Compile without the short cuts for common forms."""
+    with patch("sfdl.parser.read_attributes", lambda _source, at, _items: at):
+        try:
+            return sfdl.compile(text, environment={}).to_json()
+        except sfdl.CompileError:
+            return None
+
+
 def compile_and_read_back(text: str) -> None:
+    by_grammar = compile_by_grammar(text)
     try:
         compiled = sfdl.compile(text, environment={})
     except sfdl.CompileError as error:
         counts["refused"] += 1
         for diagnostic in error.diagnostics[:5]:
             diagnostic.render()
+        if by_grammar is not None:
+            raise AssertionError("the grammar alone accepts this") from error
         return
     counts["compiled"] += 1
     canonical = compiled.to_json()
+    if canonical != by_grammar:
+        raise AssertionError(f"the grammar alone gives something else: {by_grammar}")
     if sfdl.to_json(sfdl.from_json(canonical)) != canonical:
         raise AssertionError("JSON does not read back")
     again = sfdl.compile(compiled.source(), environment={}).to_json()
@@ -95,7 +111,7 @@ def one_input(data: bytes) -> None:
     signal.alarm(SLOW_S)
     try:
         compile_and_read_back(text)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
         store(error, text)
     finally:
         signal.alarm(0)

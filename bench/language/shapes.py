@@ -10,7 +10,9 @@ def siblings(count: int) -> str:
     template = " ".join(f"a{i} {i};" for i in range(17))
     template += " near a3; outer PARENT:shared; top rootValue;"
     body = "\n".join(f'  vm{i} extends T {{ a1 {i}; a2 "n{i}"; }}' for i in range(count))
-    return f"rootValue 7;\nT extends {{ {template} }}\nsfConfig extends {{\n  shared 3;\n{body}\n}}\n"
+    return (
+        f"rootValue 7;\nT extends {{ {template} }}\nsfConfig extends {{\n  shared 3;\n{body}\n}}\n"
+    )
 
 
 def groups(count: int) -> str:
@@ -49,7 +51,9 @@ def prototype_chains(count: int) -> str:
 
 def placements(count: int) -> str:
     """Place one value into each of many components."""
-    parts = [f"vm{i} extends {{ net extends {{ mtu 1500; }} }} vm{i}:net:mtu {i};" for i in range(count)]
+    parts = [
+        f"vm{i} extends {{ net extends {{ mtu 1500; }} }} vm{i}:net:mtu {i};" for i in range(count)
+    ]
     inside = "\n".join(parts)
     return f"sfConfig extends {{\n{inside}\n}}\n"
 

@@ -12,13 +12,14 @@ import msgspec
 from engine.core.events import Event
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
 from engine.core.records import Record
-from engine.wire.codec import decode, encode, flatten
+from engine.wire.codec import decode, encode, flatten, unflatten
 from engine.wire.messages import (
     PROTOCOL,
     Answer,
     AttributeRow,
     Create,
     Diagnosis,
+    Dumped,
     Failed,
     Gone,
     Grown,
@@ -26,13 +27,16 @@ from engine.wire.messages import (
     Op,
     Page,
     Ping,
+    Plan,
     Pong,
     Progress,
     Pull,
     ReadAnswer,
     ReadAttributes,
     ReadDiagnosis,
+    ReadDump,
     Reading,
+    ReadPlan,
     ReadTree,
     Request,
     Stop,
@@ -184,26 +188,38 @@ class Client:
         return _expect(self._read(ReadDiagnosis(services)), Diagnosis)
 
     def events(
-        self, cursor: str = "", *, application: str = "", limit: int = 500, wait_s: float = 0.0
-    ) -> tuple[list[Event], str, bool]:
+        self, cursor: str = "", *, application: str = "", kinds: tuple[str, ...] = (),
+        limit: int = 500, wait_s: float = 0.0,
+    ) -> tuple[list[Event], str, bool]:  # fmt: skip
         """Return events after a cursor, the next cursor, and whether some were missed between."""
-        pull = Pull(cursor, application, limit=limit, wait_ms=int(wait_s * 1000))
+        pull = Pull(cursor, application, kinds, limit=limit, wait_ms=int(wait_s * 1000))
         page = self.send("stream", encode(pull), Page, wait_s + CONNECT_S)
         return [row for row in page.rows if isinstance(row, Event)], page.next, page.gap
+
+    def plan(self, name: str, tree: Description) -> Plan:
+        """Return what a start would make and what is wrong with it; changes nothing."""
+        return _expect(self._read(ReadPlan(name, flatten(tree))), Plan)
+
+    def dump(self, ref: str, *, resolved: bool = False) -> tuple[Description, tuple[str, ...]]:
+        """Return a live sub-tree as a description, and the parts that did not answer."""
+        answer = _expect(self._read(ReadDump(ref, resolved=resolved)), Dumped)
+        return unflatten(answer.tree), answer.lost
 
     # -- operations
 
     def start(
-        self, name: str, tree: Description, *, request_id: str = "", budget_s: float = 600.0
-    ) -> Operation[Grown]:
+        self, name: str, tree: Description, *, request_id: str = "", expect: str = "",
+        budget_s: float = 600.0,
+    ) -> Operation[Grown]:  # fmt: skip
         """Have a description made real as the application `name`.
 
-        The same request id gives the same application, however often it is sent.
+        The same request id gives the same application, however often it is sent. With `expect`, the
+        digest of a plan, it is refused if the plan would be another one now.
         """
         id_ = request_id or secrets.token_hex(8)
         op = Create(
             segment=f"s-{id_}", application=name, path=name, name=name, tree=flatten(tree),
-            upto="started",
+            upto="started", expect=expect,
         )  # fmt: skip
         return Operation(self, op, id_, budget_s, Grown)
 

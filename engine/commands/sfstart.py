@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import click
 import msgspec
 
 from engine.client.client import Client
+from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Command, Front, shared
 from engine.commands._progress import wait
 from engine.core.diff import diff
+from engine.wire.messages import Plan
 from sfdl.values import Description
 
 
@@ -23,11 +26,15 @@ from sfdl.values import Description
               help="Also look for included files here.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="REF=VALUE",
               help="Set an attribute below sfConfig.")  # fmt: skip
+@click.option("--plan", is_flag=True, help="Only ask HOST what would be made, and what is wrong.")
+@click.option(
+    "--expect", default="", metavar="DIGEST", help="Refuse unless the plan is still this."
+)
 @click.option("--show", is_flag=True, help="Only show what would be made; contact nobody.")
 @shared(timeout_s=600.0)
 def main(
     host: str, name: str, description: Path, folders: tuple[Path, ...], settings: tuple[str, ...],
-    *, show: bool, front: Front,
+    *, show: bool, plan: bool, expect: str, front: Front,
 ) -> None:  # fmt: skip
     """Compile DESCRIPTION here, and have HOST make it real as the application NAME.
 
@@ -47,10 +54,13 @@ def main(
     rows = list(diff(None, tree))
     client = Client(front.address(host), timeout_s=front.timeout_s)
     client.hello()
+    if plan:
+        _plan(front, application, client.plan(application, tree))
+        return
     hosts = {row.host for row in rows if row.host} or {host}
     front.say(f"{application}: {len(rows)} components to make on {', '.join(sorted(hosts))}")
     operation = client.start(
-        application, tree, request_id=front.request_id, budget_s=front.timeout_s
+        application, tree, request_id=front.request_id, expect=expect, budget_s=front.timeout_s
     )
     grown = wait(front, operation)
     times = "".join(f", {phase} {ms} ms" for phase, ms in grown.times_ms)
@@ -86,3 +96,19 @@ def _show(front: Front, application: str, tree: Description) -> None:
         host = f"  on {row.host}" if row.host else ""
         lines.append(f"  {row.change.value} {'  ' * depth}{label}  {row.type}{host}")
     front.result([msgspec.to_builtins(row) for row in rows], "\n".join(lines))
+
+
+def _plan(front: Front, application: str, plan: Plan) -> None:
+    lines = [f"{application} would be made of {len(plan.rows)} components:"]
+    for row in plan.rows:
+        depth = row.path.count(":") + 1 if row.path else 0
+        label = row.path.rpartition(":")[2] or application
+        lines.append(f"  {row.change} {'  ' * depth}{label}  {row.kind}  {row.address}")
+    for fault in plan.problems:
+        place = "" if fault.message.startswith(fault.where) else f"{fault.where}: "
+        lines.append(f"  wrong: {place}{fault.message}")
+    lines.append(f"digest {plan.digest}")
+    front.result(msgspec.to_builtins(plan), "\n".join(lines))
+    if plan.problems:
+        codes = [exit_of(fault) for fault in plan.problems]
+        sys.exit(Exit.DESCRIPTION if Exit.DESCRIPTION in codes else codes[0])

@@ -34,6 +34,7 @@ from engine.wire.messages import (
     Handle,
     Ping,
     Pong,
+    ReadPlan,
     Result,
     Returned,
     Start,
@@ -93,6 +94,8 @@ class Growth:
             raise Refused(f"the daemon is {process.state}", where=process.address)
         if op.parent is None:
             self._check_name(op.application)
+        if op.expect:
+            await self._check_expected(op)
         segment = Segment(
             process,
             id_=op.segment,
@@ -110,6 +113,14 @@ class Growth:
         upto = {"created": [], "deployed": [Phase.DEPLOY]}.get(op.upto, [Phase.DEPLOY, Phase.START])
         await self._grow(segment, operation, [Phase.CREATE, *upto])
         return self._grown(segment)
+
+    async def _check_expected(self, op: Create) -> None:
+        plan = await self._process.planner.plan(ReadPlan(op.application, op.tree))
+        if plan.digest != op.expect:
+            raise Refused(
+                f"the plan is now {plan.digest}, not {op.expect}: something has changed",
+                code="SF-PLAN-001", where=op.path, hint="look at it again: sfstart ... --plan",
+            )  # fmt: skip
 
     def _check_name(self, name: str) -> None:
         holder = self._process.apps.get(name)

@@ -41,6 +41,7 @@ from engine.runtime.operations import Operations
 from engine.runtime.parts import Parts
 from engine.runtime.peers import Link, Peers
 from engine.runtime.phases import Phases
+from engine.runtime.planning import Planner
 from engine.runtime.reading import Reader
 from engine.runtime.reaper import Reaper
 from engine.runtime.recovery import Recovery
@@ -104,6 +105,7 @@ class Process:
         self.growth = Growth(self)
         self.operations = Operations(self, self.growth.carry_out)
         self.reader = Reader(self)
+        self.planner = Planner(self)
         self.state = "starting"
         self.recovered = asyncio.Event()
         self.stopping = asyncio.Event()

@@ -15,15 +15,19 @@ from engine.core.faults import EngineError, NotFound
 from engine.core.lifecycle import State
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
+from engine.wire.codec import flatten, unflatten
 from engine.wire.messages import (
     AttributeRow,
     Diagnosis,
+    Dumped,
     Handle,
     Page,
     ReadAnswer,
     ReadAttributes,
     ReadDiagnosis,
+    ReadDump,
     Reading,
+    ReadPlan,
     ReadSegment,
     ReadTree,
     Resolve,
@@ -70,6 +74,10 @@ class Reader:
                 return await self._process.resolver.answer(question)
             case ReadSegment(segment):
                 return self._segment(segment)
+            case ReadPlan():
+                return await self._process.planner.plan(question)
+            case ReadDump():
+                return await self._dump(question)
             case ReadDiagnosis(services):
                 return await self._diagnosis(services=services)
 
@@ -249,6 +257,65 @@ class Reader:
             return SegmentFacts("ended" if record is not None else "", record=record)
         state = "ended" if segment.root.state is State.TERMINATED else segment.root.state.value
         return SegmentFacts(state, segment.root.handle, segment.root.record)
+
+    # -- dumps
+
+    async def _dump(self, question: ReadDump) -> Dumped:
+        found: Live | Handle
+        if question.ident is not None:
+            found = self._process.live(question.ident)
+        else:
+            found = await self.find(question.ref)
+        if isinstance(found, Handle):
+            inner = ReadDump(ident=found.ident, resolved=question.resolved)
+            answer = await self._process.peers.read(found.address, inner)
+            if not isinstance(answer, Dumped):
+                raise EngineError(f"{found.address} gave another answer than asked for")
+            return answer
+        lost: list[str] = []
+        tree = await self._described(found, lost, resolved=question.resolved)
+        return Dumped(flatten(tree), tuple(lost))
+
+    async def _described(self, live: Live, lost: list[str], *, resolved: bool) -> Description:
+        """Describe a live component as it is now; parts that do not answer are as they were."""
+        secret = {name for name, words in live.description.tags if "secret" in words}
+        pairs: list[tuple[str, Value]] = []
+        for name, value in live.context().items():
+            child = live.children.get(name)
+            now: Value = value
+            if isinstance(child, Live):
+                now = await self._described(child, lost, resolved=resolved)
+            elif isinstance(child, RemotePart):
+                now = await self._described_part(child, value, lost, resolved=resolved)
+            elif name in secret:
+                now = "(secret)"
+            elif resolved and isinstance(value, Reference | Kept):
+                now = await self._settled(live, value)
+            pairs.append((name, now))
+        return Description(tuple(pairs), live.description.tags, live.description.data)
+
+    async def _settled(self, live: Live, value: Value) -> Value:
+        try:
+            found = await self._process.resolver.settle(live, value)
+        except EngineError:
+            return value
+        return value if isinstance(found, Handle) else found
+
+    async def _described_part(
+        self, part: RemotePart, before: Value, lost: list[str], *, resolved: bool
+    ) -> Value:
+        try:
+            if part.root is None:
+                raise NotFound("not created yet", where=part.path)
+            question = ReadDump(ident=part.root.ident, resolved=resolved)
+            answer = await self._process.peers.read(part.address, question, 5.0)
+        except EngineError as error:
+            lost.append(f"{part.path}: {error.fault.message}")
+            return before
+        if not isinstance(answer, Dumped):
+            return before
+        lost.extend(answer.lost)
+        return unflatten(answer.tree)
 
     # -- the process
 

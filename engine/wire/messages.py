@@ -87,6 +87,7 @@ class Create(Struct, frozen=True, tag="create"):
         parent: Where its parent is, or nothing for the root of an application.
         inherited: Values of reserved attributes that hold above it.
         upto: How far to go: `created`, `deployed` or `started`.
+        expect: Digest of the plan this start was decided on; another one refuses it.
     """
 
     segment: str
@@ -97,6 +98,7 @@ class Create(Struct, frozen=True, tag="create"):
     parent: ParentLink | None = None
     inherited: tuple[tuple[str, Plain], ...] = ()
     upto: str = "created"
+    expect: str = ""
 
 
 class Deploy(Struct, frozen=True, tag="deploy"):
@@ -279,7 +281,24 @@ class ReadDiagnosis(Struct, frozen=True, tag="diagnosis"):
     services: bool = False
 
 
-Reading: TypeAlias = ReadTree | ReadAttributes | Resolve | ReadSegment | ReadDiagnosis
+class ReadPlan(Struct, frozen=True, tag="plan"):
+    """Ask what a start would make, and what is wrong with it, changing nothing."""
+
+    name: str
+    tree: FlatTree
+
+
+class ReadDump(Struct, frozen=True, tag="dump"):
+    """Ask for a live sub-tree as a description; `resolved` follows LAZY references to values."""
+
+    ref: str = ""
+    ident: Ident | None = None
+    resolved: bool = False
+
+
+Reading: TypeAlias = (
+    ReadPlan | ReadDump | ReadTree | ReadAttributes | Resolve | ReadSegment | ReadDiagnosis
+)
 
 
 class TreeRow(Struct, frozen=True, tag="row"):
@@ -347,13 +366,37 @@ class Diagnosis(Struct, frozen=True, tag="report"):
     found: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
 
+class PlanRow(Struct, frozen=True):
+    """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced."""
+
+    path: str
+    change: str
+    kind: str
+    address: str
+
+
+class Plan(Struct, frozen=True, tag="planned"):
+    """What would happen, what is wrong with it, and a digest that changes with the world."""
+
+    rows: tuple[PlanRow, ...]
+    problems: tuple[Fault, ...]
+    digest: str
+
+
+class Dumped(Struct, frozen=True, tag="dumped"):
+    """A live sub-tree as a description, and the parts that could not be reached."""
+
+    tree: FlatTree
+    lost: tuple[str, ...] = ()
+
+
 class Failed(Struct, frozen=True, tag="failed"):
     """A reading that could not be answered."""
 
     fault: Fault
 
 
-ReadAnswer: TypeAlias = Page | Resolved | SegmentFacts | Diagnosis | Failed
+ReadAnswer: TypeAlias = Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | Failed
 
 
 # -- beat

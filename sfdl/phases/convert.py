@@ -67,17 +67,12 @@ class _Frame:
         waits_for = self._unusual(done)
         if waits_for is not None:
             return waits_for
-        pairs = self.pairs
-        application = self.scope.application is not None
+        usual = _AS_THEY_ARE if self.scope.application is None else _NOTHING
+        append = self.pairs.append
         for name, cell in self.todo:
-            if (
-                isinstance(name, str)
-                and not cell.tags
-                and cell.value.__class__ in _AS_THEY_ARE
-                and not application
-            ):
-                value: Held = cell.value
-                pairs.append((name, value))
+            value: Held = cell.value
+            if value.__class__ in usual and name.__class__ is str and not cell.tags:
+                append((name, value))  # type: ignore[arg-type]
                 continue
             self.pending = name, cell
             waits_for = self._unusual(done)
@@ -106,6 +101,7 @@ class _Frame:
 
 
 _AS_THEY_ARE = PLAIN - {Vector}
+_NOTHING: frozenset[type] = frozenset()
 
 
 def _left_out(name: Name, cell: Cell, *, application: bool) -> bool:

@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import click
 from textual import events
 
 from tui.app import ConsoleApp
@@ -73,36 +74,25 @@ def told(name, times):
     times = sorted(times)
     worst = times[-1]
     p95 = times[int(len(times) * 0.95)]
-    print(
+    click.echo(
         f"{name:28} {len(times):4} keys  median {statistics.median(times):6.1f} ms"
-        f"  95 % {p95:6.1f} ms  worst {worst:6.1f} ms",
-        flush=True,
+        f"  95 % {p95:6.1f} ms  worst {worst:6.1f} ms"
     )
 
 
 async def main(components):
     kit = fakes()
     daemon = kit.FakeDaemon("one", 1)
-    import gc
-
-    gc.callbacks.append(
-        lambda p, i: (
-            globals().__setitem__("T0", time.perf_counter())
-            if p == "start"
-            else (
-                time.perf_counter() - T0 > 0.01
-                and print("gc", i["generation"], (time.perf_counter() - T0) * 1e3)
-            )
-        )
-    )
     pool = kit.big_pool(daemon, groups=components // 100)
     app = ConsoleApp([daemon.address], connect=lambda _: daemon.client())
     app.housekeeping.begin()
     begun = time.perf_counter()
     async with app.run_test(size=(160, 50)) as pilot:
         while app.components.count() < len(list(pool.walk())):
-            await asyncio.sleep(0.01)
-        print(f"{app.components.count():,} rows shown after {time.perf_counter() - begun:.2f} s")
+            await pilot.pause(0.01)
+        click.echo(
+            f"{app.components.count():,} rows shown after {time.perf_counter() - begun:.2f} s"
+        )
         await pilot.pause(3.0)
         for name, keys in KEYS.items():
             told(name, await measured(app, pilot, keys))
@@ -124,7 +114,9 @@ async def main(components):
         told("down, during events", await measured(app, pilot, ("down",) * 100))
         stop.set()
         thread.join()
-        print(f"events sent meanwhile: {len(sent) / (time.perf_counter() - begun):,.0f} a second")
+        click.echo(
+            f"events sent meanwhile: {len(sent) / (time.perf_counter() - begun):,.0f} a second"
+        )
 
 
 if __name__ == "__main__":
