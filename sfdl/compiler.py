@@ -155,10 +155,12 @@ def check_description(
     search_path: Iterable[Path | str] = (),
     overrides: Iterable[tuple[str, str]] = (),
     environment: Mapping[str, str] | None = None,
+    library: bool = True,
 ) -> tuple[list[Diagnostic], Compiled | None]:
     """Compile a description and look for what is allowed but probably not meant.
 
-    A file without `sfConfig` is a library: its phases are run up to the functions.
+    A file without `sfConfig` is a library: its phases are run up to the functions, unless
+    `library` is false.
 
     Returns:
         Errors or warnings, in order of position, and the result if there is one.
@@ -171,7 +173,7 @@ def check_description(
         root, _ = _parsed(what, loader, overrides)
         found = [*loader.problems, *lint(root, loader.sources)]
         run = _Run(World({}, surroundings), None, None)
-        library = "sfConfig" not in root.attributes
+        library = library and SUBJECT not in root.attributes
         subject = run.run(root, library=library)
     except CompileError as error:
         return list(error.diagnostics), None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sfdl.diagnostics import suggest
-from sfdl.graph import Link, Scope, path_of, span_of
+from sfdl.graph import Cell, Link, Name, Scope, path_of, scopes, span_of
 from sfdl.source import Span
 
 MOST_EXPLAINED = 20
@@ -22,6 +23,61 @@ def link_span(link: Link, index: int) -> Span | None:
     if not parts:
         return span_of(link)
     return link.source.span(*parts[min(index, len(parts) - 1)])
+
+
+def chain_notes(scope: Scope, name: Name) -> tuple[str, ...]:
+    """Say how an attribute came to stand in a component: by placement or by inheritance."""
+    while scope.sugar and scope.parent is not None:
+        name = _name_in(scope.parent, scope) or name
+        scope = scope.parent
+    cell = scope.attributes.get(name)
+    if cell is None or cell.source is None:
+        return ()
+    if len(path_parts_of(cell)) > 1:
+        return (f"placed by {span_of(cell)}",)
+    template = _written_in(scope, name, cell)
+    if template is None or template is scope:
+        return ()
+    heir = scope
+    while heir.parent is not None and (heir.source, heir.start) == (
+        template.source,
+        template.start,
+    ):
+        heir, template = heir.parent, template.parent or template
+    written = f"template {path_of(template)} ({span_of(template)})"
+    return (f"inherited from {written} by {path_of(heir)} ({span_of(heir)})",)
+
+
+def _name_in(parent: Scope, child: Scope) -> Name | None:
+    return next((n for n, c in parent.attributes.items() if c.value is child), None)
+
+
+def path_parts_of(cell: Cell) -> list[tuple[int, int]]:
+    """Return the stretches of the parts of an attribute's name; several make a placement."""
+    from sfdl.lexer import path_parts  # noqa: PLC0415 - as below
+
+    return path_parts(cell.source.text, cell.start) if cell.source is not None else []
+
+
+def _written_in(scope: Scope, name: Name, cell: Cell) -> Scope | None:
+    """Return the component in whose text an attribute stands: of all copies the original."""
+    root = scope
+    while root.parent is not None:
+        root = root.parent
+    best: Scope | None = None
+    rank = -1, -1
+    for other in scopes(root):
+        own = other.attributes.get(name)
+        if own is None or own.start != cell.start or own.source is not cell.source:
+            continue
+        if other.source is not cell.source or other.start > cell.start:
+            continue
+        parent = other.parent
+        around = parent.start if parent is not None and parent.source is cell.source else -1
+        around = around if around <= other.start else -1
+        if (other.start, around) > rank:
+            best, rank = other, (other.start, around)
+    return best
 
 
 def _visible(scope: Scope, *, climbing: bool) -> Iterator[Scope]:
@@ -44,4 +100,10 @@ def missing_notes(name: str, scope: Scope, *, climbing: bool = False) -> tuple[s
     for better in suggest(name, known):
         span = span_of(known[better])
         notes.append(f"did you mean `{better}`{f' ({span})' if span is not None else ''}?")
+    match = _OPERATOR.fullmatch(name)
+    if match is not None and match[1] in known:
+        notes.append(f"`{name}` is one name; an operator needs spaces: ({match[1]} {match[2]} ...)")
     return tuple(notes)
+
+
+_OPERATOR = re.compile(r"([^\W\d]\w*)([-+%])\w+")

@@ -181,7 +181,9 @@ class Model:
             case HealthChanged(good, text):
                 node.row = replace(node.row, good=good, health=text)
             case Restarted():
+                # a child made on a host that is not followed yet tells nobody but its parent
                 node.restarting = True
+                self._want(node.host, node.row.path, now_s + COALESCE_S)
             case AttributeChanged() | EffectEvent() | Progressed() | Noted():
                 pass  # shown as lines only; attributes are read again for the selected component
 
@@ -195,9 +197,10 @@ class Model:
         parent = node.parent
         if ended and (parent is None or parent.row.state not in ENDED):
             self._want(node.host, node.row.path, now_s + COALESCE_S)
-        elif body.state == "started" and parent is not None and parent.restarting:
-            # the number of restarts is no part of any event
-            parent.restarting = False
+        elif body.state == "started" and (parent is None or parent.restarting):
+            # neither the number of restarts nor parts elsewhere are in the events of this daemon
+            if parent is not None:
+                parent.restarting = False
             self._want(node.host, node.row.path, now_s + COALESCE_S)
 
     def _unknown(self, address: str, event: Event, now_s: float) -> None:
@@ -313,7 +316,7 @@ class Model:
             self._want(view.address, row.path, now_s + ENDED_S)
         daemon = row.ident.daemon
         known = daemon in self._daemons or row.address in self.hosts or row.address in self._aliases
-        if daemon and row.address and not known:
+        if row.address and not known:
             self.hosts[row.address] = HostView(row.address, listed=False)
 
     def _drop_unseen(self, view: HostView, ref: str, seen: set[str]) -> None:

@@ -165,7 +165,7 @@ class Shell(Prim, type="system.shell"):
     """One long-lived shell process per component; others refer to it and share it."""
 
     command = attr(
-        strings, None, doc="Program and arguments; /bin/bash if not given.", called="exec:cmd"
+        strings, None, doc="Program and arguments; /bin/bash if not given.", called="cmd"
     )
     folder = attr(str_, "", doc="Folder to work in; the daemon's own if not given.", called="dir")
 

@@ -17,7 +17,7 @@ from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
 from sfdl.limits import TooLarge
-from sfdl.messages import MOST_EXPLAINED, link_span
+from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
@@ -246,12 +246,12 @@ class Linker:
             elif endless:
                 found = Failed((_endless_link(link, found),))
             elif isinstance(found, Failure):
-                found = Failed((self._unresolved(scope, link, found),))
+                found = Failed((self._unresolved(scope, name, link, found),))
         if found.__class__ is Reference:
             found = Link(found, link.source, link.start)
         scope.attributes[name] = scope.attributes[name].holding(found)
 
-    def _unresolved(self, scope: Scope, link: Link, why: Failure) -> Diagnostic:
+    def _unresolved(self, scope: Scope, name: Name, link: Link, why: Failure) -> Diagnostic:
         text = reference_text(link.reference)
         span = link_span(link, why.part)
         self._explained += 1
@@ -261,9 +261,7 @@ class Linker:
         if link.source is not None and span is not None:
             line, column = link.source.position(link.start)
             lead = span.column - column if line == span.line else 0
-        notes = why.notes()
-        if link.source is not scope.source or link.start < scope.start:
-            notes = (*notes, f"inherited by {path_of(scope)} ({span_of(scope)})")
+        notes = (*why.notes(), *chain_notes(scope, name))
         message = f"cannot resolve `{text}` in {path_of(scope)}: {why.reason()}"
         return Diagnostic("link", "SF-LINK-001", message, span, notes, lead=lead)
 

@@ -52,7 +52,7 @@ DESCRIPTIONS = {
     "not a component type": ('sfConfig extends Prim { sfClass "engine.settings.Settings"; }', 3,
                              ["not a component type"]),
     "wrong kind": ("sfConfig extends Compound { s extends Supervisor { intensity true; } }", 3,
-                   ["app:s.intensity", "whole number"]),
+                   ["intensity", "SF-ASSERT"]),
     "out of range": ("sfConfig extends Compound { s extends Supervisor { intensity -1; } }", 3,
                      ["app:s.intensity", "at least 0"]),
     "unknown word": ('sfConfig extends Compound { s extends Supervisor { strategy "one4one"; } }', 3,

@@ -89,7 +89,10 @@ def test_error_in_an_inherited_reference_names_who_inherits_it():
     (found,) = failure("T extends { v gone; }\nsfConfig extends {\n  x extends T;\n}")
 
     assert found.span.line == 1
-    assert any("inherited by sfConfig:x (<text>:3:" in note for note in found.notes)
+    assert any(
+        "inherited from template T (<text>:1:3) by sfConfig:x (<text>:3:" in note
+        for note in found.notes
+    )
 
 
 def test_final_attribute_error_gives_both_places():

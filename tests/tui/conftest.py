@@ -27,7 +27,8 @@ class Component:
     """One component of a fake daemon."""
 
     def __init__(self, daemon, parent, name, kind, address):
-        self.parent, self.name, self.kind, self.address = parent, name, kind, address
+        self.daemon, self.parent, self.name = daemon, parent, name
+        self.kind, self.address = kind, address
         self.path = name if parent is None else f"{parent.path}:{name}"
         self.ident = Ident(daemon.id, daemon.new_id())
         self.children = {}
@@ -68,6 +69,9 @@ class FakeDaemon:
     # -- what happens in it
 
     def happen(self, component, body):
+        if component is not None and component.daemon is not self:
+            component.daemon.happen(component, body)
+            return
         with self._changed:
             at_ms = NOON_MS + 1000 * len(self.log)
             about = Ident("", "") if component is None else component.ident
@@ -123,7 +127,7 @@ class FakeDaemon:
         order = list(parent.children)
         self.end(component, Record.abnormal("told to"))
         self.happen(parent, Restarted(f"{name} is restarted"))
-        new = self.add(parent, name, component.kind)
+        new = component.daemon.add(parent, name, component.kind)
         new.restarts = component.restarts + 1
         parent.children = {each: parent.children[each] for each in order}
         return new
@@ -259,7 +263,7 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake():
     """Makes fake daemons."""
     return FakeDaemon
@@ -287,7 +291,7 @@ def big_pool(daemon, groups=100, each=99):
     return pool
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pool():
     """Fills a fake daemon."""
     return small_pool

@@ -164,5 +164,5 @@ async def test_only_the_newest_images_stay(bench, tmp_path):
 
 
 async def test_found_volumes_that_are_not_there_are_named_before_anything_is_made(bench, tmp_path):
-    with pytest.raises(EngineError, match="there is no .*d-volume1"):
+    with pytest.raises(EngineError, match=r"there is no .*d-volume1"):
         await bench.deploy(text(tmp_path, found="true"))
