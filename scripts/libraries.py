@@ -24,7 +24,7 @@ LIBRARIES = {
     ),
     "system.sf": (
         "Programs of a host as components.",
-        ("components.system:Shell", "components.system:BashShell"),
+        ("components.system:Shell", "components.system:BashShell", "components.system:Process"),
     ),
     "images.sf": ("Images that volumes are filled from.", ("components.images:BaseImage",)),
     "storage.sf": (

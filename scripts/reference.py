@@ -26,6 +26,7 @@ TYPES = (
     "components.images:BaseImage",
     "components.system:BashShell",
     "components.system:Shell",
+    "components.system:Process",
 )
 HEAD = """# Component types
 

@@ -170,11 +170,12 @@ def check_description(
     surroundings = os.environ if environment is None else environment
     loader = Loader(search_path, surroundings)
     try:
-        root, _ = _parsed(what, loader, overrides)
-        found = [*loader.problems, *lint(root, loader.sources)]
-        run = _Run(World({}, surroundings), None, None)
-        library = library and SUBJECT not in root.attributes
-        subject = run.run(root, library=library)
+        with collection_paused():
+            root, _ = _parsed(what, loader, overrides)
+            found = [*loader.problems, *lint(root, loader.sources)]
+            run = _Run(World({}, surroundings), None, None)
+            library = library and SUBJECT not in root.attributes
+            subject = run.run(root, library=library)
     except CompileError as error:
         return list(error.diagnostics), None
     frozen = None if library else run.frozen

@@ -19,7 +19,15 @@ from sfdl.world import World, kind_of
 
 
 class FunctionError(Exception):
-    """A function refuses its arguments; the text names the argument and its kind."""
+    """A function refuses its arguments; the text names the argument and its kind.
+
+    Attributes:
+        missing: Names of arguments that are not there.
+    """
+
+    def __init__(self, message: str, *missing: str) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Call:
             FunctionError: It is missing.
         """
         if name not in self.named:
-            raise FunctionError(f"`{self.shown}` lacks its argument `{name}`")
+            raise FunctionError(f"`{self.shown}` lacks its argument `{name}`", name)
         return self.named[name]
 
     def wrong(self, value: Value, wanted: str, name: str = "") -> FunctionError:

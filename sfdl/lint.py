@@ -89,6 +89,8 @@ def _reference(scope: Scope, name: Name, cell: Cell) -> Iterator[Diagnostic]:
         text = reference_text(link.reference)
         message = f"`{name_text(name)} LAZY {text}` begins its search at itself"
         yield _warning("SF-LINT-006", message, link, f"write PARENT:{text} to begin outside")
+    if scope.application is not None:
+        return  # APPLY and ASSERT show their levels as braces
     levels = 0
     at: Scope | None = scope
     while at is not None and at.sugar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sfdl.diagnostics import suggest
 from sfdl.graph import Cell, Link, Name, Scope, path_of, scopes, span_of
@@ -50,6 +50,21 @@ def chain_notes(scope: Scope, name: Name) -> tuple[str, ...]:
 
 def _name_in(parent: Scope, child: Scope) -> Name | None:
     return next((n for n, c in parent.attributes.items() if c.value is child), None)
+
+
+def misspelled_notes(wanted: Iterable[str], scope: Scope) -> tuple[str, ...]:
+    """Say which attributes of a component may be meant by names that it lacks."""
+    notes: list[str] = []
+    names = [name for name in scope.attributes if isinstance(name, str)]
+    for name in wanted:
+        for near in suggest(name, names, most=1):
+            if _DIGITS.sub("", near) != _DIGITS.sub("", name):
+                place = span_of(scope.attributes[near])
+                notes.append(f"did you mean `{name}` by `{near}` ({place})?")
+    return tuple(notes)
+
+
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def path_parts_of(cell: Cell) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from sfdl.diagnostics import suggest
 from sfdl.limits import Budget
 from sfdl.literals import INT_MAX, INT_MIN
 from sfdl.primitives import parse_primitive
@@ -60,7 +61,8 @@ class World:
         text = source.get(name)
         if text is None:
             what = "environment variable" if from_environment else "property"
-            raise LookupError(f"the {what} `{name}` is not set")
+            near = "".join(f"; did you mean `{other}`?" for other in suggest(name, source, most=1))
+            raise LookupError(f"the {what} `{name}` is not set{near}")
         if kind in (PartKind.PROPERTY, PartKind.ENVPROPERTY):
             return text
         try:

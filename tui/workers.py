@@ -133,7 +133,8 @@ class Feed:
                     cursor = self._pull(client, cursor)
             except EngineError as error:
                 client.close()
-                self._deliver(Silent(self.address, error.fault.message))
+                why = error.fault.message.removeprefix(f"{self.address} ")
+                self._deliver(Silent(self.address, why))
                 self._stopped.wait(RETRY_S)
         client.close()
 

@@ -182,7 +182,7 @@ class Growth:
             if segment.aborted is None:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr] # we are in a task
-            raise await self._roll_back(segment, _aborted(segment.aborted)) from error
+            raise await self._roll_back(segment, _aborted(segment)) from error
         except Exception as error:
             segment.growth = None
             raise await self._roll_back(segment, fault_of(error)) from error
@@ -236,12 +236,13 @@ class Growth:
 
     # -- failing
 
-    def abort(self, segment: Segment, record: Record) -> bool:
+    def abort(self, segment: Segment, record: Record, *, requested: bool = False) -> bool:
         """Stop a growth under way, if there is one; whoever runs it rolls back."""
         if segment.growth is None:
             return False
         if segment.aborted is None:
             segment.aborted = record
+            segment.aborted_by_request = requested
             segment.growth.cancel()
         return True
 
@@ -298,7 +299,7 @@ class Growth:
             segment, live = target.segment, target
         operation.progress(f"ending {op.ref or segment.path}")
         if segment.growth is not None:
-            self.abort(segment, op.record)
+            self.abort(segment, op.record, requested=True)
             await segment.finished.wait()
             return self._gone(segment, op, began, 0)
         if live is not None and live is not segment.root:
@@ -428,7 +429,7 @@ class Growth:
         others = [segment for segment in process.segments.values() if segment.parent is not None]
         for segment in [*reversed(roots), *others]:
             if segment.growth is not None:
-                self.abort(segment, record)
+                self.abort(segment, record, requested=True)
             else:
                 self.end_segment(segment, record)
             await segment.finished.wait()
@@ -439,11 +440,17 @@ class Growth:
         return Gone(process.address, count, took, record, tuple(errors), tuple(leftovers))
 
 
-def _aborted(record: Record) -> Fault:
-    if record.cause is not None or record.type not in {NORMAL, SHUTDOWN}:
-        causes = (record.cause,) if record.cause is not None else ()
+def _aborted(segment: Segment) -> Fault:
+    record = segment.aborted or Record.normal()
+    if segment.aborted_by_request:
         return Fault(
-            Kind.HOOK_FAILED, f"ended before everything had started: {record.sentence()}",
-            code="SF-HOOK-003", where=record.component, causes=causes,
-        )  # fmt: skip
-    return Fault(Kind.REFUSED, "ended by request", code="SF-OP-002", where=record.component)
+            Kind.REFUSED,
+            "ended by request",
+            code="SF-OP-002",
+            where=record.component or segment.path,
+        )
+    causes = (record.cause,) if record.cause is not None else ()
+    return Fault(
+        Kind.HOOK_FAILED, f"ended before everything had started: {record.sentence()}",
+        code="SF-HOOK-003", where=record.component, causes=causes,
+    )  # fmt: skip

@@ -259,6 +259,7 @@ class Segment:
         self.done = 0
         self.total = 0
         self.aborted: Record | None = None
+        self.aborted_by_request = False
         self.finished = asyncio.Event()
         self.times_ms: list[tuple[str, int]] = []
         self.errors: list[str] = []

@@ -27,9 +27,11 @@ from sfdl.graph import (
     Settled,
     is_component,
     name_text,
+    path_of,
     span_of,
 )
 from sfdl.limits import MOST_COMPONENTS, TooLarge
+from sfdl.messages import misspelled_notes
 from sfdl.phases.convert import freeze
 from sfdl.primitives import parse_reference
 from sfdl.schemas import broken_rule
@@ -61,9 +63,10 @@ class Outcome(NamedTuple):
 
 
 class _NotTrue(Exception):  # noqa: N818 - carries findings inside this module only
-    def __init__(self, reasons: list[str]) -> None:
+    def __init__(self, reasons: list[str], notes: tuple[str, ...] = ()) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
+        self.notes = notes
 
 
 class _Wait(Exception):  # noqa: N818 - flow of control inside this module only
@@ -114,14 +117,16 @@ class Applications:
             return Need(wait.wanted)
         except (FunctionError, TooLarge) as error:
             code = "SF-LIMIT-002" if isinstance(error, TooLarge) else "SF-FUNCTION-001"
-            finding = Diagnostic("function", code, str(error), _place(scope, name, application))
+            place = _place(scope, name, application)
+            notes = misspelled_notes(getattr(error, "missing", ()), opened)
+            finding = Diagnostic("function", code, str(error), place, notes)
             return Outcome(Failed((finding,)))
         except _NotTrue as wrong:
             place = _place(scope, name, application)
             return Outcome(
                 Failed(
                     tuple(
-                        Diagnostic("assert", "SF-ASSERT-001", reason, place)
+                        Diagnostic("assert", "SF-ASSERT-001", reason, place, wrong.notes)
                         for reason in wrong.reasons
                     )
                 )
@@ -147,7 +152,7 @@ class Applications:
         """Return the result of a function, as it goes into a cell."""
         named = application.attributes.get(CLASS)
         if named is None:
-            raise FunctionError(f"`{name_text(name)}` has no `sfFunctionClass`")
+            raise FunctionError(f"`{name_text(name)}` has no `sfFunctionClass`", CLASS)
         if named.value == SET:
             return self._set(scope, application)
         if named.value == CHECK:
@@ -223,7 +228,8 @@ class Applications:
             value = _SOME_COMPONENT if value.application is None else freeze(value)
         reason = broken_rule(element, present=cell is not None, value=value)
         if reason is not None:
-            raise _NotTrue([reason])
+            near = misspelled_notes((name,), holder) if cell is None else ()
+            raise _NotTrue([reason], (f"asked of {path_of(holder)} ({span_of(holder)})", *near))
         return True
 
     def _ref(self, application: Scope) -> Held:
@@ -243,7 +249,7 @@ class Applications:
         """Make the numbered copies of `setElem`."""
         element = application.attributes.get("setElem")
         if element is None or not is_component(element.value):
-            raise FunctionError("`Set` needs a component `setElem` to copy")
+            raise FunctionError("`Set` needs a component `setElem` to copy", "setElem")
         if not element.value.walked:
             raise _Wait(element.value)
         call = self._call(application, SET, transparent=True)
@@ -286,7 +292,7 @@ def _set_indices(call: Call) -> range:
         size = call.integer("setSize")
         return range(first, first + max(0, size) * step, step)
     if "setMax" not in call.named:
-        raise FunctionError("`Set` needs `setSize` or `setMax`")
+        raise FunctionError("`Set` needs `setSize` or `setMax`", "setSize", "setMax")
     return range(first, call.integer("setMax") + 1, step)
 
 

@@ -17,7 +17,7 @@ from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
 from sfdl.limits import TooLarge
-from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span
+from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span, misspelled_notes
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
@@ -167,7 +167,11 @@ class Linker:
         elif kind is Tbd:
             cell = scope.attributes[name]
             message = f"`{name_text(name)}` in {path_of(scope)} is TBD: it was never given a value"
-            finding = Diagnostic("link", "SF-LINK-003", message, span_of(cell))
+            notes = (
+                f"{path_of(scope)} is written at {span_of(scope)}",
+                *misspelled_notes((name_text(name),), scope),
+            )
+            finding = Diagnostic("link", "SF-LINK-003", message, span_of(cell), notes)
             scope.attributes[name] = cell.holding(Failed((finding,)))
             return False
         return True

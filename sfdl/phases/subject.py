@@ -5,7 +5,7 @@ from __future__ import annotations
 from sfdl.diagnostics import Diagnostic, failure
 from sfdl.follow import Blocked, Failure, Lazy, follow
 from sfdl.graph import Link, Scope, is_component, span_of
-from sfdl.messages import link_span
+from sfdl.messages import link_span, misspelled_notes
 from sfdl.references import reference_text
 from sfdl.world import World
 
@@ -23,7 +23,13 @@ def find_subject(root: Scope, world: World) -> Scope:
     cell = root.attributes.get(SUBJECT)
     if cell is None:
         message = f"there is no attribute `{SUBJECT}`, which is what a description describes"
-        raise failure([Diagnostic("sfConfig", "SF-CONFIG-001", message)])
+        raise failure(
+            [
+                Diagnostic(
+                    "sfConfig", "SF-CONFIG-001", message, None, misspelled_notes([SUBJECT], root)
+                )
+            ]
+        )
     seen = {id(cell)}
     scope = root
     while (
@@ -44,7 +50,10 @@ def find_subject(root: Scope, world: World) -> Scope:
         why = found.reason() if isinstance(found, Failure) else "it is no component"
         why = "it is lazy" if isinstance(found, Lazy) else why
         message = f"`{SUBJECT}` leads to `{reference_text(link.reference)}`: {why}"
-        raise failure([Diagnostic("sfConfig", "SF-CONFIG-002", message, link_span(link, 0))])
+        notes = found.notes() if isinstance(found, Failure) else ()
+        part = found.part if isinstance(found, Failure) else 0
+        finding = Diagnostic("sfConfig", "SF-CONFIG-002", message, link_span(link, part), notes)
+        raise failure([finding])
     if is_component(cell.value):
         component: Scope = cell.value
         return component

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from sfdl.commands.check import missing_classes
@@ -25,7 +26,7 @@ _LAUGHS = "".join(f"  a{i} extends {{ x a{i + 1}; y a{i + 1}; }}\n" for i in ran
 _FUNCTIONS = '#include "org/smartfrog/functions.sf"\n'
 
 
-@dataclass
+@dataclass(eq=False)
 class Example:
     """One code.
 
@@ -336,6 +337,7 @@ def written(folder: Path, text: str, files: dict[str, str]) -> Path:
     return main
 
 
+@cache
 def findings(example: Example, *, repaired: bool = False):
     """Return what is found in an example, and the text shown for it."""
     with tempfile.TemporaryDirectory() as name:
