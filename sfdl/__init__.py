@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sfdl.canonical import digest, from_json, to_json
     from sfdl.compiler import Compiled
+    from sfdl.compiler import check_description as check
     from sfdl.compiler import compile_description as compile  # noqa: A004 - read as `sfdl.compile`
     from sfdl.diagnostics import Diagnostic
     from sfdl.errors import CompileError, EvaluationError, FormatError, SmartDomainsError
+    from sfdl.explanation import Explanation, Reason, explain
     from sfdl.kept import Need, evaluate, needs
     from sfdl.primitives import parse_reference, parse_value
     from sfdl.printer import print_file, print_value
@@ -43,6 +45,7 @@ _HOMES = {
     "compiler": ("Compiled",),
     "diagnostics": ("Diagnostic",),
     "errors": ("CompileError", "EvaluationError", "FormatError", "SmartDomainsError"),
+    "explanation": ("Explanation", "Reason", "explain"),
     "kept": ("Need", "evaluate", "needs"),
     "primitives": ("parse_reference", "parse_value"),
     "printer": ("print_file", "print_value"),
@@ -55,6 +58,7 @@ _HOMES = {
 }
 _HOME = {name: (module, name) for module, names in _HOMES.items() for name in names}
 _HOME["compile"] = ("compiler", "compile_description")
+_HOME["check"] = ("compiler", "check_description")
 
 __all__ = [
     "Bytes",
@@ -63,6 +67,7 @@ __all__ = [
     "Description",
     "Diagnostic",
     "EvaluationError",
+    "Explanation",
     "Float",
     "FormatError",
     "Kept",
@@ -70,15 +75,18 @@ __all__ = [
     "Need",
     "Part",
     "PartKind",
+    "Reason",
     "Reference",
     "SmartDomainsError",
     "Span",
     "Tbd",
     "Value",
     "Vector",
+    "check",
     "compile",
     "digest",
     "evaluate",
+    "explain",
     "from_json",
     "needs",
     "parse_reference",

@@ -32,8 +32,9 @@ from sfdl.graph import (
     span_of,
 )
 from sfdl.lexer import Lexeme
-from sfdl.literals import read_bytes, read_double, read_float, read_int, read_long, unescaped
+from sfdl.literals import read_bytes, read_double, read_float, read_int, read_long
 from sfdl.source import Source, Span
+from sfdl.token_values import read_token, string_of, unescaped_token
 from sfdl.values import Part, PartKind, Reference, Tbd, Vector
 
 C: TypeAlias = "list[Any]"
@@ -193,7 +194,7 @@ class Builder:
 
     def include(self, c: C) -> Include:
         token = c[0]
-        return Include(_string(c[1]), token.source, token.start_pos, optional=token.endswith("?"))
+        return Include(string_of(c[1]), token.source, token.start_pos, optional=token.endswith("?"))
 
     def include_codebase(self, c: C) -> Include:
         c[0].source.problem(
@@ -232,7 +233,7 @@ class Builder:
         return Anonymous(), c[0]
 
     def quoted_name(self, c: C) -> tuple[Name, Lexeme]:
-        return _string(c[0]), c[0]
+        return string_of(c[0]), c[0]
 
     def word(self, c: C) -> tuple[Name, Lexeme]:
         return str.__str__(c[0]), c[0]
@@ -311,25 +312,25 @@ class Builder:
         return Tbd()
 
     def string(self, c: C) -> str:
-        return _string(c[0])
+        return string_of(c[0])
 
     def multiline(self, c: C) -> str:
-        return _unescaped(c[0], c[0][2:-1], "#")
+        return unescaped_token(c[0], c[0][2:-1], "#")
 
     def int(self, c: C) -> Any:
-        return _read(read_int, c[0])
+        return read_token(read_int, c[0])
 
     def long(self, c: C) -> Any:
-        return _read(read_long, c[0])
+        return read_token(read_long, c[0])
 
     def double(self, c: C) -> Any:
-        return _read(read_double, c[0])
+        return read_token(read_double, c[0])
 
     def float(self, c: C) -> Any:
-        return _read(read_float, c[0])
+        return read_token(read_float, c[0])
 
     def bytes(self, c: C) -> Any:
-        return _read(read_bytes, c[0])
+        return read_token(read_bytes, c[0])
 
     def empty_literal_vector(self, c: C) -> Vector:
         return Vector(())
@@ -489,23 +490,3 @@ def _link(target: Any, *, lazy: bool = False, data: bool = False) -> Link:
     else:
         reference = Reference(tuple(parts), lazy, data)
     return Link(reference, token.source, token.start_pos)
-
-
-def _string(token: Lexeme) -> str:
-    return _unescaped(token, token[1:-1], '"')
-
-
-def _unescaped(token: Lexeme, body: str, quote: str) -> str:
-    try:
-        return unescaped(body, quote)
-    except ValueError as error:
-        token.source.problem(token, str(error))  # type: ignore[attr-defined]
-        return body
-
-
-def _read(reader: Any, token: Lexeme) -> Any:
-    try:
-        return reader(token)
-    except ValueError as error:
-        token.source.problem(token, str(error))  # type: ignore[attr-defined]
-        return 0

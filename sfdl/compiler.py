@@ -129,7 +129,7 @@ def compile_description(
         allowed: Python packages from which constants, functions and phases may be imported.
         ask: Answers the function `UserInput`; without it the function is refused.
         progress: Called after each phase with its name and the file root.
-        trace: Takes notes of what each phase does; see `sfdl.explain`.
+        trace: Takes notes of what each phase does; see `sfdl.explanation`.
 
     Returns:
         The result.

@@ -184,6 +184,9 @@ class _Run:
         token.type = kind
         token.start_pos = match.start(index)
         token.source = self.source
+        if kind == "DIVIDE" and self.source.text.startswith("/*", match.start(index)):
+            self.at = len(self.source.text)  # a comment without end is the rest of the text
+            self.recoverable = False
         return token
 
     def _feed(self, token: Lexeme) -> bool:

@@ -1,7 +1,7 @@
 """What the phases did to each attribute, for `sfdl explain`.
 
 A `Trace` is handed to a compilation that is to be explained; ordinary ones have none and do no work
-for it. The phases report to it; `sfdl.explain` reads it.
+for it. The phases report to it; `sfdl.explanation` reads it.
 """
 
 from __future__ import annotations

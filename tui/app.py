@@ -7,6 +7,7 @@ ten times a second, and once a second for the ages. Keys are answered in between
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
@@ -90,7 +91,6 @@ class ConsoleApp(App[None]):
         Binding("escape", "no_filter", "show all again", show=False),
         Binding("r", "read_again", "read again"),
         Binding("c", "copy_name", "copy name"),
-        Binding("tab", "app.focus_next", "other pane", show=False),
         Binding("question_mark", "help", "help"),
         Binding("q", "quit", "quit"),
     ]
@@ -104,7 +104,8 @@ class ConsoleApp(App[None]):
         zone: tzinfo | None = None,
     ) -> None:
         """Take the daemons to show; tests bring clients, a clock and a zone of their own."""
-        super().__init__()
+        # under NO_COLOR Textual sends greys unless it may leave colours to the terminal
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.model = Model(list(dict.fromkeys(addresses)))
         self.clock = clock
         self._connect = connect
@@ -119,9 +120,7 @@ class ConsoleApp(App[None]):
         self.events = EventLog(self.model.lines, zone, id="events")
         self._hosts = Static(id="hosts", markup=False)
         self._status = Static(id="status", markup=False)
-        self._field = FilterField(
-            placeholder="words, !word, state= kind= host= name=", id="filter"
-        )
+        self._field = FilterField(placeholder="words, !word, state= kind= host= name=", id="filter")
 
     @override
     def compose(self) -> ComposeResult:
@@ -229,7 +228,9 @@ class ConsoleApp(App[None]):
     def _tree_title(self) -> str:
         found = len(self.model.forest)
         if not found:
-            return "No components" if not self.model.reading else "Reading"
+            if self.model.reading:
+                return "Reading"
+            return "No applications; start one with: sfstart HOST NAME DESCRIPTION"
         title = wording.count(found, "component")
         shown = self.components.filter
         if shown.active:

@@ -39,7 +39,7 @@ class Consequences:
         if self.components > len(self.names):
             lines.append(f"  and {self.components - len(self.names):,} more")
         if self.lost:
-            lines.append(f"{wording.count(self.lost, 'of them')} cannot be reached now.")
+            lines.append(f"{self.lost:,} of them cannot be reached now.")
         if self.parent:
             lines.append(f"{self.parent} decides what follows; under shared fate it ends as well.")
         return lines

@@ -109,7 +109,7 @@ class Model:
 
     def _reached(self, view: HostView, welcome: Welcome, now_s: float) -> None:
         other = self.hosts.get(self._daemons.get(welcome.daemon, ""))
-        if other is not None and other is not view and other.reach is not Reach.SAME:
+        if other is not None and other is not view and other.reach is Reach.LIVE:
             if other.listed:
                 self._let_go(view, other)
                 return
@@ -283,6 +283,7 @@ class Model:
         if now_s - self._lost_looked_s < LOST_S:
             return
         self._lost_looked_s = now_s
+        self._not_before = {key: at_s for key, at_s in self._not_before.items() if at_s > now_s}
         for node in self.forest.walk():
             if node.row.state == "lost":
                 self._want(node.host, above(node.row.path, node.row.name) or node.row.path, now_s)

@@ -76,9 +76,17 @@ Deliver: TypeAlias = Callable[[News], None]
 """Hands over news; callable from any thread, never blocks."""
 
 
-def sentence(error: EngineError) -> str:
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Say what failed, and whether it was that there is no such component."""
+    if isinstance(error, EngineError):
+        return error.fault.message, error.fault.kind in {Kind.NOT_FOUND, Kind.ENDED}
+    return f"{type(error).__name__}: {error}", False
+
+
+def _sentence(error: Exception) -> str:
     """Say what failed, and what to do about it where that is known."""
-    return f"{error}; {error.fault.hint}" if error.fault.hint else str(error)
+    hint = error.fault.hint if isinstance(error, EngineError) else ""
+    return f"{_reason(error)[0]}; {hint}" if hint else _reason(error)[0]
 
 
 class Feed:
@@ -131,10 +139,10 @@ class Feed:
                 self._deliver(Reached(self.address, welcome))
                 while not self._stopped.is_set():
                     cursor = self._pull(client, cursor)
-            except EngineError as error:
+            except Exception as error:  # noqa: BLE001 - boundary: whatever fails, go on trying
                 client.close()
-                why = error.fault.message.removeprefix(f"{self.address} ")
-                self._deliver(Silent(self.address, why))
+                why, _ = _reason(error)
+                self._deliver(Silent(self.address, why.removeprefix(f"{self.address} ")))
                 self._stopped.wait(RETRY_S)
         client.close()
 
@@ -153,12 +161,9 @@ class Feed:
         while (question := self._trees.get()) is not None:
             try:
                 self._read_tree(client, question)
-            except EngineError as error:
-                fault = error.fault
-                gone = fault.kind in {Kind.NOT_FOUND, Kind.ENDED}
-                self._deliver(
-                    TreeRefused(self.address, question.ref, question.number, fault.message, gone)
-                )
+            except Exception as error:  # noqa: BLE001 - boundary: the next question may do better
+                why, gone = _reason(error)
+                self._deliver(TreeRefused(self.address, question.ref, question.number, why, gone))
         client.close()
 
     def _read_tree(self, client: Source, question: Question) -> None:
@@ -185,8 +190,8 @@ class Feed:
                 ref = later
             try:
                 rows = tuple(client.attributes(ref))
-            except EngineError as error:
-                self._deliver(AttributesRefused(self.address, ref, error.fault.message))
+            except Exception as error:  # noqa: BLE001 - boundary: the next question may do better
+                self._deliver(AttributesRefused(self.address, ref, _reason(error)[0]))
             else:
                 self._deliver(AttributesRead(self.address, ref, rows))
         client.close()
@@ -203,8 +208,8 @@ def terminate(
             ending = client.terminate(ref, record)
             ending.follow(lambda progress: deliver(Told(f"{ref}: {progress.text}")))
             gone = ending.result()
-        except EngineError as error:
-            deliver(Told(f"{ref} was not terminated: {sentence(error)}", "error"))
+        except Exception as error:  # noqa: BLE001 - boundary: the user is told of any failure
+            deliver(Told(f"{ref} was not terminated: {_sentence(error)}", "error"))
         else:
             deliver(_told(gone))
         finally:

@@ -37,6 +37,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass
 class Mutant:
+    """A text with one mistake: the lines that may be named for it, the token before and after."""
+
     path: Path
     kind: str
     text: str
@@ -53,6 +55,7 @@ class Score:
     bad: list[tuple[str, Mutant, str]] = field(default_factory=list)
 
     def share(self, part: str, whole: str) -> float:
+        """Return one count as a share of another."""
         return self.counts[part] / max(1, self.counts[whole])
 
 

@@ -35,7 +35,7 @@ def command(
     """Tell why the attribute PATH of FILE's result has its value, each step with its place."""
     from sfdl.canonical import to_json  # noqa: PLC0415 - keeps --help fast
     from sfdl.errors import CompileError, FormatError  # noqa: PLC0415 - as above
-    from sfdl.explain import explain  # noqa: PLC0415 - as above
+    from sfdl.explanation import explain  # noqa: PLC0415 - as above
     from sfdl.printer import print_value  # noqa: PLC0415 - as above
 
     try:

@@ -89,8 +89,13 @@ class _Frame:
         if not _left_out(name, cell, application=application):
             value = frozen_value(cell.value, done.values)
             if value.__class__ is Scope:
-                waits_for: Scope = value
-                return waits_for
+                leaf = _leaf(value) if value is cell.value else None
+                if leaf is None:
+                    waits_for: Scope = value
+                    return waits_for
+                done.values[id(value)] = leaf
+                done.sizes[id(leaf)] = len(leaf.attributes)
+                value = leaf
             shown = self.next_name() if name.__class__ is Anonymous else name_text(name)
             self.size += size_of(value, done.sizes)
             self.pairs.append((shown, value))
@@ -102,6 +107,20 @@ class _Frame:
 
 _AS_THEY_ARE = PLAIN - {Vector}
 _NOTHING: frozenset[type] = frozenset()
+
+
+def _leaf(scope: Scope) -> Description | None:
+    """Return a component that holds nothing but plain data without tags; None for any other."""
+    if scope.application is not None:
+        return None
+    pairs: list[tuple[str, Value]] = []
+    append = pairs.append
+    for name, cell in scope.attributes.items():
+        value: Held = cell.value
+        if value.__class__ not in _AS_THEY_ARE or name.__class__ is not str or cell.tags:
+            return None
+        append((name, value))  # type: ignore[arg-type]
+    return Description(tuple(pairs), (), scope.data)
 
 
 def _left_out(name: Name, cell: Cell, *, application: bool) -> bool:

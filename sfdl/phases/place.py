@@ -142,6 +142,8 @@ class Placement:
             if link.__class__ is Link and not link.reference.lazy:
                 found = follow(link.reference, at, self._world, known)
             if isinstance(found, Blocked):
+                if found.scope.attributes[found.name].value.__class__ is not Link:
+                    return None  # a function, which is computed only later
                 if (found.scope, found.name) in stack:
                     return None
                 stack.append((found.scope, found.name))

@@ -38,7 +38,7 @@ class _Task:
     def __init__(self, scope: Scope, *, complete: bool) -> None:
         self.scope = scope
         self.complete = complete
-        self.children: Iterator[Cell] | None = None
+        self.children: Iterator[Scope] | None = None
 
 
 class _Wrong(Exception):  # noqa: N818 - carries a finding inside this module only
@@ -79,10 +79,10 @@ class Prototypes:
         scope = task.scope
         if task.children is None:
             scope.state = State.COMPLETING
-            task.children = iter(list(scope.attributes.values()))
-        for cell in task.children:
-            child = cell.value
-            if child.__class__ is Scope and child.state is not State.COMPLETE:
+            cells = scope.attributes.values()
+            task.children = iter([c.value for c in cells if c.value.__class__ is Scope])
+        for child in task.children:
+            if child.state is not State.COMPLETE:
                 self._tasks.append(_Task(child, complete=True))
                 return
         scope.state = State.COMPLETE

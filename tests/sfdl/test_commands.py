@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import sfdl
 from sfdl.cli import main
 from sfdl.compare import differences
-from sfdl.explain import explain
+from sfdl.explanation import explain
 from sfdl.sfparse import main as sfparse
 
 CASES = Path(__file__).parent / "cases"
@@ -327,6 +327,12 @@ def test_all_shipped_cases_pass():
     assert result.exit_code == 0, result.stdout
     assert result.stdout.endswith(" passed, 0 failed\n")
     assert int(result.stdout.split()[-4]) >= 339
+
+
+def test_own_cases_pass():
+    result = run("test", CASES.with_name("cases-own"))
+
+    assert result.exit_code == 0, result.stdout
 
 
 GOOD = "sfConfig extends { a 1; }"

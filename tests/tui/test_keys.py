@@ -231,26 +231,6 @@ async def test_q_ends_the_console(console, one):
         await until(lambda: not app.is_running)
 
 
-async def test_no_color_is_obeyed(console, one, monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    app = console(one, ticking=True)
-    async with app.run_test() as pilot:
-        await shown(pilot)
-        colours = {
-            colour.triplet
-            for strip in app.screen._compositor.render_strips()
-            for segment in strip.apply_filter(app._filters[-1], app.screen.background_colors[1])
-            if segment.style
-            for colour in (segment.style.color, segment.style.bgcolor)
-            if colour is not None and colour.triplet is not None
-        }
-        text = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
-    assert colours
-    assert all(colour.red == colour.green == colour.blue for colour in colours)
-    assert "! unwell" in text
-    assert "▌" in text
-
-
 def test_help_of_the_command_is_quick_because_the_screen_is_not_imported():
     code = "import sys, tui.main; print(sorted({'textual', 'Pyro5', 'rich'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from engine.core.events import Noted, Progressed, Restarted
 from engine.core.faults import NotFound
 from engine.core.records import Record
+from tui.consequences import consequences
 from tui.filtering import Filter
 from tui.hosts import Reach
 from tui.model import Model
@@ -305,6 +306,33 @@ def test_two_names_of_one_daemon_show_it_once(fake, pool):
 
     assert model.hosts["host1:1"].reach is Reach.SAME
     assert {question.address for question in model.due(10.0)} == {"127.0.0.1:1"}
+
+
+def test_a_daemon_that_answers_under_another_name_takes_over_from_the_lost_one(fake, pool):
+    daemon = fake("one", 1)
+    pool(daemon)
+    model = Model(["127.0.0.1:1", "host1:1"])
+    model.take(Reached("127.0.0.1:1", daemon.client().hello()), 0.0)
+    model.take(Silent("127.0.0.1:1", "moved"), 1.0)
+
+    model.take(Reached("host1:1", daemon.client().hello()), 2.0)
+
+    assert model.hosts["host1:1"].reach is Reach.LIVE
+    assert {question.address for question in model.due(10.0)} == {"host1:1"}
+
+
+def test_the_consequences_of_an_end_count_what_is_hidden_elsewhere_and_lost(world, pool):
+    top = settled(world, pool)
+    world.two.add(top.children["computer1"], "far", "kvm.domain")
+    world.settle()
+    world.cut(world.two.address)
+    node = world.model.forest.at(world.one.address, "pool:computer1")
+    node.open = False
+
+    what = consequences(world.model, node, world.now_s)
+
+    assert (what.components, what.hosts, what.lost, what.parent) == (4, ("one", "two"), 1, "pool")
+    assert "1 of them cannot be reached now." in what.sentences()
 
 
 def test_a_gap_in_the_events_has_everything_read_again(world, pool):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 
 import pytest
@@ -108,6 +110,25 @@ async def test_a_killed_daemon_is_lost_keys_are_answered_and_it_comes_back_by_it
         await do(two.client().terminate("away", Record.normal("over")).result)
         await until(lambda: at(app, "away") is None, timeout_s=30)
         assert len(app.model.forest) == 41
+
+
+async def test_a_daemon_that_hangs_is_silent_then_lost_and_never_in_the_way(pair):
+    one, two = pair
+    await do(two.client().start("away", application(3)).result)
+
+    async with shown(one.address, two.address) as (app, pilot):
+        await until(lambda: len(app.model.forest) == 4, timeout_s=30)
+        os.kill(two.pid, signal.SIGSTOP)
+        try:
+            times = []
+            end = time.monotonic() + 15.0
+            while lost(app, "away") is None:
+                times += await pressed(app, pilot, ["down", "up"])
+                assert time.monotonic() < end
+        finally:
+            os.kill(two.pid, signal.SIGCONT)
+        assert sorted(times)[int(len(times) * 0.95)] < ANSWER_MS, sorted(times)
+        await until(lambda: lost(app, "away") is None, timeout_s=20)
 
 
 async def test_an_application_over_two_hosts_is_live_although_only_one_is_named(pair):

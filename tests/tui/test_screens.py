@@ -72,6 +72,8 @@ def test_a_lost_daemon(snap_compare, console, two_daemons, size):
 
     async def before(pilot):
         await loaded(pilot)
+        await pilot.press("end")
+        await until(lambda: "system.shell" in {row.value for row in pilot.app.table.rows})
         two.crash()
         view = pilot.app.model.hosts[two.address]
         await until(lambda: view.reach.value == "lost")

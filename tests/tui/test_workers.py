@@ -25,7 +25,7 @@ from tui.news import (
 )
 from tui.workers import ROOM, Feed, terminate
 
-PORTS = itertools.count(1)
+PORTS = itertools.count(50_001)  # threads are told apart by address
 
 
 @pytest.fixture
@@ -141,6 +141,34 @@ def test_all_threads_end_when_a_feed_is_stopped(following):
     assert len(alive()) == 3
     feed.stop()
     wait_until(lambda: not alive(), what="threads ended")
+
+
+def test_a_defect_in_a_client_is_said_and_the_threads_go_on(fake, pool):
+    daemon = fake("one", next(PORTS))
+    pool(daemon)
+    broken = threading.Event()
+    broken.set()
+
+    class Client(type(daemon.client())):
+        def _ask(self, *question):
+            if broken.is_set():
+                raise ValueError("unheard of")
+            super()._ask(*question)
+
+    news = queue.SimpleQueue()
+    feed = Feed(daemon.address, lambda _: Client(daemon), news.put)
+    feed.start()
+    assert await_news(news, Silent, feed).why == "ValueError: unheard of"
+    feed.ask(Question(daemon.address, "pool", 1))
+    assert not await_news(news, TreeRefused, feed).gone
+    feed.ask_attributes("pool")
+    assert await_news(news, AttributesRefused, feed).why == "ValueError: unheard of"
+
+    broken.clear()
+    await_news(news, Reached, feed)
+    feed.ask(Question(daemon.address, "pool", 2))
+    assert await_news(news, TreePage, feed).number == 2
+    feed.stop()
 
 
 def test_a_termination_tells_how_it_ended(following):

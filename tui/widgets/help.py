@@ -17,7 +17,11 @@ _SIGNS = {
     "up": "↑", "down": "↓", "left": "←", "right": "→", "slash": "/", "question_mark": "?",
     "minus": "-", "plus": "+", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc",
     "space": "Space", "home": "Home", "end": "End", "enter": "Enter", "tab": "Tab",
-    "shift+tab": "Shift-Tab", "ctrl+b": "Ctrl-B", "ctrl+f": "Ctrl-F", "ctrl+c": "Ctrl-C",
+    "shift+tab": "Shift-Tab",
+}  # fmt: skip
+_WORDS = {
+    "Focus Next": "next pane", "Focus Previous": "previous pane",
+    "Copy selected text": "copy marked text", "Quit": "quit",
 }  # fmt: skip
 
 
@@ -30,12 +34,20 @@ def listed(bindings: Iterable[Binding]) -> list[tuple[str, str]]:
     """
     found: dict[str, list[str]] = {}
     for binding in bindings:
-        if binding.description:
-            signs = found.setdefault(binding.description, [])
-            sign = _SIGNS.get(binding.key, binding.key)
-            if sign not in signs:
-                signs.append(sign)
+        if not binding.description or binding.key.startswith("super+"):
+            continue
+        words = _WORDS.get(binding.description, binding.description)
+        signs = found.setdefault(words, [])
+        sign = _sign(binding.key)
+        if sign not in signs:
+            signs.append(sign)
     return [(" ".join(signs), description) for description, signs in found.items()]
+
+
+def _sign(key: str) -> str:
+    if key.startswith("ctrl+"):
+        return f"Ctrl-{key[5:].upper()}"
+    return _SIGNS.get(key, key)
 
 
 class Help(ModalScreen[None]):

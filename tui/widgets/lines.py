@@ -15,7 +15,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 
-class Lines(ScrollView, can_focus=True):
+class Lines(ScrollView, can_focus=True, inherit_bindings=False):
     """A list with a cursor. A subclass says how many lines there are and draws one at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
