@@ -22,7 +22,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a private view of the host needs root"),
 ]
 
-SEED = Path(__file__).parents[2] / "descriptions" / "examples" / "smartdomainsPool.sf"
+ROOT = Path(__file__).parents[2]
+SEED = ROOT / "descriptions" / "examples" / "smartdomainsPool.sf"
 VIEW = """
 mkdir -p "$1/upper" "$1/work" "$1/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
@@ -31,8 +32,9 @@ mount --bind "$1/tmp" "$1/root/tmp"
 mkdir -p "$1/root/data/xen" "$1/root/boot"
 mount --bind "$1/data" "$1/root/data/xen"
 mount --bind "$1/boot" "$1/root/boot"
-shift_to="$1/root"; shift
-exec chroot "$shift_to" "$@"
+mkdir -p "$1/root$2"; mount --rbind "$2" "$1/root$2"   # this checkout may be below /tmp
+root="$1/root"; shift 2
+exec chroot "$root" "$@"
 """
 
 
@@ -83,7 +85,7 @@ def test_it_compiles_and_keeps_the_schema_for_run_time():
 def test_it_runs_on_two_daemons_and_leaves_three_images_and_nothing_else(folder):
     prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c", VIEW, "sh")
     environment = {"SMARTDOMAINS_LVM": "recorded", "SMARTDOMAINS_HYPERVISOR_URI": "test:///default"}
-    view = (*prefix, str(folder))
+    view = (*prefix, str(folder), str(ROOT))
     with daemons(folder / "state", "host1", "host2", prefix=view, **environment) as (one, two):
         client = one.client()
         grown = client.start("pool", sfdl.compile(SEED).root).result()
