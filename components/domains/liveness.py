@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.protocol import DomainEvent, DomainState, EventKind, Hypervisor
+from components.hypervisor.protocol import (
+    DomainEvent,
+    DomainState,
+    EventKind,
+    Happenings,
+    Hypervisor,
+)
 from engine.core.records import Record
 
 GOOD = {DomainState.RUNNING, DomainState.BLOCKED, DomainState.PAUSED, DomainState.PMSUSPENDED}
@@ -63,9 +69,9 @@ class GuestWatch:
         return f"domain {self._name} was last seen well {now_s - self._last_good_s:.0f} s ago"
 
     async def _by_event(
-        self, hypervisor: Hypervisor, happenings: object, seen: Callable[[str], None]
+        self, hypervisor: Hypervisor, happenings: Happenings, seen: Callable[[str], None]
     ) -> Record:
-        async for event in happenings:  # type: ignore[attr-defined] # an async iterator
+        async for event in happenings:
             if event.kind is EventKind.MISSED:
                 record = await self._look(hypervisor, seen)
                 if record is not None:

@@ -26,7 +26,6 @@ from enum import Enum
 from typing import ClassVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 from typing_extensions import override
 
 from sfdl.errors import SmartDomainsError
@@ -219,8 +218,3 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, SmartDomainsError):
         return Fault(Kind.REFUSED, text, code=error.code, hint=error.hint, causes=causes)
     return Fault(Kind.INTERNAL, f"{type(error).__name__}: {text}", causes=causes)
-
-
-def with_causes(fault: Fault, *causes: Fault) -> Fault:
-    """Return the fault with further causes appended."""
-    return replace(fault, causes=(*fault.causes, *causes))

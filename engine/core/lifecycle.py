@@ -73,8 +73,3 @@ def may_enter(phase: Phase, state: State) -> Permit:
     if state is phase.after:
         return Permit.DONE
     return Permit.GO if state is _BEFORE.get(phase) else Permit.WRONG_STATE
-
-
-def may_terminate(state: State) -> Permit:
-    """Decide whether a termination begins: the first one does, any later one is answered as done."""
-    return Permit.DONE if state.ended else Permit.GO

@@ -19,7 +19,7 @@ from engine.core.faults import (
     fault_of,
     raised,
 )
-from engine.core.leases import Lease
+from engine.core.leases import Lease, Watch
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
 from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
@@ -218,7 +218,8 @@ class Growth:
             float(delay) if isinstance(delay, int | float) and delay else settings.liveness_delay_s
         )
         rounds = factor if isinstance(factor, int) and factor > 0 else settings.liveness_factor
-        segment.lease = Lease((rounds + 1) * delay_s, asyncio.get_running_loop().time())
+        ttl_s = Watch(delay_s, rounds).lease_s
+        segment.lease = Lease(ttl_s, asyncio.get_running_loop().time())
 
     def held(self, segment_id: str) -> Grown | None:
         """Return what is known of a segment that runs here, if it does."""

@@ -27,7 +27,7 @@ from engine.runtime.effects import (
     encode_effect,
 )
 from engine.runtime.ledger import EffectRow, drop_effect, put_effect
-from engine.runtime.live import Live, Made, Segment
+from engine.runtime.live import Live, Made
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -218,12 +218,6 @@ class Keeper:
     def adopt(self, live: Live, made: Sequence[Made]) -> None:
         """Give a rebuilt component the effects found in place."""
         live.effects.extend(made)
-
-    def forget_lost(self, segment: Segment, rows: Sequence[EffectRow]) -> None:
-        """Drop the rows of effects that died with the process."""
-        for row in rows:
-            if row.segment == segment.id and row.survival == "process":
-                self._process.ledger.lazy(drop_effect(row.id))
 
     def _tell(self, live: Live, made: Made, step: str) -> None:
         self._process.events.publish(live, EffectEvent(made.effect.label(), step))
