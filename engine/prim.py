@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -17,7 +17,7 @@ from engine.runtime.handles import decode_result
 from engine.settings import Settings
 from engine.wire.codec import encode
 from engine.wire.messages import Handle
-from sfdl.values import Part, PartKind, Reference, Value
+from sfdl.values import Description, Part, PartKind, Reference, Value
 
 if TYPE_CHECKING:
     from engine.runtime.effects import Effect, Executor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound="Effect")
 
-HOOKS = ("on_deploy", "on_start", "on_started", "on_terminate", "on_adopt", "check")
+HOOKS = ("on_deploy", "on_start", "on_started", "on_terminate", "on_adopt", "check", "place_child")
 
 
 class Unwell(EngineError):
@@ -48,12 +48,15 @@ class Prim:
         reserved: This type's own defaults of reserved attributes.
         declarations: Everything declared with `attr`, `link`, `output` and `exposed`.
         hooks: Names of the hooks this type implements.
+        creates_children: The type creates its children itself, with `create_child` or by its flow;
+            the create phase leaves them alone.
     """
 
     type_name: ClassVar[str] = ""
     reserved: ClassVar[dict[str, Value]] = {}
     declarations: ClassVar[Declarations]
     hooks: ClassVar[frozenset[str]] = frozenset()
+    creates_children: ClassVar[bool] = False
 
     live: Live
 
@@ -90,6 +93,15 @@ class Prim:
 
     async def check(self) -> None:
         """Return if well; raise `Unwell` if not. Read bound values only; never block."""
+
+    async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
+        """Say where a child of this compound belongs, before it is created.
+
+        Returns:
+            Attributes that go on top of the description, such as `sfProcessHost`.
+        """
+        del name, description
+        return {}
 
     # -- what a component is
 
@@ -202,7 +214,7 @@ class Prim:
 
     def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - reads as a sentence
         """Say whether the component is ready for those that depend on it."""
-        self.live.process.set_ready(self.live, ready=ready)
+        self.live.process.readiness.say(self.live, ready=ready)
 
     def note(self, text: str, level: str = "info") -> None:
         """Leave an event with a sentence."""

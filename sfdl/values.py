@@ -124,6 +124,14 @@ class Description(Struct, frozen=True, tag="description"):
             pairs.append((name, value))
         return Description(tuple(pairs), self.tags, self.data)
 
+    def overlaid(self, overrides: tuple[tuple[str, Value], ...]) -> Description:
+        """Return a copy with several attributes set, as by `replaced`; itself if there are none."""
+        if not overrides:
+            return self
+        table = dict(self.attributes)
+        table.update(overrides)
+        return Description(tuple(table.items()), self.tags, self.data)
+
 
 Value: TypeAlias = (
     str

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from engine.core.lifecycle import State
 from engine.core.records import Record
+from sfdl.values import Value
 
 
 class ChildStarted(Struct, frozen=True):
@@ -42,24 +43,43 @@ class ChildEnded(Struct, frozen=True):
     record: Record
 
 
+class ChildGone(Struct, frozen=True):
+    """A child ended by `EndChild` is TERMINATED, and nothing of it is left."""
+
+    child: str
+
+
 class TimeUp(Struct, frozen=True):
     """The moment asked for by `WakeAt` has come."""
 
 
-Happening: TypeAlias = ChildStarted | ChildReady | StartFailed | ChildEnded | TimeUp
+Happening: TypeAlias = ChildStarted | ChildReady | StartFailed | ChildEnded | ChildGone | TimeUp
 
 
 class StartChild(Struct, frozen=True):
-    """Create, deploy and start this child anew from its description, once the old one is gone."""
+    """Create, deploy and start a child, once an earlier one of that name is gone.
+
+    Attributes:
+        child: Its name.
+        template: Attribute of the parent that has its description; the one of its name if empty.
+        overrides: Attributes that go on top of the description.
+    """
 
     child: str
+    template: str = ""
+    overrides: tuple[tuple[str, Value], ...] = ()
 
 
 class EndChild(Struct, frozen=True):
-    """End this child; its end is not reported back."""
+    """End this child; told as `ChildGone` once it is done, not as an end of its own.
+
+    Attributes:
+        again: It is to be started anew; should the daemon end in between, that is not forgotten.
+    """
 
     child: str
     record: Record
+    again: bool = False
 
 
 class Drop(Struct, frozen=True):

@@ -67,6 +67,18 @@ class Watch(Struct, frozen=True):
         return (self.factor + 1) * self.delay_s
 
 
+def fence(watch: Watch, ping_timeout_s: float) -> float:
+    """Return after how many seconds of silence the watched side has surely ended by itself.
+
+    That is its lease and the last ping's time-out, with a tenth on top for clocks that run apart.
+
+    Example:
+        >>> round(fence(Watch(delay_s=2, factor=2), 2), 1)
+        8.8
+    """
+    return (watch.lease_s + ping_timeout_s) * 1.1
+
+
 def heard(watch: Watch, sign: Sign) -> tuple[Watch, bool]:
     """Take in one round's answer.
 

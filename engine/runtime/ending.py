@@ -43,8 +43,10 @@ class Ending:
             return live.ending
         live.record = record.begun_at(live.path, self._process.wall_s())
         live.state = State.TERMINATING
+        live.ready = False
         live.since_s = asyncio.get_running_loop().time()
         self._process.events.state(live)
+        self._process.readiness.wake(live)
         live.ending = asyncio.get_running_loop().create_task(
             self._end(live, live.record, orderly=orderly), name=f"end {live.path}"
         )
@@ -63,7 +65,6 @@ class Ending:
             await self._process.keeper.undo_all(live, record)
         live.state = State.TERMINATED
         live.since_s = asyncio.get_running_loop().time()
-        live.ready = False
         self._process.events.state(live)
         self._process.unregister(live)
 
@@ -89,6 +90,11 @@ class Ending:
                 self._process.events.note(live, "error", text)
 
     async def _end_children(self, live: Live, record: Record, *, orderly: bool) -> None:
+        waves = self._waves(live, orderly=orderly)
+        if waves is not None:
+            for wave in waves:
+                await self._all([self._begin(live.children[name], record) for name in wave])
+            return
         children = list(reversed(live.children.values()))
         if orderly:
             parts = [child for child in children if isinstance(child, RemotePart)]
@@ -97,22 +103,36 @@ class Ending:
                 if isinstance(child, Live):
                     await self.end(child, record, orderly=True)
             await self._all(away)
-        elif live.flag("sfSyncTerminate"):
-            for child in children:
-                if isinstance(child, Live):
-                    await self.end(child, record)
-                else:
-                    await self._end_part(child, record)
         else:
             endings: list[asyncio.Future[None]] = []
             for index, child in enumerate(children):
-                if isinstance(child, Live):
-                    endings.append(self.end(child, record))
-                else:
-                    endings.append(asyncio.ensure_future(self._end_part(child, record)))
+                endings.append(self._begin(child, record))
                 if index % 256 == 255:
                     await asyncio.sleep(0)
             await self._all(endings)
+
+    def _waves(self, live: Live, *, orderly: bool) -> list[list[str]] | None:
+        """Return the children in the waves they are ended in; nothing: all at once."""
+        word = live.value("sfTerminateOrder")
+        if word is None:
+            word = "dependency" if live.order is not None and live.order.firm else "reverse"
+        if word == "dependency":
+            if live.order is None:
+                self._process.phases.put_in_order(live)
+            if live.order is not None:
+                return [
+                    [name for name in reversed(wave) if name in live.children]
+                    for wave in reversed(live.order.waves)
+                ]
+        if orderly or not live.flag("sfSyncTerminate"):
+            return None
+        names = list(live.children)
+        return [[name] for name in (names if word == "declared" else reversed(names))]
+
+    def _begin(self, child: Live | RemotePart, record: Record) -> asyncio.Future[None]:
+        if isinstance(child, Live):
+            return self.end(child, record)
+        return asyncio.ensure_future(self._end_part(child, record))
 
     async def _all(self, endings: Sequence[asyncio.Future[None]]) -> None:
         for ending in endings:

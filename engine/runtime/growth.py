@@ -233,7 +233,8 @@ class Growth:
             hosts.add(part.address)
             count += part.components
             hosts.update(part.hosts)
-        return Grown(segment.root.handle, count, tuple(sorted(hosts)), tuple(segment.times_ms))
+        times_ms, ready = tuple(segment.times_ms), segment.root.ready
+        return Grown(segment.root.handle, count, tuple(sorted(hosts)), times_ms, ready)
 
     # -- failing
 

@@ -20,7 +20,9 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-FORMAT = "1"
+FORMAT = "2"
+READABLE = {"1", FORMAT}
+"""Formats a file may have; format 1 lacks the table of changes."""
 
 _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null);
@@ -34,6 +36,9 @@ create table if not exists births (
 create table if not exists fates (
   segment text not null, path text not null, fate text not null, record blob,
   primary key (segment, path));
+create table if not exists changes (
+  segment text not null, path text not null, name text not null, value blob not null,
+  primary key (segment, path, name));
 create table if not exists effects (
   id integer primary key, segment text not null, application text not null, path text not null,
   incarnation integer not null, class text not null, data blob not null, executor text not null,
@@ -141,9 +146,9 @@ class Ledger:
             raise LedgerError(f"{path}: {error}") from error
         self._lock = threading.Lock()
         known = self.meta("format")
-        if known not in {None, FORMAT}:
+        if known is not None and known not in READABLE:
             raise LedgerError(f"{path}: format {known}, this program reads format {FORMAT}")
-        self._write([("insert or ignore into meta values ('format', ?)", (FORMAT,))])
+        self._write([set_meta("format", FORMAT)])
         self._queue: queue.SimpleQueue[tuple[list[Statement], Future[None] | None] | None]
         self._queue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -254,6 +259,15 @@ class Ledger:
             found[str(path)] = (str(fate), record if isinstance(record, bytes) else None)
         return found
 
+    def changes(self, segment: str) -> dict[str, dict[str, bytes]]:
+        """Read attributes that are not as described: by path and name, as encoded values."""
+        found: dict[str, dict[str, bytes]] = {}
+        sql = "select path, name, value from changes where segment = ? order by rowid"
+        for path, name, value in self._rows(sql, (segment,)):
+            if isinstance(value, bytes):
+                found.setdefault(str(path), {})[str(name)] = value
+        return found
+
     def requests(self) -> list[RequestRow]:
         """Read all remembered requests."""
         return [RequestRow(*row) for row in self._rows("select * from requests")]  # type: ignore[arg-type]
@@ -268,7 +282,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table: what a leak would show in."""
-        tables = ("segments", "births", "fates", "effects", "requests", "ended")
+        tables = ("segments", "births", "fates", "changes", "effects", "requests", "ended")
         return {
             table: int(str(next(self._rows(f"select count(*) from {table}"))[0]))  # noqa: S608
             for table in tables
@@ -312,6 +326,7 @@ def drop_segment(segment: str) -> tuple[Statement, ...]:
         ("delete from segments where id = ?", (segment,)),
         ("delete from births where segment = ?", (segment,)),
         ("delete from fates where segment = ?", (segment,)),
+        ("delete from changes where segment = ?", (segment,)),
     )
 
 
@@ -328,6 +343,22 @@ def put_fate(segment: str, path: str, fate: str, record: bytes | None) -> Statem
 def drop_fate(segment: str, path: str) -> Statement:
     """Write that a child, and everything below it, is as described again."""
     sql = "delete from fates where segment = ? and (path = ? or substr(path, 1, ?) = ?)"
+    return sql, (segment, path, len(path) + 1, f"{path}:")
+
+
+def put_change(segment: str, path: str, name: str, value: bytes) -> Statement:
+    """Write that an attribute of a component is not, or no longer, as described."""
+    return "insert or replace into changes values (?,?,?,?)", (segment, path, name, value)
+
+
+def drop_change(segment: str, path: str, name: str) -> Statement:
+    """Write that an attribute is as described again."""
+    return "delete from changes where segment = ? and path = ? and name = ?", (segment, path, name)
+
+
+def drop_changes_below(segment: str, path: str) -> Statement:
+    """Forget the changes of a component that is gone, and of everything below it."""
+    sql = "delete from changes where segment = ? and (path = ? or substr(path, 1, ?) = ?)"
     return sql, (segment, path, len(path) + 1, f"{path}:")
 
 

@@ -20,6 +20,7 @@ from engine.wire.messages import Handle, ParentLink
 from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
+    from engine.core.ordering import Order
     from engine.prim import Prim
     from engine.runtime.effects import Effect, Site
     from engine.runtime.flows import FlowRun
@@ -49,8 +50,8 @@ class Made:
 class RemotePart:
     """A child that lives in another process, as its parent's process sees it."""
 
-    __slots__ = ("address", "components", "early", "ended", "hosts", "made", "name", "parent", "path",
-                 "record", "root", "segment", "state", "watch")  # fmt: skip
+    __slots__ = ("address", "components", "early", "ended", "hosts", "made", "name",
+                 "parent", "path", "ready", "record", "root", "segment", "state", "watch")  # fmt: skip
 
     def __init__(self, parent: Live, name: str, segment: str, address: str) -> None:
         """Stand for the segment that is to be made at this address."""
@@ -66,18 +67,26 @@ class RemotePart:
         self.watch: Watch | None = None
         self.early: Record | None = None
         self.components = 0
+        self.ready = False
         self.hosts: tuple[str, ...] = ()
         self.ended = asyncio.Event()
 
 
 class Live:
-    """One live component in this process."""
+    """One live component in this process.
+
+    Attributes:
+        willing: Its own rule of readiness holds.
+        unready: Children it waits for to be ready, for a compound that has started.
+        order: In which waves its children come to life, where that is not plain declaration.
+    """
 
     __slots__ = (
         "_table", "bound", "changes",
         "checked_s", "children", "description", "effects", "ending", "flow",
-        "health", "id", "incarnation", "lazy_names", "name", "parent", "path", "prim", "ready",
-        "record", "restarts", "segment", "since_s", "state", "tasks", "threads",
+        "health", "id", "incarnation", "lazy_names", "name", "order", "parent", "path", "prim",
+        "ready", "record", "restarts", "segment", "since_s", "state", "tasks", "threads", "unready",
+        "willing",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +115,9 @@ class Live:
         self.state = State.CREATING
         self.since_s = 0.0
         self.ready = False
+        self.willing = False
+        self.unready: set[str] | None = None
+        self.order: Order | None = None
         self.health = Verdict(None)
         self.checked_s = 0.0
         self.record: Record | None = None
@@ -184,6 +196,13 @@ class Live:
             return float(value)
         return default
 
+    def number(self, name: str, default: float) -> float:
+        """Return the nearest definition of a reserved number going up, or the default."""
+        value = self.inherited(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            return float(value)
+        return default
+
     def flag(self, name: str) -> bool:
         """Return a reserved Boolean of the component itself, false where it is not set."""
         value = self.value(name)
@@ -198,6 +217,15 @@ class Live:
         return Link(self, name)
 
     # -- the tree
+
+    def child_descriptions(self) -> list[tuple[str, Description]]:
+        """Return the attributes that are deployed as children, in order, changes applied."""
+        table = self.context() if self.changes else dict(self.description.attributes)
+        return [
+            (name, value)
+            for name, value in table.items()
+            if isinstance(value, Description) and not value.data
+        ]
 
     def walk(self) -> Iterator[Live]:
         """Give this component and everything below it in this process, parents first."""

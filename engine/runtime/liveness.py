@@ -11,7 +11,7 @@ from engine.core.leases import Sign, Verdict, heard
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.live import Live, RemotePart, Segment
-from engine.wire.messages import Beat, BeatAnswer, Heard, Notice
+from engine.wire.messages import Beat, BeatAnswer, Heard, Notice, Readied
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -38,7 +38,7 @@ class Liveness:
         self._gate = asyncio.Semaphore(CHECKS_AT_ONCE)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._notices: dict[str, list[Notice]] = {}
+        self._notices: dict[str, list[Notice | Readied]] = {}
 
     # -- what is watched
 
@@ -58,6 +58,8 @@ class Liveness:
 
     def attend(self, segment: Segment) -> None:
         """Check the components of a started segment from now on."""
+        if segment.id in self._checks_due:
+            return
         delay = self._delay(segment)
         if delay > 0 and any("check" in type(live.prim).hooks for live in segment.root.walk()):
             now = asyncio.get_running_loop().time()
@@ -137,6 +139,8 @@ class Liveness:
         if part.watch is None:
             return
         part.watch, dead = heard(part.watch, sign.sign)
+        if sign.sign is Sign.OK and part.state is State.STARTED:
+            self._process.readiness.part(part, ready=sign.ready)
         if not dead:
             return
         if sign.sign is Sign.ENDED and sign.record is not None:
@@ -158,6 +162,8 @@ class Liveness:
         now = asyncio.get_running_loop().time()
         signs = tuple(self._sign(segment, now) for segment in beat.renew)
         taken = tuple(notice.segment for notice in beat.notices if self._process.noticed(notice))
+        for readied in beat.readied:
+            self._process.part_readied(readied)
         return BeatAnswer(signs, taken)
 
     def _sign(self, segment_id: str, now: float) -> Heard:
@@ -171,7 +177,7 @@ class Liveness:
             return Heard(segment_id, Sign.ENDED, record=segment.root.record)
         if segment.lease is not None:
             segment.lease = segment.lease.renewed(now)
-        return Heard(segment_id, Sign.OK)
+        return Heard(segment_id, Sign.OK, ready=segment.root.ready)
 
     # -- leases from above
 
@@ -203,9 +209,16 @@ class Liveness:
             verdict = await self.check(live)
         finally:
             self._checking.discard(live.id)
-        if live.state is State.STARTED and verdict.good is False:
+        if live.state is State.STARTED and verdict.good is False and not self._in_grace(live):
             record = Record(LIVENESS_FAILURE, verdict.text, live.path, self._process.wall_s())
             self._process.finish(live, record)
+
+    def _in_grace(self, live: Live) -> bool:
+        """Say whether a component is still coming up: until it was well once, or its grace is over."""
+        if live.ready or live.checked_s > live.since_s:
+            return False
+        grace_s = live.number("sfStartGrace", 0.0)
+        return asyncio.get_running_loop().time() - live.since_s < grace_s
 
     async def check(self, live: Live) -> Verdict:
         """Run a component's check once, bounded, and remember the verdict."""
@@ -238,19 +251,31 @@ class Liveness:
         """Tell a segment's parent, at once, that the segment has ended by itself."""
         if segment.parent is None:
             return
-        address = segment.parent.address
+        self._tell(segment.parent.address, Notice(segment.id, segment.parent.ident, record))
+
+    def tell_ready(self, segment: Segment, *, ready: bool) -> None:
+        """Tell a segment's parent, at once, that the segment became ready or stopped being so."""
+        if segment.parent is not None and segment.state == "started":
+            self._tell(segment.parent.address, Readied(segment.id, segment.parent.ident, ready))
+
+    def _tell(self, address: str, what: Notice | Readied) -> None:
         waiting = self._notices.setdefault(address, [])
-        waiting.append(Notice(segment.id, segment.parent.ident, record))
+        waiting.append(what)
         if len(waiting) == 1:
             self._start(self._deliver(address))
 
     async def _deliver(self, address: str) -> None:
         await asyncio.sleep(COALESCE_S)
-        notices = tuple(self._notices.pop(address, ()))
+        waiting = self._notices.pop(address, ())
+        beat = Beat(
+            self._process.daemon_id,
+            notices=tuple(each for each in waiting if isinstance(each, Notice)),
+            readied=tuple(each for each in waiting if isinstance(each, Readied)),
+        )
         try:
-            await self._process.peers.beat(
-                address, Beat(self._process.daemon_id, notices=notices), PING_TIMEOUT_S
-            )
+            await self._process.peers.beat(address, beat, PING_TIMEOUT_S)
         except EngineError as error:
+            if not beat.notices:
+                return  # the next round brings it
             text = f"{address} could not be told of an end and will ask: {fault_of(error).message}"
             self._process.events.note(None, "warning", text)

@@ -6,19 +6,21 @@ undoing it is Terminate. Recovery and the reaper over many hosts follow from tha
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 from typing_extensions import override
 
+from engine.core.diff import children
 from engine.core.faults import Busy, Ended, EngineError, TimedOut, Unreachable, fault_of
-from engine.core.leases import Watch
+from engine.core.leases import Watch, fence
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.effects import Effect, Presence, Site, encode_effect
 from engine.runtime.ledger import drop_effect, put_effect
-from engine.runtime.live import Made, RemotePart
+from engine.runtime.live import Live, Made, RemotePart
 from engine.runtime.peers import Peers
 from engine.wire.codec import flatten
 from engine.wire.messages import (
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from engine.runtime.reaper import Item
 
 PASSED_DOWN = ("sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog")
+PING_TIMEOUT_S = 5.0
 CREATE_S, GROW_S, END_S, GIVEN_UP_S = 60.0, 3600.0, 120.0, 3.0
 """Seconds a part's process gets for each; the last when it is presumed dead already."""
 
@@ -53,6 +56,7 @@ class RemoteSegment(Effect, frozen=True):
         segment: Its id, chosen before it is made.
         root: Handle of its root component, once it is made.
         record: Why it is to end, once it is; without one it never started.
+        fence_s: Seconds of silence after which all of it has surely ended by itself; 0: never surely.
     """
 
     address: str
@@ -60,6 +64,7 @@ class RemoteSegment(Effect, frozen=True):
     path: str
     root: Handle | None = None
     record: Record | None = None
+    fence_s: float = 0.0
 
     @override
     def label(self) -> str:
@@ -101,7 +106,9 @@ class Parts:
         """Have a part created where it belongs; the intent is durable first."""
         parent = part.parent
         await self._clear_the_way(part)
-        effect = RemoteSegment(part.address, part.segment, part.path)
+        part.watch = self._watch(part, description)
+        fence_s = 0.0 if self._outlives(part, description) else fence(part.watch, PING_TIMEOUT_S)
+        effect = RemoteSegment(part.address, part.segment, part.path, fence_s=fence_s)
         made = self._process.keeper.record(parent, effect)
         part.made = made
         await self._process.ledger.durable(put_effect(made.row))
@@ -122,7 +129,6 @@ class Parts:
         made.row = replace(made.row, state="made", data=encode_effect(made.effect)[1])
         self._process.ledger.lazy(put_effect(made.row))
         part.state = State.CREATED
-        part.watch = self._watch(part, description)
         self._process.liveness.watch(part)
 
     def resume(self, part: RemotePart) -> None:
@@ -132,12 +138,46 @@ class Parts:
             part.watch = self._watch(part, description)
             self._process.liveness.watch(part)
 
+    def _outlives(self, part: RemotePart, description: Description) -> bool:
+        """Say whether anything in a part goes on when nobody is heard of any more."""
+        above = part.parent.inherited("sfOrphanPolicy")
+        stack = [description]
+        while stack:
+            node = stack.pop()
+            policy = node.get("sfOrphanPolicy") or self._reserved(node) or above
+            if policy not in {None, "terminate"}:
+                return True
+            stack.extend(child for _, child in children(node))
+        return False
+
+    def _reserved(self, node: Description) -> Value:
+        try:
+            kind = self._process.types.component(str(node.get("sfClass") or ""), where="")
+        except EngineError:
+            return "unknown"  # not installed here: it may keep
+        return kind.reserved.get("sfOrphanPolicy")
+
+    async def lost_on(self, live: Live, name: str) -> str:
+        """Return the host on which a child was lost and that does not answer, or an empty string."""
+        part = live.children.get(name)
+        if not isinstance(part, RemotePart) or not _presumed_dead(part):
+            return ""
+        try:
+            await self._process.peers.hello(part.address)
+        except (Unreachable, TimedOut):
+            return self._process.peers.name_of(part.address)
+        return ""
+
     async def _clear_the_way(self, part: RemotePart) -> None:
         """Have an earlier part of that place ended before another one is made.
+
+        One that cannot be asked, but would have ended by itself when its lease ran out, is waited for
+        as long as that takes.
 
         Raises:
             Busy: It cannot be confirmed gone: two copies might run.
         """
+        loop = asyncio.get_running_loop()
 
         def earlier() -> list[Item]:
             return [
@@ -147,9 +187,18 @@ class Parts:
                 and item.made.effect.path == part.path
             ]
 
-        for item in earlier():
-            await self._process.reaper.retry(item)
-        for item in earlier():
+        while left := earlier():
+            for item in left:
+                await self._process.reaper.retry(item)
+            now_s = loop.time()
+            left = [item for item in earlier() if not _fenced(item, now_s)]
+            if not left:
+                return
+            unsure = [item for item in left if not _fence_s(item)]
+            if not unsure:
+                await asyncio.sleep(1.0)
+                continue
+            item = unsure[0]
             raise Busy(
                 f"an earlier {item.made.effect.label()} is not confirmed gone: {item.error}",
                 code="SF-BUSY-001", where=part.path,
@@ -183,8 +232,9 @@ class Parts:
             raise Ended("component has ended", where=part.path)
         part.state = phase.during
         op = Deploy(part.segment) if phase is Phase.DEPLOY else Start(part.segment)
-        await self._submit(part, op, phase.value, GROW_S)
+        grown = await self._submit(part, op, phase.value, GROW_S)
         part.state = phase.after
+        part.ready = grown.ready
         if part.early is not None:
             self._process.part_ended(part, part.early)
 
@@ -254,6 +304,16 @@ class Parts:
         part.state = State.TERMINATED
         part.ended.set()
         self._process.liveness.unwatch(part)
+
+
+def _fence_s(item: Item) -> float:
+    effect = item.made.effect
+    return effect.fence_s if isinstance(effect, RemoteSegment) else 0.0
+
+
+def _fenced(item: Item, now_s: float) -> bool:
+    """Say whether an earlier part has surely ended by itself, although nobody could be asked."""
+    return 0.0 < _fence_s(item) <= now_s - item.since_s
 
 
 def _presumed_dead(part: RemotePart) -> bool:

@@ -68,6 +68,10 @@ class Peers:
         """Return the address a host name stands for; given names come first."""
         return self._names.get(name) or address_of(name)
 
+    def name_of(self, address: str) -> str:
+        """Return the name a host is known by, or its address."""
+        return next((name for name, known in self._names.items() if known == address), address)
+
     def link(self, address: str, class_: str) -> Link:
         """Return the link of a class (`control`, `poll`, `beat`) to an address."""
         key = (address, class_)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from engine.core.dependencies import edges
 from engine.core.faults import (
     BadDescription,
     Ended,
@@ -19,18 +20,25 @@ from engine.core.faults import (
     raised,
 )
 from engine.core.lifecycle import Permit, Phase, State, may_enter
+from engine.core.ordering import order
 from engine.runtime.flows import FlowRun
 from engine.runtime.kinds import BadValueError
+from engine.runtime.ledger import put_change
 from engine.runtime.live import Live, RemotePart, Segment
 from engine.runtime.parts import Parts
-from sfdl.values import Description
+from engine.wire.codec import encode_value
+from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 SLICE = 256
 """Components worked on before other work on the loop gets a turn."""
-LIMITS = {Phase.DEPLOY: ("sfDeployTimeout", 60.0), Phase.START: ("sfStartTimeout", 60.0)}
+LIMITS = {
+    Phase.CREATE: ("sfDeployTimeout", 60.0),
+    Phase.DEPLOY: ("sfDeployTimeout", 60.0),
+    Phase.START: ("sfStartTimeout", 60.0),
+}
 DEPTH, ATTRIBUTES = 128, 4096
 
 log = logging.getLogger("sf.phases")
@@ -78,8 +86,8 @@ class Phases:
             if depth > DEPTH:
                 raise BadDescription(f"deeper than {DEPTH} components", where=live.path)
             below: list[tuple[Live, int]] = []
-            for child_name, child in self._children(live):
-                address = await self._place(live, child)
+            for child_name, child in await self._children(live):
+                address = await self.place(live, child)
                 if address is not None:
                     away.append((live, child_name, child, address))
                     live.children[child_name] = RemotePart(
@@ -91,16 +99,13 @@ class Phases:
                 below.append((seat, depth + 1))
                 await self._pause()
             stack.extend(reversed(below))
+            self.put_in_order(live)
             self._enter(live, State.CREATED)
         await self._send_out(away)
         return root
 
-    def _children(self, live: Live) -> list[tuple[str, Description]]:
-        found = [
-            (name, value)
-            for name, value in live.description.attributes
-            if isinstance(value, Description) and not value.data
-        ]
+    async def _children(self, live: Live) -> list[tuple[str, Description]]:
+        found = live.child_descriptions()
         plain = len(live.description.attributes) - len(found)
         if plain > ATTRIBUTES:
             raise BadDescription(f"more than {ATTRIBUTES} attributes", where=live.path)
@@ -111,7 +116,51 @@ class Phases:
                 where=live.path,
                 hint=f"write {found[0][0]} extends DATA ... if it is meant as data",
             )
+        if type(live.prim).creates_children:
+            return []
+        if "place_child" not in type(live.prim).hooks:
+            return found
+        return [(name, await self.placed(live, name, child)) for name, child in found]
+
+    async def placed(self, live: Live, name: str, child: Description) -> Description:
+        """Let a compound say where a child belongs; what it adds is kept as a change."""
+        if "place_child" not in type(live.prim).hooks:
+            return child
+        added: Mapping[str, Value] = {}
+
+        async def ask() -> None:
+            nonlocal added
+            added = await live.prim.place_child(name, child)
+
+        await self._guard(live, Phase.CREATE, ask)
+        if not added:
+            return child
+        found = child.overlaid(tuple(added.items()))
+        live.changes[name] = found
+        change = put_change(live.segment.id, live.path, name, encode_value(found))
+        self._process.ledger.lazy(change)
         return found
+
+    def put_in_order(self, live: Live) -> None:
+        """Work out in which order the children come to life, where that is not just declaration.
+
+        Raises:
+            BadDescription: `sfDependsOn` runs in a circle.
+        """
+        if len(live.children) < 2:
+            return
+        table = live.context() if live.changes else dict(live.description.attributes)
+        implicit = live.inherited("sfImplicitDeps") is not False
+        names = tuple(live.children)
+        found = edges(table, names, live.path.split(":"), implicit=implicit)
+        if not found:
+            return
+        try:
+            live.order = order(names, found, together=_limit(live) != 1)
+        except BadDescription as error:
+            raise _placed(error, live, Phase.CREATE) from error
+        for text in live.order.warnings:
+            self._process.events.note(live, "warning", text)
 
     def seat(
         self,
@@ -120,14 +169,24 @@ class Phases:
         name: str,
         description: Description,
         incarnation: int,
+        changes: Mapping[str, Value] | None = None,
     ) -> Live:
         """Make one component, bind its plain attributes and register it; runs no hook.
+
+        Args:
+            segment: The part of the application it belongs to.
+            parent: Its parent in this process.
+            name: Its name below that.
+            description: What it is made from.
+            incarnation: Number of this creation.
+            changes: Attributes that differ from the description, after a restart of the daemon.
 
         Raises:
             BadDescription: Its type is unknown or refuses an attribute.
         """
         live = Live(segment, parent, name, description, incarnation)
         live.since_s = asyncio.get_running_loop().time()
+        live.changes.update(changes or {})
         kind = live.value("sfClass")
         if not isinstance(kind, str):
             raise BadDescription(
@@ -148,7 +207,7 @@ class Phases:
         self._process.register(live)
         return live
 
-    async def _place(self, live: Live, child: Description) -> str | None:
+    async def place(self, live: Live, child: Description) -> str | None:
         """Return the address a child is to be made at, or nothing for this process."""
         host = child.get("sfProcessHost")
         process = child.get("sfProcessName")
@@ -192,6 +251,8 @@ class Phases:
     async def _visit(self, live: Live, phase: Phase) -> None:
         self._enter(live, phase.during)
         hook = f"on_{phase.value}"
+        if phase is Phase.START and live.has("sfDependsOn"):
+            await self._process.readiness.dependencies(live)
         if phase is Phase.START and live.lazy_names:
             await self._guard(live, phase, lambda: self.bind_lazy(live))
         if hook in type(live.prim).hooks:
@@ -207,21 +268,24 @@ class Phases:
         await self._pause()
 
     async def _visit_children(self, live: Live, phase: Phase) -> None:
-        limit = live.value("sfConcurrency")
-
         async def one(child: Live | RemotePart) -> None:
+            if may_enter(phase, child.state) is Permit.DONE or child.state is State.STARTED:
+                return  # made by its parent's hook
             if isinstance(child, RemotePart):
                 await self._parts.enter(child, phase)
                 live.segment.stepped(f"{phase.value} {child.path}", child.components)
             else:
                 await self._visit(child, phase)
 
-        children = list(live.children.values())
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit == 1:
-            for child in children:
-                await one(child)
-            return
-        await together([lambda child=child: one(child) for child in children], limit)  # type: ignore[misc] # bound now
+        limit = _limit(live)
+        waves = live.order.waves if live.order is not None else (tuple(live.children),)
+        for wave in waves:
+            children = [live.children[name] for name in wave if name in live.children]
+            if limit == 1:
+                for child in children:
+                    await one(child)
+            else:
+                await together([lambda child=child: one(child) for child in children], limit)  # type: ignore[misc] # bound now
 
     async def bind_lazy(self, live: Live) -> None:
         """Resolve and check the LAZY-valued attributes of a component."""
@@ -265,6 +329,12 @@ class Phases:
         live.state = state
         live.since_s = asyncio.get_running_loop().time()
         self._process.events.state(live)
+
+
+def _limit(live: Live) -> int:
+    """Return how many children may be worked on at a time; 0 is no limit."""
+    limit = live.value("sfConcurrency")
+    return limit if isinstance(limit, int) and not isinstance(limit, bool) else 1
 
 
 def _placed(error: BadDescription, live: Live, phase: Phase) -> BadDescription:

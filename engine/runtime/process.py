@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.core.events import Ident, ReadyChanged
+from engine.core.events import Ident
 from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, WrongState
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
@@ -26,6 +26,8 @@ from engine.runtime.handles import decode_arguments
 from engine.runtime.keeper import Keeper
 from engine.runtime.ledger import (
     Ledger,
+    drop_change,
+    drop_changes_below,
     drop_fate,
     drop_segment,
     forget_ended,
@@ -42,6 +44,7 @@ from engine.runtime.parts import Parts
 from engine.runtime.peers import Link, Peers
 from engine.runtime.phases import Phases
 from engine.runtime.planning import Planner
+from engine.runtime.readiness import Readiness
 from engine.runtime.reading import Reader
 from engine.runtime.reaper import Reaper
 from engine.runtime.recovery import Recovery
@@ -51,7 +54,7 @@ from engine.runtime.types import Types
 from engine.runtime.workers import Workers
 from engine.settings import Settings
 from engine.wire.codec import decode, encode
-from engine.wire.messages import Call, Handle, Notice, Returned
+from engine.wire.messages import Call, Handle, Notice, Readied, Returned
 
 CALL_S = 120.0
 HOUSEKEEPING_S = 30.0
@@ -102,6 +105,7 @@ class Process:
         self.phases = Phases(self, self.parts)
         self.ending = Ending(self)
         self.liveness = Liveness(self)
+        self.readiness = Readiness(self)
         self.growth = Growth(self)
         self.operations = Operations(self, self.growth.carry_out)
         self.reader = Reader(self)
@@ -237,15 +241,9 @@ class Process:
         """Take in that a component is STARTED: its flow decides from now on."""
         if live.flow is not None:
             live.flow.begin()
-        when = live.value("sfReadyWhen") or type(live.prim).reserved.get("sfReadyWhen")
-        if when in {None, "started"}:
-            self.set_ready(live, ready=True)
-
-    def set_ready(self, live: Live, *, ready: bool) -> None:
-        """Take in a component's readiness."""
-        if live.ready != ready:
-            live.ready = ready
-            self.events.publish(live, ReadyChanged(ready))
+        self.readiness.started(live)
+        if "check" in type(live.prim).hooks and live.segment.state == "started":
+            self.liveness.attend(live.segment)
 
     def finish(self, live: Live, record: Record) -> None:
         """End a component by itself and let its parent decide."""
@@ -274,7 +272,7 @@ class Process:
         while at is not None and at.parent is not None:
             above = at.parent
             if above.flow is not None and above.flow.begun:
-                if above.flow.fail_growth(at.name, record):
+                if above.flow.nursery.fail(at.name, record):
                     return True
                 break
             at = above
@@ -304,6 +302,13 @@ class Process:
             if isinstance(child, RemotePart) and child.segment == notice.segment:
                 self.part_ended(child, notice.record)
         return True
+
+    def part_readied(self, readied: Readied) -> None:
+        """Take in that a part elsewhere became ready, or stopped being so."""
+        parent = self.lives.get(readied.parent.component)
+        for child in parent.children.values() if parent is not None else ():
+            if isinstance(child, RemotePart) and child.segment == readied.segment:
+                self.readiness.part(child, ready=readied.ready)
 
     def orphaned(self, segment: Segment) -> None:
         """A segment's parent has not been heard of for the length of its lease."""
@@ -368,11 +373,16 @@ class Process:
 
     def write_fate(self, live: Live, name: str, fate: str, record: Record | None) -> None:
         """Write what became of a child: `down`, `growing`, `dropped`, or nothing: as described."""
-        path = f"{live.path}:{name}"
-        statements = [drop_fate(live.segment.id, path)]
-        if fate:
+        path, segment = f"{live.path}:{name}", live.segment.id
+        statements = [drop_fate(segment, path)]
+        if fate in {"growing", "dropped"}:
+            statements.append(drop_changes_below(segment, path))
+        if fate == "dropped" and name not in live.description.names():
+            live.changes.pop(name, None)
+            statements.append(drop_change(segment, live.path, name))
+        elif fate:
             encoded = encode(record) if record is not None else None
-            statements.append(put_fate(live.segment.id, path, fate, encoded))
+            statements.append(put_fate(segment, path, fate, encoded))
         self.ledger.lazy(*statements)
 
     def ended_application(self, name: str) -> Record | None:

@@ -18,11 +18,12 @@ FIRST_S, MOST_S = 1.0, 300.0
 class Item:
     """One effect the reaper works on."""
 
-    __slots__ = ("attempts", "due_s", "error", "made")
+    __slots__ = ("attempts", "due_s", "error", "made", "since_s")
 
-    def __init__(self, made: Made, due_s: float) -> None:
-        """Take the effect and when to try it next."""
+    def __init__(self, made: Made, now_s: float, due_s: float) -> None:
+        """Take the effect, since when it is pending, and when to try it next."""
         self.made = made
+        self.since_s = now_s
         self.attempts = 0
         self.due_s = due_s
         self.error = made.row.error
@@ -41,7 +42,7 @@ class Reaper:
     def add(self, made: Made, after_s: float = FIRST_S) -> None:
         """Take over an effect whose undo failed, or that is to be undone after a while."""
         loop = asyncio.get_running_loop()
-        self._items[made.row.id] = Item(made, loop.time() + after_s)
+        self._items[made.row.id] = Item(made, loop.time(), loop.time() + after_s)
         for future in list(made.site.pending):
             future.add_done_callback(lambda _: self._at_once(made.row.id))
         self._wake.set()

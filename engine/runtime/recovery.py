@@ -21,7 +21,7 @@ from engine.runtime.keeper import keeps, seconds_of
 from engine.runtime.ledger import EffectRow, SegmentRow, drop_effect
 from engine.runtime.live import Live, Made, RemotePart, Segment
 from engine.runtime.parts import RemoteSegment, ending_because
-from engine.wire.codec import decode, decode_tree
+from engine.wire.codec import decode, decode_tree, decode_value
 from engine.wire.messages import ParentLink, Plain
 from sfdl.errors import SmartDomainsError
 from sfdl.values import Description, Value
@@ -137,7 +137,10 @@ class Recovery:
         """Let the flows decide from here on, and tell them who is not there any more."""
         process = self._process
         lives = list(segment.root.walk())
+        for live in reversed(lives):
+            process.readiness.adopted(live)
         for live in lives:
+            process.phases.put_in_order(live)
             if live.flow is not None and not live.state.ended:
                 live.flow.begin()
         kept = sum(1 for live in lives if live.id not in lost)
@@ -222,6 +225,7 @@ class Recovery:
             part.root = made.effect.root
             part.made = made
             part.state = State.STARTED
+            part.ready = True
             self._process.parts.resume(part)
 
     async def _take_up(self, live: Live, lost: dict[str, str]) -> None:
@@ -279,6 +283,7 @@ class _Rebuilt:
         self._segment = segment
         self._births = process.ledger.births(segment.id)
         self._fates = process.ledger.fates(segment.id)
+        self._changes = process.ledger.changes(segment.id)
         self._away = away
         self._by_path: dict[str, Live] = {}
         self._parts: dict[str, RemotePart] = {}
@@ -291,10 +296,11 @@ class _Rebuilt:
         stack = [segment.root]
         while stack:
             live = stack.pop()
-            for name, value in live.description.attributes:
-                if not isinstance(value, Description) or value.data:
-                    continue
+            grows = type(live.prim).creates_children
+            for name, value in live.child_descriptions():
                 path = f"{live.path}:{name}"
+                if grows and path not in self._births and path not in self._fates:
+                    continue  # its type creates children itself, and had not created this one
                 if path in self._fates:
                     self._note_fate(live, name, path)
                 elif path in self._away:
@@ -319,9 +325,11 @@ class _Rebuilt:
         path = f"{parent.path}:{name}" if parent is not None else segment.path
         above = parent.incarnation if parent is not None else segment.incarnation
         number = self._births.get(path, above)
-        live = self._process.phases.seat(segment, parent, name, description, number)
+        changes = {
+            changed: decode_value(data) for changed, data in self._changes.get(path, {}).items()
+        }
+        live = self._process.phases.seat(segment, parent, name, description, number, changes)
         live.state = State.STARTED
-        live.ready = True
         self._by_path[path] = live
         return live
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 from typing_extensions import override
@@ -15,7 +16,8 @@ from engine.core.records import Record
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
-from engine.runtime.kinds import bool_, float_, str_
+from engine.runtime.kinds import bool_, float_, int_, str_, strings
+from sfdl.values import Description, Value
 
 
 class OwnedFile(Effect, frozen=True):
@@ -163,3 +165,91 @@ class Sleeper(Prim, type="test.sleeper"):
 
 class Group(Compound, type="test.group"):
     """A plain compound under a name of its own."""
+
+
+class Signaller(Prim, type="test.signaller"):
+    """Becomes ready, or stops being so, when told; may be well only after a number of checks."""
+
+    reserved: ClassVar[dict[str, Value]] = {"sfReadyWhen": "signal"}
+
+    ready_after = attr(
+        float_,
+        -1,
+        doc="Seconds until it says it is ready; negative: when told.",
+        called="readyAfter",
+    )
+    well_after = attr(
+        int_, 0, doc="Checks that fail before the first good one.", called="wellAfter"
+    )
+    checks = output(int, doc="How often it was checked.")
+
+    @override
+    async def on_start(self) -> None:
+        self.checks = 0
+        if self.ready_after >= 0:
+            self.spawn(self._later())
+
+    async def _later(self) -> None:
+        await self.sleep(self.ready_after)
+        self.set_ready(True)
+
+    @exposed()
+    async def say(self, ready: bool) -> None:  # noqa: FBT001 - data of a call
+        """Be ready, or not."""
+        self.set_ready(ready)
+
+    @override
+    async def check(self) -> None:
+        self.checks += 1
+        if self.checks <= self.well_after:
+            raise Unwell(f"not well before check {self.well_after + 1}")
+
+
+class Placing(Compound, type="test.placing"):
+    """Places its children on the hosts it is told, in turn, and says where a lost one goes."""
+
+    hosts = attr(strings, doc="Hosts to use.")
+    asked = output(int, doc="How often somebody asked for a place.")
+
+    @override
+    async def on_deploy(self) -> None:
+        self.asked = 0
+
+    @override
+    async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
+        index = [each for each, _ in self.live.child_descriptions()].index(name)
+        return {"sfProcessHost": self.hosts[index % len(self.hosts)]}
+
+    @exposed()
+    async def place(self, name: str, avoid: list[str]) -> str:  # noqa: ARG002 - a scheduler's face
+        """Return the first host that is not to be avoided."""
+        self.asked += 1
+        return next(host for host in self.hosts if host not in avoid)
+
+
+class Grower(Compound, type="test.grower"):
+    """Creates its children itself: in a hook, and when asked."""
+
+    creates_children = True
+
+    where = attr(str_, "deploy", choices=("deploy", "start"), doc="In which hook.")
+
+    async def _grow(self, upto: str) -> None:
+        for name, value in self.live.child_descriptions():
+            await self.create_child(name, value, {"extra": "given"}, upto=upto)
+
+    @override
+    async def on_deploy(self) -> None:
+        if self.where == "deploy":
+            await self._grow("deployed")
+
+    @override
+    async def on_start(self) -> None:
+        if self.where == "start":
+            await self._grow("started")
+
+    @exposed()
+    async def more(self, name: str, file: str) -> None:
+        """Create one more file maker."""
+        text = f"{FileMaker.__module__}.{FileMaker.__qualname__}"
+        await self.create_child(name, Description((("sfClass", text), ("file", file))))

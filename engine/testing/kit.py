@@ -102,19 +102,24 @@ class MemoryNetwork:
         self.verbs: dict[str, Verbs] = {}
         self.rules: list[Rule] = []
         self.sent: list[tuple[str, str]] = []
+        self.severed: set[tuple[str, str]] = set()
 
-    def connect(self, address: str, class_: str) -> MemoryLink:
-        """Return a link to an address."""
-        del class_
-        return MemoryLink(self, address)
+    def connector(self, origin: str) -> Callable[[str, str], MemoryLink]:
+        """Return what makes links for the process at this address."""
+        return lambda address, _class: MemoryLink(self, origin, address)
+
+    def sever(self, origin: str, to: str) -> None:
+        """Let nothing pass from one process to another any more; the way back is another one."""
+        self.severed.add((origin, to))
 
 
 class MemoryLink:
     """A link on the in-memory network."""
 
-    def __init__(self, network: MemoryNetwork, address: str) -> None:
-        """Take the network and the peer."""
+    def __init__(self, network: MemoryNetwork, origin: str, address: str) -> None:
+        """Take the network and both ends."""
         self._network = network
+        self._origin = origin
         self._address = address
 
     async def call(self, verb: str, message: bytes, budget_s: float) -> bytes:
@@ -132,7 +137,8 @@ class MemoryLink:
         target = self._network.verbs.get(self._address)
         if rule is not None and rule.delay_s:
             await asyncio.sleep(rule.delay_s)
-        if target is None or (rule is not None and rule.mode in {"drop", "cut"}):
+        cut = (self._origin, self._address) in self._network.severed
+        if target is None or cut or (rule is not None and rule.mode in {"drop", "cut"}):
             raise Unreachable(f"{self._address} cannot be reached: connection refused")
         answer = await target.handle(verb, message)
         if rule is not None and rule.mode == "twice":
@@ -233,14 +239,14 @@ async def begin(
         address=address,
         ledger=Ledger(folder / "ledger.sqlite", inline=not threads),
         workers=ThreadWorkers(8) if threads else InlineWorkers(),
-        connect=network.connect,
+        connect=network.connector(address),
     )
     network.verbs[address] = Verbs(process)
     await process.begin()
     return Engine(process)
 
 
-async def until(condition: Callable[[], T], *, timeout_s: float = 10.0) -> T:
+async def until(condition: Callable[[], T], *, timeout_s: float = 30.0) -> T:
     """Wait until a condition holds and return what it gave; say what it gave last if it never does."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s

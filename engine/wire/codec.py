@@ -159,6 +159,16 @@ def encode_tree(root: Description) -> bytes:
     return encode(flatten(root))
 
 
+def encode_value(value: Value) -> bytes:
+    """Encode any value of the language by itself."""
+    return encode_tree(Description((("value", value),)))
+
+
+def decode_value(data: bytes) -> Value:
+    """Decode a value encoded by `encode_value`."""
+    return decode_tree(data).get("value")
+
+
 def decode_tree(data: bytes) -> Description:
     """Decode a description encoded by `encode_tree`."""
     return unflatten(decode(data, FlatTree))

@@ -181,12 +181,14 @@ class Grown(Struct, frozen=True, tag="grown"):
         components: How many there are, parts in other processes included.
         hosts: Addresses of the processes that hold them.
         times_ms: Milliseconds per phase.
+        ready: Whether the root is ready.
     """
 
     root: Handle
     components: int
     hosts: tuple[str, ...]
     times_ms: tuple[tuple[str, int], ...] = ()
+    ready: bool = False
 
 
 class Gone(Struct, frozen=True, tag="gone"):
@@ -410,12 +412,21 @@ class Notice(Struct, frozen=True):
     record: Record
 
 
+class Readied(Struct, frozen=True):
+    """The readiness of a segment's root changed; told to the process of its parent."""
+
+    segment: str
+    parent: Ident
+    ready: bool
+
+
 class Beat(Struct, frozen=True):
     """Renew leases and pass notices; one message per peer and round."""
 
     daemon: str
     renew: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
+    readied: tuple[Readied, ...] = ()
 
 
 class Heard(Struct, frozen=True):
@@ -425,6 +436,7 @@ class Heard(Struct, frozen=True):
     sign: Sign
     text: str = ""
     record: Record | None = None
+    ready: bool = False
 
 
 class BeatAnswer(Struct, frozen=True, tag="beat"):

@@ -142,7 +142,8 @@ def test_a_part_that_could_not_be_told_ends_later_with_the_record_it_was_given(t
 def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_second_copy(tmp_path):
     async def story():
         async with engines(tmp_path / "state", 2) as (network, (one, two)):
-            part = {"sfClass": GROUP, "sfProcessHost": "host2", "b": maker(tmp_path / "b")}
+            kept = maker(tmp_path / "b", sfOrphanPolicy="keep")
+            part = {"sfClass": GROUP, "sfProcessHost": "host2", "b": kept}
             description = {"sfClass": GROUP, "part": part}
             await one.deploy("app", description)
             network.rules.append(Rule("cut", verb="submit", to="host2:3800", times=-1))

@@ -1,0 +1,180 @@
+"""Children of a compound that come and go by themselves, outside the phases of the whole tree."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from engine.core.faults import Ended, EngineError, Fault, Kind, fault_of, raised
+from engine.core.lifecycle import Phase
+from engine.core.records import DEPLOYMENT_FAILURE, Record
+from engine.runtime.ledger import put_change
+from engine.runtime.live import Live, RemotePart
+from engine.wire.codec import encode_value
+from engine.wire.messages import Handle
+from sfdl.values import Description
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+
+class Nursery:
+    """Brings single children of one compound to life, and ends them."""
+
+    def __init__(self, process: Process, live: Live) -> None:
+        """Serve one compound."""
+        self._process = process
+        self._live = live
+        self._growing: dict[str, tuple[asyncio.Task[None], list[Record]]] = {}
+        self._restarts: dict[str, int] = {}
+
+    # -- bringing up
+
+    async def start(
+        self, name: str, description: Description, *, upto: Phase = Phase.START
+    ) -> Handle:
+        """Bring a child to life, an earlier one of its name fully gone first.
+
+        Returns:
+            What others need to reach it.
+
+        Raises:
+            EngineError: As it failed; nothing of it is left.
+        """
+        live, process = self._live, self._process
+        await self.gone(name)
+        if live.value(name) is not description:
+            live.changes[name] = description
+            change = put_change(live.segment.id, live.path, name, encode_value(description))
+            await process.ledger.durable(change)
+        process.write_fate(live, name, "growing", None)
+        try:
+            await self._try(name, description, upto)
+        except EngineError as error:
+            record = self._failure(name, error.fault)
+            process.write_fate(live, name, "down", record)
+            raise
+        process.write_fate(live, name, "", None)
+        self._put_in_order(name)
+        child = live.children[name]
+        process.readiness.child(live, name, ready=child.ready)
+        if isinstance(child, Live):
+            return child.handle
+        if child.root is None:
+            raise EngineError("its process gave no handle", where=child.path)
+        return child.root
+
+    def _failure(self, name: str, fault: Fault) -> Record:
+        text = f"deployment failed at {fault.where or self._live.path}"
+        return Record(DEPLOYMENT_FAILURE, text, f"{self._live.path}:{name}", cause=fault)
+
+    async def _try(self, name: str, description: Description, upto: Phase) -> None:
+        records: list[Record] = []
+        growth = asyncio.get_running_loop().create_task(self._grow(name, description, upto))
+        self._growing[name] = (growth, records)
+        try:
+            await growth
+            _refuse_ended(records)
+        except asyncio.CancelledError:
+            if not records:
+                growth.cancel()
+                await asyncio.shield(
+                    self._undo(name, Record(DEPLOYMENT_FAILURE, "its parent is ending"))
+                )
+                raise
+            first = records[0]
+            text = f"{first.component} ended before it had started: {first.description}"
+            fault = Fault(Kind.HOOK_FAILED, text, "SF-HOOK-003", first.component)
+        except Exception as error:  # noqa: BLE001 - whatever failed, the parent must hear of it
+            fault = fault_of(error)
+        else:
+            return
+        finally:
+            del self._growing[name]
+        await self._undo(name, self._failure(name, fault))
+        raise raised(fault)
+
+    async def _grow(self, name: str, description: Description, upto: Phase) -> None:
+        process, live = self._process, self._live
+        phases = [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]
+        incarnation = await process.born(live.segment, f"{live.path}:{name}")
+        address = await process.phases.place(live, description)
+        if address is not None:
+            part = RemotePart(live, name, process.new_id(), address)
+            live.children[name] = part
+            await process.parts.create(part, description)
+            for phase in phases:
+                await process.parts.enter(part, phase)
+            return
+        child = await process.phases.create(live.segment, live, name, description, incarnation)
+        child.restarts = self._restarts.get(name, 0)
+        for phase in phases:
+            await process.phases.enter(child, phase)
+
+    async def _undo(self, name: str, record: Record) -> None:
+        child = self._live.children.pop(name, None)
+        if isinstance(child, Live):
+            await asyncio.shield(self._process.ending.end(child, record, orderly=True))
+        elif isinstance(child, RemotePart):
+            await self._process.parts.end(child, record, [])
+
+    def _put_in_order(self, name: str) -> None:
+        """Put a child where its description stands among the others'."""
+        children = self._live.children
+        if next(reversed(children)) != name:
+            return
+        place = {each: index for index, each in enumerate(self._live.context())}
+        if all(place.get(each, 0) < place.get(name, 0) for each in children if each != name):
+            return
+        items = sorted(children.items(), key=lambda item: place.get(item[0], len(place)))
+        children.clear()
+        children.update(items)
+
+    def fail(self, name: str, record: Record) -> bool:
+        """Stop bringing a child up because something below it has ended; say whether one was."""
+        growing = self._growing.get(name)
+        if growing is None:
+            return False
+        task, records = growing
+        records.append(record)
+        task.cancel()
+        return True
+
+    # -- ending
+
+    async def gone(self, name: str) -> None:
+        """Wait until an ended child is fully TERMINATED, then unlink it."""
+        child = self._live.children.get(name)
+        if child is None:
+            return
+        if isinstance(child, Live):
+            self._restarts[name] = child.restarts + 1
+            if child.ending is not None:
+                await asyncio.shield(child.ending)
+        else:
+            self._restarts[name] = self._restarts.get(name, 0) + 1
+            await self._process.parts.end(child, child.record or Record.normal(), [])
+        self._live.children.pop(name, None)
+
+    async def end(self, name: str, record: Record, *, again: bool) -> None:
+        """End a child and unlink it; `again`: it is to be started anew."""
+        self._process.write_fate(self._live, name, "growing" if again else "dropped", None)
+        child = self._live.children.get(name)
+        if isinstance(child, Live):
+            await asyncio.shield(self._process.ending.end(child, record))
+        elif isinstance(child, RemotePart):
+            await self._process.parts.end(child, record, [])
+        await self.gone(name)
+        if not again:
+            self._process.readiness.without(self._live, name)
+
+    async def drop(self, name: str) -> None:
+        """Forget an ended child."""
+        self._process.write_fate(self._live, name, "dropped", None)
+        await self.gone(name)
+        self._process.readiness.without(self._live, name)
+
+
+def _refuse_ended(records: list[Record]) -> None:
+    if records:
+        raise Ended("ended before it had started", where=records[0].component)
