@@ -253,6 +253,22 @@ def exposed(*, role: str = "operator") -> Callable[[F], F]:
     return mark
 
 
+_WATCHES = "__watched_attribute__"
+
+
+def on_change(attribute: str) -> Callable[[F], F]:
+    """Have this async method called with the old and the new value once an attribute was changed.
+
+    If it raises, the change is undone and whoever asked for it gets the error.
+    """
+
+    def mark(method: F) -> F:
+        setattr(method, _WATCHES, attribute)
+        return method
+
+    return mark
+
+
 class Declarations:
     """Everything a type declares, its bases included, by the description's names."""
 
@@ -262,6 +278,7 @@ class Declarations:
         self.links: dict[str, LinkTo[Any]] = {}
         self.outputs: dict[str, Output[Any]] = {}
         self.methods: dict[str, str] = {}
+        self.watchers: dict[str, str] = {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
                 match value:
@@ -275,6 +292,9 @@ class Declarations:
                         role = getattr(value, _EXPOSED, None)
                         if isinstance(role, str):
                             self.methods[name] = role
+                        watched = getattr(value, _WATCHES, None)
+                        if isinstance(watched, str):
+                            self.watchers[watched] = name
 
     def bind(
         self, context: Mapping[str, Value], bound: dict[str, object], *, where: str

@@ -37,6 +37,7 @@ from engine.wire.messages import (
     ReadPlan,
     Result,
     Returned,
+    Set,
     Start,
     Stop,
     Terminate,
@@ -75,6 +76,8 @@ class Growth:
                 return Returned(await self._process.invoke(target, method, arguments))
             case Ping() as op:
                 return await self._ping(op)
+            case Set() as op:
+                return await self._process.changer.carry_out(op)
             case Stop() as op:
                 return await self._stop(op)
 
@@ -93,7 +96,7 @@ class Growth:
         if process.state != "running":
             raise Refused(f"the daemon is {process.state}", where=process.address)
         if op.parent is None:
-            self._check_name(op.application)
+            self.check_name(op.application)
         if op.expect:
             await self._check_expected(op)
         segment = Segment(
@@ -122,10 +125,21 @@ class Growth:
                 code="SF-PLAN-001", where=op.path, hint="look at it again: sfstart ... --plan",
             )  # fmt: skip
 
-    def _check_name(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Refuse a name no application can have here now.
+
+        Raises:
+            Refused: It is no name.
+            NameInUse: It is taken; the message says by whom.
+        """
         holder = self._process.apps.get(name)
         if not name or ":" in name:
             raise Refused(f"{name!r} is no name for an application", code="SF-NAME-002")
+        if name in self._process.names:
+            raise NameInUse(
+                f"{name} is in use by {self._process.names[name].path}", code="SF-NAME-005",
+                where=f"{self._process.address} {name}", hint="choose another name",
+            )  # fmt: skip
         if holder is not None:
             state = holder.root.state.value if hasattr(holder, "root") else "being created"
             raise NameInUse(

@@ -65,6 +65,10 @@ class Link(Generic[T]):
         parts = (*reference.parts, Part(PartKind.HERE, attribute))
         return await self._live.process.resolver.resolve(self._live, Reference(parts, lazy=True))
 
+    async def set(self, attribute: str, value: Value) -> Value:
+        """Change an attribute of the target, and return its value before."""
+        return await self._live.process.set(await self.handle(), attribute, value)
+
     async def call(
         self, method: str, face: Callable[..., object], arguments: tuple[object, ...]
     ) -> object:

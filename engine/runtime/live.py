@@ -17,7 +17,7 @@ from engine.core.leases import Lease, Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import Record
 from engine.wire.messages import Handle, ParentLink
-from sfdl.values import Description, Value
+from sfdl.values import Description, Tbd, Value
 
 if TYPE_CHECKING:
     from engine.core.ordering import Order
@@ -82,10 +82,34 @@ class Live:
     """
 
     __slots__ = (
-        "_table", "bound", "changes",
-        "checked_s", "children", "description", "effects", "ending", "flow",
-        "health", "id", "incarnation", "lazy_names", "name", "order", "parent", "path", "prim",
-        "ready", "record", "restarts", "segment", "since_s", "state", "tasks", "threads", "unready",
+        "_table",
+        "bound",
+        "changes",
+        "checked_s",
+        "children",
+        "description",
+        "effects",
+        "ending",
+        "flow",
+        "generation",
+        "health",
+        "id",
+        "incarnation",
+        "lazy_names",
+        "name",
+        "order",
+        "parent",
+        "path",
+        "prim",
+        "ready",
+        "record",
+        "restarts",
+        "segment",
+        "since_s",
+        "state",
+        "tasks",
+        "threads",
+        "unready",
         "willing",
     )  # fmt: skip
 
@@ -122,6 +146,7 @@ class Live:
         self.checked_s = 0.0
         self.record: Record | None = None
         self.restarts = 0
+        self.generation = 0
         self.ending: asyncio.Task[None] | None = None
         self.flow: FlowRun | None = None
         self.prim: Prim
@@ -146,17 +171,23 @@ class Live:
 
     def has(self, name: str) -> bool:
         """Say whether the component has an attribute of that name, children included."""
-        return name in self.changes or name in self._attributes()
+        if name in self.changes:
+            return not isinstance(self.changes[name], Tbd)
+        return name in self._attributes()
 
     def value(self, name: str) -> Value:
         """Return an attribute as it stands, unresolved; NULL where there is none."""
         if name in self.changes:
-            return self.changes[name]
+            changed = self.changes[name]
+            return None if isinstance(changed, Tbd) else changed
         return self._attributes().get(name)
 
     def context(self) -> dict[str, Value]:
         """Return all attributes in order, changes applied."""
-        return {**self._attributes(), **self.changes}
+        if not self.changes:
+            return dict(self._attributes())
+        whole = {**self._attributes(), **self.changes}
+        return {name: value for name, value in whole.items() if not isinstance(value, Tbd)}
 
     def _attributes(self) -> dict[str, Value]:
         if self._table is None:

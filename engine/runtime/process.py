@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.core.events import Ident
-from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, WrongState
+from engine.core.faults import Ended, EngineError, NameInUse, NotAllowed, NotFound, WrongState
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
+from engine.runtime.changing import Changer
 from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.flows import child_ended
@@ -53,8 +54,19 @@ from engine.runtime.services import Services
 from engine.runtime.types import Types
 from engine.runtime.workers import Workers
 from engine.settings import Settings
-from engine.wire.codec import decode, encode
-from engine.wire.messages import Call, Handle, Notice, Readied, Returned
+from engine.wire.codec import decode, encode, unflatten
+from engine.wire.messages import (
+    Call,
+    Change,
+    Changed,
+    Handle,
+    Notice,
+    Readied,
+    Returned,
+    Set,
+    as_tree,
+)
+from sfdl.values import Value
 
 CALL_S = 120.0
 HOUSEKEEPING_S = 30.0
@@ -91,6 +103,7 @@ class Process:
         self.types = Types(settings.packages)
         self.events = EventLog(self.daemon_id, secrets.token_hex(4))
         self.lives: dict[str, Live] = {}
+        self.names: dict[str, Live] = {}
         self.apps: dict[str, Segment] = {}
         self.segments: dict[str, Segment] = {}
         self._ended_apps: dict[str, tuple[Record, float]] = {}
@@ -106,6 +119,7 @@ class Process:
         self.ending = Ending(self)
         self.liveness = Liveness(self)
         self.readiness = Readiness(self)
+        self.changer = Changer(self)
         self.growth = Growth(self)
         self.operations = Operations(self, self.growth.carry_out)
         self.reader = Reader(self)
@@ -189,11 +203,25 @@ class Process:
 
     def register(self, live: Live) -> None:
         """Make a component findable."""
+        name = live.value("sfProcessComponentName")
+        if isinstance(name, str):
+            holder = self.names.get(name)
+            taken = name in self.apps and self.apps[name] is not live.segment
+            if taken or (holder is not None and holder is not live):
+                by = holder.path if holder is not None else f"the application {name}"
+                raise NameInUse(
+                    f"{name} is in use by {by}", code="SF-NAME-005", where=live.path,
+                    hint="give it another sfProcessComponentName",
+                )  # fmt: skip
+            self.names[name] = live
         self.lives[live.id] = live
 
     def unregister(self, live: Live) -> None:
         """Make an ended component unfindable."""
         self.lives.pop(live.id, None)
+        name = live.value("sfProcessComponentName")
+        if isinstance(name, str) and self.names.get(name) is live:
+            del self.names[name]
 
     def take_up(self, segment: Segment) -> None:
         """Hold a segment rebuilt from the ledger."""
@@ -213,7 +241,7 @@ class Process:
         return found
 
     def application(self, name: str) -> Live:
-        """Return the root of an application.
+        """Return the root of an application, or a component registered under that name.
 
         Raises:
             NotFound: There is none; if it ended a while ago the message has its record.
@@ -221,6 +249,8 @@ class Process:
         segment = self.apps.get(name)
         if segment is not None and hasattr(segment, "root"):
             return segment.root
+        if name in self.names:
+            return self.names[name]
         ended = self._ended_apps.get(name)
         if ended is not None:
             raise NotFound(
@@ -331,6 +361,19 @@ class Process:
         if not isinstance(result, Returned):
             raise EngineError(f"{target.address} gave another answer than asked for")
         return result.value
+
+    async def set(self, target: Handle, attribute: str, value: Value) -> Value:
+        """Change an attribute of any component, and return its value before."""
+        op = Set((Change(attribute, "replace", as_tree(value)),), ident=target.ident)
+        if target.ident.daemon == self.daemon_id:
+            changed: object = await self.changer.carry_out(op)
+        else:
+            changed = await self.peers.submit(
+                target.address, op, request_id=self.new_id(), budget_s=CALL_S
+            )
+        if not isinstance(changed, Changed):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return unflatten(changed.old[0]).get("value")
 
     async def invoke(self, ident: Ident, method: str, arguments: bytes) -> bytes:
         """Run an exposed method of a component held here."""

@@ -101,9 +101,23 @@ class Resolver:
     # -- the walk
 
     async def follow(
-        self, start: Live, parts: Sequence[Part], hops: int, walked: tuple[str, ...]
+        self,
+        start: Live,
+        parts: Sequence[Part],
+        hops: int,
+        walked: tuple[str, ...],
+        *,
+        own: bool = True,
     ) -> Value | Handle:
-        """Walk `parts` from a live component; used by `resolve` and for peers."""
+        """Walk `parts` from a live component; used by `resolve` and for peers.
+
+        Args:
+            start: Where the walk begins, or goes on.
+            parts: What is left of the reference.
+            hops: How many processes it may still pass.
+            walked: Components and parts it has passed, to find circles.
+            own: The reference is held by `start`: it may see attributes tagged `sfLocal`.
+        """
         rest = tuple(parts)
         mark = f"{start.id}|{spoken(rest)}"
         if mark in walked or hops <= 0:
@@ -116,6 +130,8 @@ class Resolver:
             part, rest = rest[0], rest[1:]
             if isinstance(here, Live):
                 holder = here
+                if part.kind is PartKind.HERE and not (own and here is start):
+                    _refuse_local(here, part.name)
                 step = await self._step(here, part, rest, hops, walked)
             else:
                 step = _inside(here, part, holder)
@@ -235,7 +251,7 @@ class Resolver:
         remaining = tuple(names[1:])
         if not remaining:
             return root
-        return _Elsewhere(await self.follow(root, remaining, hops - 1, walked))
+        return _Elsewhere(await self.follow(root, remaining, hops - 1, walked, own=False))
 
     async def _ask(
         self,
@@ -262,7 +278,7 @@ class Resolver:
             start = self._process.live(question.start)
         else:
             start, parts = self._process.application(parts[0].name), parts[1:]
-        found = await self.follow(start, parts, question.hops, question.walked)
+        found = await self.follow(start, parts, question.hops, question.walked, own=False)
         if isinstance(found, Handle):
             return Resolved(handle=found)
         return Resolved(value=flatten(Description((("value", found),))))
@@ -272,6 +288,14 @@ class _Elsewhere(msgspec.Struct, frozen=True):
     """The final answer of a walk that went on elsewhere."""
 
     found: Value | Handle
+
+
+def _refuse_local(live: Live, name: str) -> None:
+    if any(name == tagged and "sfLocal" in words for tagged, words in live.description.tags):
+        raise Refused(
+            f"{name} of {live.path} is for itself only", code="SF-REF-003", where=live.path,
+            hint="it is tagged sfLocal",
+        )  # fmt: skip
 
 
 def _inside(here: Spot | Value, part: Part, holder: Live) -> Value:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from engine.compound import Compound
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
-from engine.runtime.attributes import attr, exposed, link, output
+from engine.runtime.attributes import attr, exposed, link, on_change, output
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 from engine.runtime.kinds import bool_, float_, int_, str_, strings
 from sfdl.values import Description, Value
@@ -253,3 +253,17 @@ class Grower(Compound, type="test.grower"):
         """Create one more file maker."""
         text = f"{FileMaker.__module__}.{FileMaker.__qualname__}"
         await self.create_child(name, Description((("sfClass", text), ("file", file))))
+
+
+class Sized(Prim, type="test.sized"):
+    """Has a size that may be changed while it runs, up to a hundred."""
+
+    size = attr(int_, 1, ge=0, doc="Its size.", tags=frozenset({"updatable"}))
+    grown = output(str, doc="The last change.")
+
+    @on_change("size")
+    async def resize(self, old: int, new: int) -> None:
+        """Take the new size."""
+        if new > 100:
+            raise ValueError(f"{new} is too big")
+        self.grown = f"{old} to {new}"

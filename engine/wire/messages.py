@@ -14,7 +14,8 @@ from engine.core.events import Event, Ident
 from engine.core.faults import Fault
 from engine.core.leases import Sign
 from engine.core.records import Record
-from engine.wire.codec import FlatTree
+from engine.wire.codec import FlatTree, flatten
+from sfdl.values import Description, Value
 
 PROTOCOL = 1
 """Major version; peers of another one are refused."""
@@ -26,6 +27,11 @@ class Handle(Struct, frozen=True, tag="handle"):
     ident: Ident
     address: str
     name: str
+
+
+def as_tree(value: Value) -> FlatTree:
+    """Put one value into a tree: its only attribute is called `value`."""
+    return flatten(Description((("value", value),)))
 
 
 Plain: TypeAlias = str | int | float | bool | None
@@ -142,13 +148,39 @@ class Ping(Struct, frozen=True, tag="ping"):
     ident: Ident | None = None
 
 
+class Change(Struct, frozen=True):
+    """One attribute to change.
+
+    Attributes:
+        how: `add` refuses where it is there, `replace` does not mind, `remove` takes it away.
+        value: As a tree of one attribute called `value`; nothing for `remove`.
+    """
+
+    name: str
+    how: str
+    value: FlatTree | None = None
+
+
+class Set(Struct, frozen=True, tag="set"):
+    """Change attributes of a component, all or none.
+
+    Attributes:
+        expect: Generation of its attributes this was decided on; another one refuses it.
+    """
+
+    changes: tuple[Change, ...]
+    ref: str = ""
+    ident: Ident | None = None
+    expect: int | None = None
+
+
 class Stop(Struct, frozen=True, tag="stop"):
     """End everything in the process, then the process."""
 
     force: bool = False
 
 
-Op: TypeAlias = Create | Deploy | Start | Terminate | Call | Ping | Stop
+Op: TypeAlias = Create | Deploy | Start | Terminate | Call | Ping | Set | Stop
 
 
 class Request(Struct, frozen=True):
@@ -225,7 +257,15 @@ class Pong(Struct, frozen=True, tag="pong"):
     record: Record | None = None
 
 
-Result: TypeAlias = Grown | Gone | Returned | Pong
+class Changed(Struct, frozen=True, tag="changed"):
+    """Result of Set: the values before, as trees of one attribute called `value`."""
+
+    name: str
+    old: tuple[FlatTree, ...]
+    generation: int
+
+
+Result: TypeAlias = Grown | Gone | Returned | Pong | Changed
 
 
 class Answer(Struct, frozen=True, tag="answer"):
