@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound="Effect")
 
-HOOKS = ("on_deploy", "on_start", "on_started", "on_terminate", "on_adopt", "check", "place_child")
+HOOKS = (
+    "on_deploy",
+    "on_start",
+    "on_started",
+    "on_terminate",
+    "on_adopt",
+    "check",
+    "drain",
+    "place_child",
+)
 
 
 class Unwell(EngineError):
@@ -93,6 +102,9 @@ class Prim:
 
     async def check(self) -> None:
         """Return if well; raise `Unwell` if not. Read bound values only; never block."""
+
+    async def drain(self) -> None:
+        """Move away: the daemon is about to stop. Return once moved; bounded by the daemon."""
 
     async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
         """Say where a child of this compound belongs, before it is created.

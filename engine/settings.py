@@ -39,6 +39,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         liveness_factor: Rounds missed before the other side is presumed dead.
         remember_s: Seconds for which answers to requests are kept.
         rollback_timeout_s: Seconds a rollback may take before the reaper goes on with it.
+        restart_grace_s: Seconds peers wait for a daemon that said it is being restarted.
+        ping_timeout_s: Most seconds a peer may take to answer one round.
+        checks_at_once: Health checks run at the same time, at most.
         lvm: `real`, or `recorded` where there is no device-mapper: commands are written down and
             volumes are sparse files.
         hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
@@ -55,6 +58,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     liveness_factor: int = 2
     remember_s: float = 3600.0
     rollback_timeout_s: float = 60.0
+    restart_grace_s: float = 30.0
+    ping_timeout_s: float = 5.0
+    checks_at_once: int = 32
     lvm: Literal["real", "recorded"] = "real"
     hypervisor_uri: str = ""
 

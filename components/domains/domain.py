@@ -196,8 +196,7 @@ class Domain(Compound):
                 )  # fmt: skip
 
     def _owner(self) -> Owner:
-        live = self.live
-        return Owner(live.process.community, live.segment.application, live.path, live.incarnation)
+        return self.live.owner
 
     # -- start: make
 

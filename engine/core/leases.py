@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +27,40 @@ class Lease(Struct, frozen=True):
     def renewed(self, now_s: float) -> Lease:
         """Return the lease counted from `now_s`."""
         return replace(self, renewed_s=now_s)
+
+
+class Orphans(Struct, frozen=True):
+    """What a component does when its parent's process is silent for longer than the lease.
+
+    Attributes:
+        wait_s: Seconds it goes on waiting to be asked again; infinite: it keeps.
+        detach: It becomes an application of its own instead.
+    """
+
+    wait_s: float = 0.0
+    detach: bool = False
+
+    def stays(self, silent_s: float) -> bool:
+        """Say whether it still goes on after so many seconds."""
+        return self.wait_s > silent_s
+
+
+def orphans(word: str) -> Orphans:
+    """Read an orphan policy: `terminate`, `wait N` (seconds), `detach` or `keep`.
+
+    Example:
+        >>> orphans("wait 30").stays(29), orphans("keep").stays(1e9), orphans("").stays(0)
+        (True, True, False)
+    """
+    kind, _, rest = word.partition(" ")
+    if kind == "keep":
+        return Orphans(inf)
+    if kind == "detach":
+        return Orphans(detach=True)
+    if kind == "wait":
+        number = rest.strip().removesuffix("s")
+        return Orphans(float(number) if number.replace(".", "", 1).isdigit() else 0.0)
+    return Orphans()
 
 
 class Verdict(Struct, frozen=True):

@@ -224,7 +224,7 @@ class Supervise:
                 state = self._started(state, child, dos)
             case ChildGone(child):
                 rounds = tuple(replace(r, ending=r.ending - {child}) for r in state.rounds)
-                state = replace(state, rounds=rounds)
+                state = replace(state, rounds=rounds, up=state.up - {child})
             case _:
                 pass
         if any(isinstance(do, Finish) for do in dos):

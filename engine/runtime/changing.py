@@ -180,8 +180,8 @@ class Changer:
         value = live.changes[name]
         if isinstance(value, Tbd) and name not in live.description.names():
             live.changes.pop(name)
-            return drop_change(live.segment.id, live.path, name)
-        return put_change(live.segment.id, live.path, name, encode_value(value))
+            return drop_change(live.segment.id, live.place, name)
+        return put_change(live.segment.id, live.place, name, encode_value(value))
 
     def _shown(self, live: Live, name: str, before: tuple[Value, object]) -> Value:
         secret = "secret" in dict(live.description.tags).get(name, frozenset())

@@ -1,4 +1,4 @@
-"""Bringing segments to life and taking them down: what the operations of a process do."""
+"""Bringing segments to life: all of it, or nothing is left."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.faults import (
     Busy,
+    Draining,
     Ended,
     EngineError,
     Fault,
@@ -21,69 +22,34 @@ from engine.core.faults import (
 )
 from engine.core.leases import Lease, Watch
 from engine.core.lifecycle import Phase, State
-from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
+from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
-from engine.runtime.live import Live, Segment
+from engine.runtime.live import Segment
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
-    Call,
     Create,
-    Deploy,
-    Gone,
     Grown,
-    Handle,
-    Ping,
-    Pong,
     ReadPlan,
-    Result,
-    Returned,
-    Set,
-    Start,
-    Stop,
-    Terminate,
 )
 
 if TYPE_CHECKING:
     from engine.runtime.operations import Operation
     from engine.runtime.process import Process
 
-ORPHANS_KEEP = "keep"
-
 
 class Growth:
-    """Carries out operations on the segments of one process."""
+    """Brings the segments of one process to life."""
 
     def __init__(self, process: Process) -> None:
         """Serve one process."""
         self._process = process
 
-    async def carry_out(self, operation: Operation) -> Result | None:
-        """Do what an operation asks for.
+    async def create(self, op: Create, operation: Operation) -> Grown:
+        """Make a part of an application here, as far as asked for.
 
         Raises:
-            EngineError: As it failed.
+            EngineError: As it failed; nothing of it is left but what the fault names.
         """
-        match operation.op:
-            case Create() as op:
-                return await self._create(op, operation)
-            case Deploy(segment):
-                return await self._enter(segment, Phase.DEPLOY, operation)
-            case Start(segment):
-                return await self._enter(segment, Phase.START, operation)
-            case Terminate() as op:
-                return await self._terminate(op, operation)
-            case Call(target, method, arguments):
-                return Returned(await self._process.invoke(target, method, arguments))
-            case Ping() as op:
-                return await self._ping(op)
-            case Set() as op:
-                return await self._process.changer.carry_out(op)
-            case Stop() as op:
-                return await self._stop(op)
-
-    # -- growing
-
-    async def _create(self, op: Create, operation: Operation) -> Grown:
         process = self._process
         known = process.segments.get(op.segment)
         if known is not None and known.growth is None:
@@ -94,7 +60,10 @@ class Growth:
         if ended is not None:
             raise Ended(f"this part was ended already: {ended.sentence()}", where=op.path)
         if process.state != "running":
-            raise Refused(f"the daemon is {process.state}", where=process.address)
+            raise Draining(
+                f"the daemon is {process.state} and takes no new work", code="SF-DRAIN-001",
+                where=process.address,
+            )  # fmt: skip
         if op.parent is None:
             self.check_name(op.application)
         if op.expect:
@@ -148,7 +117,8 @@ class Growth:
                 hint=f"choose another name, or end it first: sfterminate HOST {name}",
             )  # fmt: skip
 
-    def _row(self, segment: Segment, state: str) -> SegmentRow:
+    def row(self, segment: Segment, state: str) -> SegmentRow:
+        """Describe a segment as the ledger keeps it."""
         recovery = segment.description.get("sfRecovery")
         return SegmentRow(
             id=segment.id,
@@ -163,10 +133,12 @@ class Growth:
             record=None,
             created_ms=int(time.time() * 1000),
             inherited=encode(segment.inherited),
+            origin=encode(segment.origin) if segment.origin.segment != segment.id else None,
         )
 
-    async def _enter(self, segment_id: str, phase: Phase, operation: Operation) -> Grown:
-        segment = self._segment(segment_id)
+    async def enter(self, segment_id: str, phase: Phase, operation: Operation) -> Grown:
+        """Have a part enter deploy or start; see `create`."""
+        segment = self.segment(segment_id)
         if segment.growth is not None:
             raise WrongState("another phase is under way", where=segment.path)
         await self._grow(segment, operation, [phase])
@@ -205,7 +177,7 @@ class Growth:
     async def _phase(self, segment: Segment, phase: Phase) -> None:
         process = self._process
         if phase is Phase.CREATE:
-            await process.ledger.durable(put_segment(self._row(segment, "created")))
+            await process.ledger.durable(put_segment(self.row(segment, "created")))
             await process.phases.create(
                 segment, None, segment.name, segment.description, segment.incarnation
             )
@@ -286,121 +258,13 @@ class Growth:
         )  # fmt: skip
         return raised(complete)
 
-    # -- ending
+    def segment(self, segment_id: str) -> Segment:
+        """Return a part that is held here and has not ended.
 
-    def end_segment(self, segment: Segment, record: Record, *, tell: bool = True) -> None:
-        """Begin to end a segment; its parent, if elsewhere, is told unless it was the one to ask."""
-        if segment.root.state.ended:
-            return
-        self._process.mark_ending(segment, record)
-        ending = self._process.ending.end(segment.root, record)
-        final = segment.root.record or record
-        if tell:
-            self._process.liveness.notify(segment, final)
-        ending.add_done_callback(lambda _: self._process.close_segment(segment, final))
-
-    async def _terminate(self, op: Terminate, operation: Operation) -> Gone:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        target = await self._target(op)
-        if target is None:
-            if self._process.ended_part(op.segment) is None:
-                self._process.never_here(op.segment, op.record)
-            return Gone(op.segment, 0, 0, op.record)
-        if isinstance(target, Handle):
-            return await self._pass_on(target, op, operation)
-        if isinstance(target, Segment):
-            segment, live = target, None
-        else:
-            segment, live = target.segment, target
-        operation.progress(f"ending {op.ref or segment.path}")
-        if segment.growth is not None:
-            self.abort(segment, op.record, requested=True)
-            await segment.finished.wait()
-            return self._gone(segment, op, began, 0)
-        if live is not None and live is not segment.root:
-            return await self._end_inner(live, op, began)
-        count = sum(1 for _ in segment.root.walk())
-        self.end_segment(segment, op.record, tell=not op.quietly)
-        await segment.finished.wait()
-        return self._gone(segment, op, began, count)
-
-    def _gone(self, segment: Segment, op: Terminate, began: float, count: int) -> Gone:
-        took = round((asyncio.get_running_loop().time() - began) * 1000)
-        root = getattr(segment, "root", None)
-        record = (root.record if root is not None else None) or op.record
-        return Gone(
-            segment.path, count + segment.ended_elsewhere, took, record,
-            tuple(segment.errors), tuple(dict.fromkeys(segment.leftovers)),
-        )  # fmt: skip
-
-    async def _end_inner(self, live: Live, op: Terminate, began: float) -> Gone:
-        segment = live.segment
-        count = sum(1 for _ in live.walk())
-        self._process.finish(live, op.record)
-        if live.ending is not None:
-            await asyncio.shield(live.ending)
-        if segment.root.state.ended:
-            await segment.finished.wait()
-        took = round((asyncio.get_running_loop().time() - began) * 1000)
-        leftovers = tuple(dict.fromkeys(segment.leftovers))
-        return Gone(
-            live.path, count, took, live.record or op.record, tuple(segment.errors), leftovers
-        )
-
-    async def _target(self, op: Terminate) -> Segment | Live | Handle | None:
-        process = self._process
-        if op.segment:
-            return process.segments.get(op.segment)
-        if op.ident is not None:
-            return process.live(op.ident)
-        segment = process.apps.get(op.ref)
-        if segment is not None:
-            return segment
-        return await process.reader.find(op.ref)
-
-    async def _pass_on(self, target: Handle, op: Terminate, operation: Operation) -> Gone:
-        result = await self._process.peers.submit(
-            target.address,
-            Terminate(op.record, ident=target.ident),
-            request_id=f"{operation.id}-on",
-            budget_s=operation.budget_s,
-        )
-        if not isinstance(result, Gone):
-            raise EngineError(f"{target.address} gave another answer than asked for")
-        return result
-
-    # -- orphans
-
-    def orphan(self, segment: Segment, record: Record) -> None:
-        """Act by the orphan policy of each component once its parent's process is silent."""
-        if segment.growth is not None:
-            self.abort(segment, record)
-            return
-        keeping = self._keeping(segment) if segment.state == "started" else set()
-        if segment.root.id not in keeping:
-            self.end_segment(segment, record)
-            return
-        self._process.events.note(segment.root, "warning", f"orphan: {record.description}")
-        for live in list(segment.root.walk()):
-            if live.id not in keeping and not live.state.ended:
-                self._process.ending.end(live, record)
-
-    def _keeping(self, segment: Segment) -> set[str]:
-        keeping: set[str] = set()
-        for live in segment.root.walk():
-            policy = live.value("sfOrphanPolicy") or type(live.prim).reserved.get("sfOrphanPolicy")
-            policy = policy or segment.inherited.get("sfOrphanPolicy")
-            if policy == ORPHANS_KEEP:
-                at: Live | None = live
-                while at is not None:
-                    keeping.add(at.id)
-                    at = at.parent
-        return keeping
-
-    # -- the rest
-
-    def _segment(self, segment_id: str) -> Segment:
+        Raises:
+            NotFound: It is not here.
+            Ended: It has ended.
+        """
         segment = self._process.segments.get(segment_id)
         if segment is None:
             if self._process.ended_part(segment_id) is not None:
@@ -409,51 +273,6 @@ class Growth:
         if segment.root.state.ended:
             raise Ended("component has ended", where=segment.path)
         return segment
-
-    async def _ping(self, op: Ping) -> Pong:
-        found: Live | Handle
-        if op.ident is not None:
-            found = self._process.live(op.ident)
-        else:
-            found = await self._process.reader.find(op.ref)
-        if isinstance(found, Handle):
-            onward = Ping(ident=found.ident)
-            result = await self._process.peers.submit(
-                found.address, onward, request_id=self._process.new_id(), budget_s=15.0
-            )
-            if not isinstance(result, Pong):
-                raise EngineError(f"{found.address} gave another answer than asked for")
-            return result
-        verdict = found.health
-        if "check" in type(found.prim).hooks and found.state is State.STARTED:
-            verdict = await self._process.liveness.check(found)
-        good = verdict.good if "check" in type(found.prim).hooks else True
-        return Pong(found.path, found.state.value, found.ready, good, verdict.text, found.record)
-
-    async def _stop(self, op: Stop) -> Gone:
-        process = self._process
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        process.state = "stopping"
-        record = Record(
-            SHUTDOWN if op.force else NORMAL, "its daemon is stopping", "", process.wall_s()
-        )
-        count = len(process.lives)
-        errors: list[str] = []
-        leftovers: list[str] = []
-        roots = [segment for segment in process.segments.values() if segment.parent is None]
-        others = [segment for segment in process.segments.values() if segment.parent is not None]
-        for segment in [*reversed(roots), *others]:
-            if segment.growth is not None:
-                self.abort(segment, record, requested=True)
-            else:
-                self.end_segment(segment, record)
-            await segment.finished.wait()
-            errors.extend(segment.errors)
-            leftovers.extend(segment.leftovers)
-        asyncio.get_running_loop().call_later(0.2, process.stopping.set)
-        took = round((loop.time() - began) * 1000)
-        return Gone(process.address, count, took, record, tuple(errors), tuple(leftovers))
 
 
 def _aborted(segment: Segment) -> Fault:

@@ -60,6 +60,7 @@ class Keeper:
 
     async def make(self, live: Live, effect: E, *, keep: str, executor: Executor | None) -> E:
         """Make one effect of a component; see `Prim.make`."""
+        self._refuse_second(live)
         await self._clear_the_way(live)
         made = self.record(live, effect, keep, executor)
         await self._process.ledger.durable(put_effect(made.row))
@@ -95,8 +96,8 @@ class Keeper:
         row = EffectRow(
             id=self._next_id,
             segment=segment.id,
-            application=segment.application,
-            path=live.path,
+            application=segment.origin.application,
+            path=live.place,
             incarnation=live.incarnation,
             class_=class_,
             data=data,
@@ -120,11 +121,28 @@ class Keeper:
             executor=executor or OwnExecutor(),
         )
 
+    def _refuse_second(self, live: Live) -> None:
+        """Refuse to make at a place whose things went away with a tree that was cut off."""
+        for segment in self._process.segments.values():
+            origin = segment.origin
+            if segment is live.segment or origin.segment == segment.id:
+                continue
+            for other in segment.root.walk():
+                if (
+                    other.effects
+                    and other.place == live.place
+                    and (origin.application == live.segment.origin.application)
+                ):
+                    raise Busy(
+                        f"what belongs here went away with {other.path}, which was detached",
+                        code="SF-BUSY-002", where=live.path, hint=f"end {other.path} first",
+                    )  # fmt: skip
+
     async def _clear_the_way(self, live: Live) -> None:
-        pending = self._process.reaper.pending(live.segment.application, live.path)
-        for item in pending:
+        application = live.segment.origin.application
+        for item in self._process.reaper.pending(application, live.place):
             await self._process.reaper.retry(item)
-        left = self._process.reaper.pending(live.segment.application, live.path)
+        left = self._process.reaper.pending(application, live.place)
         if left:
             names = ", ".join(item.made.effect.label() for item in left)
             raise Busy(

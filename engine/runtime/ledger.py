@@ -21,15 +21,16 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 FORMAT = "2"
-READABLE = {"1", FORMAT}
-"""Formats a file may have; format 1 lacks the table of changes."""
+UPGRADES = {"1": ("alter table segments add column origin blob",)}
+"""What turns a file of an earlier format into one of this; new tables are made anyway."""
 
 _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null);
 create table if not exists segments (
   id text primary key, application text not null, path text not null, name text not null,
   parent blob, description blob not null, incarnation integer not null, state text not null,
-  recovery text not null, record blob, created_ms integer not null, inherited blob not null);
+  recovery text not null, record blob, created_ms integer not null, inherited blob not null,
+  origin blob);
 create table if not exists births (
   segment text not null, path text not null, incarnation integer not null,
   primary key (segment, path));
@@ -64,6 +65,7 @@ class SegmentRow(Struct, frozen=True):
         recovery: `adopt` or `clean`.
         record: Encoded record once it is ending.
         inherited: Encoded reserved values that hold above it.
+        origin: Encoded place of birth of its components, if they were made in another segment.
     """
 
     id: str
@@ -78,6 +80,7 @@ class SegmentRow(Struct, frozen=True):
     record: bytes | None
     created_ms: int
     inherited: bytes
+    origin: bytes | None = None
 
 
 class EffectRow(Struct, frozen=True):
@@ -146,9 +149,10 @@ class Ledger:
             raise LedgerError(f"{path}: {error}") from error
         self._lock = threading.Lock()
         known = self.meta("format")
-        if known is not None and known not in READABLE:
+        if known not in {None, FORMAT, *UPGRADES}:
             raise LedgerError(f"{path}: format {known}, this program reads format {FORMAT}")
-        self._write([set_meta("format", FORMAT)])
+        steps = UPGRADES.get(known or FORMAT, ())
+        self._write([*((step, ()) for step in steps), set_meta("format", FORMAT)])
         self._queue: queue.SimpleQueue[tuple[list[Statement], Future[None] | None] | None]
         self._queue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -309,9 +313,10 @@ def set_meta(key: str, value: str) -> Statement:
 
 def put_segment(row: SegmentRow) -> Statement:
     """Write a segment; its row is there from its creation on."""
-    return "insert or replace into segments values (?,?,?,?,?,?,?,?,?,?,?,?)", (
+    return "insert or replace into segments values (?,?,?,?,?,?,?,?,?,?,?,?,?)", (
         row.id, row.application, row.path, row.name, row.parent, row.description,
         row.incarnation, row.state, row.recovery, row.record, row.created_ms, row.inherited,
+        row.origin,
     )  # fmt: skip
 
 
@@ -327,6 +332,16 @@ def drop_segment(segment: str) -> tuple[Statement, ...]:
         ("delete from births where segment = ?", (segment,)),
         ("delete from fates where segment = ?", (segment,)),
         ("delete from changes where segment = ?", (segment,)),
+    )
+
+
+def move_rows(segment: str, place: str, new_segment: str) -> tuple[Statement, ...]:
+    """Give everything written about a component and all below it to another segment."""
+    where = "segment = ? and (path = ? or substr(path, 1, ?) = ?)"
+    values = (new_segment, segment, place, len(place) + 1, f"{place}:")
+    return tuple(
+        (f"update {table} set segment = ? where {where}", values)  # noqa: S608 - names of our own
+        for table in ("births", "fates", "changes", "effects")
     )
 
 

@@ -12,10 +12,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from engine.core.events import Ident
 from engine.core.leases import Lease, Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import Record
+from engine.runtime.effects import Owner
 from engine.wire.messages import Handle, ParentLink
 from sfdl.values import Description, Tbd, Value
 
@@ -33,6 +37,17 @@ def component_id(segment: str, path: str, incarnation: int) -> str:
     """Derive a component's id: the same after a restart of the daemon, never used for another."""
     text = f"{segment}\0{path}\0{incarnation}".encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+class Origin(Struct, frozen=True):
+    """Where the components of a segment were made, if that is not where they are now.
+
+    Ids and owner records go by the place of birth; cutting a tree off changes neither.
+    """
+
+    segment: str
+    application: str
+    path: str
 
 
 class Made:
@@ -70,6 +85,11 @@ class RemotePart:
         self.ready = False
         self.hosts: tuple[str, ...] = ()
         self.ended = asyncio.Event()
+
+    @property
+    def place(self) -> str:
+        """Return the complete name under which it was made; it keeps that when its path changes."""
+        return f"{self.parent.place}:{self.name}"
 
 
 class Live:
@@ -128,7 +148,7 @@ class Live:
         self.path: str = f"{parent.path}:{name}" if parent is not None else segment.path
         self.description = description
         self.incarnation = incarnation
-        self.id = component_id(segment.id, self.path, incarnation)
+        self.id = component_id(segment.origin.segment, self.place, incarnation)
         self.changes: dict[str, Value] = {}
         self.bound: dict[str, object] = {}
         self.lazy_names: tuple[str, ...] = ()
@@ -151,6 +171,21 @@ class Live:
         self.flow: FlowRun | None = None
         self.prim: Prim
         self._table: dict[str, Value] | None = None
+
+    @property
+    def place(self) -> str:
+        """Return the complete name under which it was made; it keeps that when its path changes."""
+        segment = self.segment
+        if segment.origin.path == segment.path:
+            return self.path
+        return segment.origin.path + self.path[len(segment.path) :]
+
+    @property
+    def owner(self) -> Owner:
+        """Return whose a thing is that this component makes."""
+        return Owner(
+            self.process.community, self.segment.origin.application, self.place, self.incarnation
+        )
 
     @property
     def process(self) -> Process:
@@ -281,6 +316,8 @@ class Segment:
 
     Attributes:
         inherited: Reserved values that hold above it.
+        origin: Where its components were made.
+        orphan_since_s: Since when its parent has been silent for longer than the lease.
         lease: How long it goes on without hearing from its parent; nothing for an application root.
         growth: The task that is bringing it to life, while there is one.
         report: Told of every component that has entered the phase under way.
@@ -299,6 +336,7 @@ class Segment:
         description: Description,
         incarnation: int,
         inherited: dict[str, Value],
+        origin: Origin | None = None,
     ) -> None:
         """Describe a part that is about to be made, or was found in the ledger."""
         self.process = process
@@ -310,9 +348,11 @@ class Segment:
         self.description = description
         self.incarnation = incarnation
         self.inherited = inherited
+        self.origin = origin or Origin(id_, application, path)
         self.root: Live
         self.state = "created"
         self.lease: Lease | None = None
+        self.orphan_since_s: float | None = None
         self.growth: asyncio.Task[Any] | None = None
         self.report: Callable[[str, int, int], None] | None = None
         self.done = 0
@@ -324,6 +364,38 @@ class Segment:
         self.errors: list[str] = []
         self.leftovers: list[str] = []
         self.ended_elsewhere = 0
+
+    def rename(self, application: str, path: str, name: str) -> None:
+        """Take another complete name; ids and places of birth stay."""
+        if hasattr(self, "root"):
+            for live in self.root.walk():
+                live.path = path + live.path[len(self.path) :]
+                for child in live.children.values():
+                    if isinstance(child, RemotePart):
+                        child.path = f"{live.path}:{child.name}"
+        self.application, self.path, self.name = application, path, name
+
+    def split(self, live: Live, id_: str, name: str, inherited: dict[str, Value]) -> Segment:
+        """Move a component and all below it into a new segment, under their old paths for now."""
+        origin = Origin(self.origin.segment, self.origin.application, live.place)
+        one = Segment(
+            self.process,
+            id_=id_,
+            application=name,
+            path=live.path,
+            name=name,
+            parent=None,
+            description=live.description,
+            incarnation=live.incarnation,
+            inherited=inherited,
+            origin=origin,
+        )
+        one.root, one.state = live, "started"
+        for each in live.walk():
+            each.segment = one
+            for made in each.effects:
+                made.row = replace(made.row, segment=id_)
+        return one
 
     def stepped(self, text: str, components: int = 1) -> None:
         """Count components that have entered the phase under way, and tell whoever follows."""

@@ -6,21 +6,32 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from engine.core.faults import EngineError, fault_of
+from engine.core.faults import EngineError, Unreachable, fault_of
 from engine.core.leases import Sign, Verdict, heard
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.live import Live, RemotePart, Segment
-from engine.wire.messages import Beat, BeatAnswer, Heard, Notice, Readied
+from engine.wire.messages import (
+    Beat,
+    BeatAnswer,
+    Handle,
+    Heard,
+    Notice,
+    Ping,
+    Pong,
+    Readied,
+)
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
 
-PING_TIMEOUT_S = 5.0
 CHECK_TIMEOUT_S = 5.0
-CHECKS_AT_ONCE = 32
+"""Seconds a check may take where `sfCheckTimeout` is not set."""
+ANNOUNCE_S = 2.0
 COALESCE_S = 0.01
 STALE_ROUNDS = 3
+MOST_GRACE_S = 600.0
+"""Most seconds a peer is waited for that says it is being restarted."""
 LEAST_ROUND_S = 0.05
 
 
@@ -35,7 +46,9 @@ class Liveness:
         self._asking: set[str] = set()
         self._checks_due: dict[str, float] = {}
         self._checking: set[str] = set()
-        self._gate = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._unwell: dict[str, int] = {}
+        self._excused: dict[str, float] = {}
+        self._gate = asyncio.Semaphore(max(1, process.settings.checks_at_once))
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._notices: dict[str, list[Notice | Readied]] = {}
@@ -121,10 +134,10 @@ class Liveness:
 
     async def _ask(self, address: str, parts: list[RemotePart]) -> None:
         delay = min(part.watch.delay_s for part in parts if part.watch is not None)
-        budget = min(delay, PING_TIMEOUT_S)
+        budget = min(delay, self._process.settings.ping_timeout_s)
         beat = Beat(self._process.daemon_id, tuple(part.segment for part in parts))
         try:
-            answer = await self._process.peers.beat(address, beat, budget)
+            answer = await self._beat_twice(address, beat, budget)
             signs = {sign.segment: sign for sign in answer.signs}
         except EngineError as error:
             silent = fault_of(error).message
@@ -135,8 +148,17 @@ class Liveness:
             if part.segment in self._watched:
                 self._take(part, signs.get(part.segment, Heard(part.segment, Sign.UNKNOWN)))
 
+    async def _beat_twice(self, address: str, beat: Beat, budget_s: float) -> BeatAnswer:
+        """Ask; a connection that is refused or broken is tried once more at once."""
+        try:
+            return await self._process.peers.beat(address, beat, budget_s)
+        except Unreachable:
+            return await self._process.peers.beat(address, beat, budget_s)
+
     def _take(self, part: RemotePart, sign: Heard) -> None:
         if part.watch is None:
+            return
+        if sign.sign is Sign.SILENT and self._is_excused(part):
             return
         part.watch, dead = heard(part.watch, sign.sign)
         if sign.sign is Sign.OK and part.state is State.STARTED:
@@ -155,6 +177,29 @@ class Liveness:
             record = Record(LIVENESS_FAILURE, text, part.path, self._process.wall_s())
         self._process.part_ended(part, record)
 
+    def _is_excused(self, part: RemotePart) -> bool:
+        until = self._excused.get(part.root.ident.daemon, 0.0) if part.root is not None else 0.0
+        return asyncio.get_running_loop().time() < until
+
+    # -- planned restarts
+
+    async def announce_restart(self) -> None:
+        """Tell everybody who holds parts of ours, or whose parts we hold, that we mean to be back."""
+        segments = self._process.segments.values()
+        addresses = {part.address for segment in segments for part in segment.root.parts()}
+        addresses |= {segment.parent.address for segment in segments if segment.parent is not None}
+        beat = Beat(self._process.daemon_id, restarting_s=self._process.settings.restart_grace_s)
+        told = [self._process.peers.beat(address, beat, ANNOUNCE_S) for address in addresses]
+        await asyncio.gather(*told, return_exceptions=True)
+
+    def _excuse(self, daemon: str, seconds: float, now: float) -> None:
+        """Count no misses of a daemon that is being restarted, and none for its parts here."""
+        self._excused[daemon] = now + seconds
+        for segment in self._process.segments.values():
+            theirs = segment.parent is not None and segment.parent.ident.daemon == daemon
+            if segment.lease is not None and theirs:
+                segment.lease = segment.lease.renewed(now + seconds)
+
     # -- answering
 
     async def answer(self, beat: Beat) -> BeatAnswer:
@@ -162,6 +207,8 @@ class Liveness:
         now = asyncio.get_running_loop().time()
         signs = tuple(self._sign(segment, now) for segment in beat.renew)
         taken = tuple(notice.segment for notice in beat.notices if self._process.noticed(notice))
+        if beat.restarting_s > 0:
+            self._excuse(beat.daemon, min(beat.restarting_s, MOST_GRACE_S), now)
         for readied in beat.readied:
             self._process.part_readied(readied)
         return BeatAnswer(signs, taken)
@@ -175,7 +222,13 @@ class Liveness:
             return Heard(segment_id, Sign.UNKNOWN)
         if segment.root.state.ended:
             return Heard(segment_id, Sign.ENDED, record=segment.root.record)
-        if segment.lease is not None:
+        if segment.parent is None:
+            return Heard(segment_id, Sign.UNKNOWN)  # it was cut off, and is nobody's part any more
+        if segment.orphan_since_s is not None:
+            segment.orphan_since_s = None
+            self._process.growth.lease(segment)
+            self._process.events.note(segment.root, "info", "its parent is heard of again")
+        elif segment.lease is not None:
             segment.lease = segment.lease.renewed(now)
         return Heard(segment_id, Sign.OK, ready=segment.root.ready)
 
@@ -209,9 +262,38 @@ class Liveness:
             verdict = await self.check(live)
         finally:
             self._checking.discard(live.id)
-        if live.state is State.STARTED and verdict.good is False and not self._in_grace(live):
+        if verdict.good is not False:
+            self._unwell.pop(live.id, None)
+            return
+        rounds = self._unwell.get(live.id, 0) + 1
+        if rounds < live.number("sfUnwellFactor", 1):
+            self._unwell[live.id] = rounds
+            return
+        self._unwell.pop(live.id, None)
+        if live.state is State.STARTED and not self._in_grace(live):
             record = Record(LIVENESS_FAILURE, verdict.text, live.path, self._process.wall_s())
             self._process.finish(live, record)
+
+    async def ping(self, op: Ping) -> Pong:
+        """Say how a component is, running its check if it has one."""
+        found: Live | Handle
+        if op.ident is not None:
+            found = self._process.live(op.ident)
+        else:
+            found = await self._process.reader.find(op.ref)
+        if isinstance(found, Handle):
+            onward = Ping(ident=found.ident)
+            result = await self._process.peers.submit(
+                found.address, onward, request_id=self._process.new_id(), budget_s=15.0
+            )
+            if not isinstance(result, Pong):
+                raise EngineError(f"{found.address} gave another answer than asked for")
+            return result
+        verdict = found.health
+        if "check" in type(found.prim).hooks and found.state is State.STARTED:
+            verdict = await self.check(found)
+        good = verdict.good if "check" in type(found.prim).hooks else True
+        return Pong(found.path, found.state.value, found.ready, good, verdict.text, found.record)
 
     def _in_grace(self, live: Live) -> bool:
         """Say whether a component is still coming up: until it was well once, or its grace is over."""
@@ -224,7 +306,7 @@ class Liveness:
         """Run a component's check once, bounded, and remember the verdict."""
         async with self._gate:
             try:
-                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                async with asyncio.timeout(live.number("sfCheckTimeout", CHECK_TIMEOUT_S)):
                     await live.prim.check()
                 verdict = Verdict(good=True)
                 live.checked_s = asyncio.get_running_loop().time()
@@ -241,8 +323,9 @@ class Liveness:
     def _late(self, live: Live) -> Verdict:
         """Judge a check that did not end in time: its last good verdict holds for three rounds."""
         age_s = asyncio.get_running_loop().time() - max(live.checked_s, live.since_s)
-        text = f"check did not end within {CHECK_TIMEOUT_S:g} s"
-        stale = age_s > STALE_ROUNDS * max(self._delay(live.segment), CHECK_TIMEOUT_S)
+        limit_s = live.number("sfCheckTimeout", CHECK_TIMEOUT_S)
+        text = f"check did not end within {limit_s:g} s"
+        stale = age_s > STALE_ROUNDS * max(self._delay(live.segment), limit_s)
         return Verdict(good=False if stale else None, text=text)
 
     # -- telling the parent's process
@@ -273,7 +356,7 @@ class Liveness:
             readied=tuple(each for each in waiting if isinstance(each, Readied)),
         )
         try:
-            await self._process.peers.beat(address, beat, PING_TIMEOUT_S)
+            await self._process.peers.beat(address, beat, self._process.settings.ping_timeout_s)
         except EngineError as error:
             if not beat.notices:
                 return  # the next round brings it

@@ -45,7 +45,7 @@ class Nursery:
         await self.gone(name)
         if live.value(name) is not description:
             live.changes[name] = description
-            change = put_change(live.segment.id, live.path, name, encode_value(description))
+            change = put_change(live.segment.id, live.place, name, encode_value(description))
             await process.ledger.durable(change)
         process.write_fate(live, name, "growing", None)
         try:
@@ -97,7 +97,7 @@ class Nursery:
     async def _grow(self, name: str, description: Description, upto: Phase) -> None:
         process, live = self._process, self._live
         phases = [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]
-        incarnation = await process.born(live.segment, f"{live.path}:{name}")
+        incarnation = await process.born(live.segment, f"{live.place}:{name}")
         address = await process.phases.place(live, description)
         if address is not None:
             part = RemotePart(live, name, process.new_id(), address)

@@ -12,6 +12,7 @@ import msgspec
 
 from engine.core.events import Progressed
 from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
+from engine.core.records import Record
 from engine.runtime.ledger import (
     LedgerError,
     RequestRow,
@@ -20,7 +21,22 @@ from engine.runtime.ledger import (
     put_request,
 )
 from engine.wire.codec import decode, encode
-from engine.wire.messages import Answer, Call, Gone, Ping, Progress, Request, Result
+from engine.wire.messages import (
+    Answer,
+    Call,
+    Cancel,
+    Create,
+    Deploy,
+    Drain,
+    Forget,
+    Gone,
+    Ping,
+    Progress,
+    Rename,
+    Request,
+    Result,
+    Start,
+)
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -118,6 +134,15 @@ class Operations:
         """Return how many operations are under way."""
         return len(self._running)
 
+    def cancel(self, request_id: str) -> bool:
+        """Stop a deployment under way, which is then rolled back; say whether there was one."""
+        operation = self._running.get(request_id)
+        if operation is None or not isinstance(operation.op, Create | Deploy | Start):
+            return False
+        segment = self._process.segments.get(operation.op.segment)
+        record = Record.normal("cancelled by request")
+        return segment is not None and self._process.growth.abort(segment, record, requested=True)
+
     async def submit(self, request: Request) -> Answer:
         """Start an operation, or say how a known one stands, waiting a while for its end."""
         operation = self._running.get(request.id)
@@ -147,7 +172,7 @@ class Operations:
         return operation
 
     async def _run(self, operation: Operation) -> None:
-        durable = not isinstance(operation.op, Call | Ping)
+        durable = not isinstance(operation.op, Call | Ping | Cancel | Forget | Rename | Drain)
         about = getattr(operation.op, "segment", "") or getattr(operation.op, "ref", "")
         now_ms = int(time.time() * 1000)
         row = RequestRow(operation.id, type(operation.op).__name__, about, None, now_ms)

@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from engine.runtime.process import Process
     from engine.runtime.reaper import Item
 
-PASSED_DOWN = ("sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog")
-PING_TIMEOUT_S = 5.0
+PASSED_DOWN = (
+    "sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog", "sfUnwellFactor",
+    "sfCheckTimeout", "sfReadyTimeout", "sfReadySuccesses", "sfStartGrace", "sfImplicitDeps",
+    "sfUpdatable",
+)  # fmt: skip
+"""Reserved attributes that are inherited, over processes too."""
 CREATE_S, GROW_S, END_S, GIVEN_UP_S = 60.0, 3600.0, 120.0, 3.0
 """Seconds a part's process gets for each; the last when it is presumed dead already."""
 
@@ -107,8 +111,12 @@ class Parts:
         parent = part.parent
         await self._clear_the_way(part)
         part.watch = self._watch(part, description)
-        fence_s = 0.0 if self._outlives(part, description) else fence(part.watch, PING_TIMEOUT_S)
-        effect = RemoteSegment(part.address, part.segment, part.path, fence_s=fence_s)
+        fence_s = (
+            0.0
+            if self._outlives(part, description)
+            else fence(part.watch, self._process.settings.ping_timeout_s)
+        )
+        effect = RemoteSegment(part.address, part.segment, part.place, fence_s=fence_s)
         made = self._process.keeper.record(parent, effect)
         part.made = made
         await self._process.ledger.durable(put_effect(made.row))
@@ -182,9 +190,9 @@ class Parts:
         def earlier() -> list[Item]:
             return [
                 item
-                for item in self._process.reaper.pending(part.parent.segment.application)
+                for item in self._process.reaper.pending(part.parent.segment.origin.application)
                 if isinstance(item.made.effect, RemoteSegment)
-                and item.made.effect.path == part.path
+                and item.made.effect.path == part.place
             ]
 
         while left := earlier():
@@ -224,7 +232,8 @@ class Parts:
         settings = self._process.settings
         delay = number("sfLivenessDelay", settings.liveness_delay_s)
         factor = int(number("sfLivenessFactor", settings.liveness_factor))
-        return Watch(delay or settings.liveness_delay_s, max(1, factor))
+        unwell = max(1, int(number("sfUnwellFactor", 1)))
+        return Watch(delay or settings.liveness_delay_s, max(1, factor), unwell_factor=unwell)
 
     async def enter(self, part: RemotePart, phase: Phase) -> None:
         """Have a part enter deploy or start, its whole sub-tree in one request."""

@@ -137,7 +137,7 @@ class Phases:
             return child
         found = child.overlaid(tuple(added.items()))
         live.changes[name] = found
-        change = put_change(live.segment.id, live.path, name, encode_value(found))
+        change = put_change(live.segment.id, live.place, name, encode_value(found))
         self._process.ledger.lazy(change)
         return found
 

@@ -11,14 +11,24 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from engine.core.events import Ident
-from engine.core.faults import Ended, EngineError, NameInUse, NotAllowed, NotFound, WrongState
+from engine.core.faults import (
+    Ended,
+    EngineError,
+    NameInUse,
+    NotAllowed,
+    NotFound,
+    WrongState,
+    fault_of,
+)
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.changing import Changer
+from engine.runtime.detaching import Detaching
+from engine.runtime.dispatch import Dispatch
 from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.flows import child_ended
@@ -41,6 +51,7 @@ from engine.runtime.ledger import (
 from engine.runtime.live import Live, RemotePart, Segment
 from engine.runtime.liveness import Liveness
 from engine.runtime.operations import Operations
+from engine.runtime.orphans import Orphanage
 from engine.runtime.parts import Parts
 from engine.runtime.peers import Link, Peers
 from engine.runtime.phases import Phases
@@ -51,6 +62,7 @@ from engine.runtime.reaper import Reaper
 from engine.runtime.recovery import Recovery
 from engine.runtime.resolver import Resolver
 from engine.runtime.services import Services
+from engine.runtime.termination import Termination
 from engine.runtime.types import Types
 from engine.runtime.workers import Workers
 from engine.settings import Settings
@@ -120,8 +132,11 @@ class Process:
         self.liveness = Liveness(self)
         self.readiness = Readiness(self)
         self.changer = Changer(self)
+        self.detaching = Detaching(self)
         self.growth = Growth(self)
-        self.operations = Operations(self, self.growth.carry_out)
+        self.termination = Termination(self)
+        self.orphanage = Orphanage(self)
+        self.operations = Operations(self, Dispatch(self).carry_out)
         self.reader = Reader(self)
         self.planner = Planner(self)
         self.state = "starting"
@@ -129,6 +144,7 @@ class Process:
         self.stopping = asyncio.Event()
         self.stopped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._works: set[asyncio.Task[None]] = set()
 
     def _identity(self) -> str:
         known = self.ledger.meta("daemon")
@@ -155,6 +171,19 @@ class Process:
         self.state = "running"
         self.recovered.set()
 
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run work of the process itself in the background; a failure is an event."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.log.error("background work failed", exc_info=error)
+            self.events.note(None, "error", f"background work failed: {fault_of(error).message}")
+
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(min(HOUSEKEEPING_S, self.settings.remember_s))
@@ -169,9 +198,11 @@ class Process:
         """Let go of everything without ending components: the ledger brings them back."""
         self.state = "stopping"
         await self.operations.stop()
-        for task in self._tasks:
+        await self.liveness.announce_restart()
+        tasks = [*self._tasks, *self._works]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.peers.hang_up()
         await self.services.close()
         self.workers.close()
@@ -284,7 +315,7 @@ class Process:
             if self.fail_growth(live, record) and live.state is not State.STARTED:
                 return  # the rollback ends it, once its running hook has been stopped
         if live is live.segment.root:
-            self.growth.end_segment(live.segment, record)
+            self.termination.end_segment(live.segment, record)
             return
         ending = self.ending.end(live, record)
         if live.flag("sfSyncTerminate"):
@@ -344,7 +375,7 @@ class Process:
         """A segment's parent has not been heard of for the length of its lease."""
         text = "no sign of life from its parent's process within the lease"
         record = Record(LIVENESS_FAILURE, text, segment.path, self.wall_s())
-        self.growth.orphan(segment, record)
+        self.orphanage.take_in(segment, record)
 
     # -- calls
 
@@ -416,13 +447,13 @@ class Process:
 
     def write_fate(self, live: Live, name: str, fate: str, record: Record | None) -> None:
         """Write what became of a child: `down`, `growing`, `dropped`, or nothing: as described."""
-        path, segment = f"{live.path}:{name}", live.segment.id
+        path, segment = f"{live.place}:{name}", live.segment.id
         statements = [drop_fate(segment, path)]
         if fate in {"growing", "dropped"}:
             statements.append(drop_changes_below(segment, path))
         if fate == "dropped" and name not in live.description.names():
             live.changes.pop(name, None)
-            statements.append(drop_change(segment, live.path, name))
+            statements.append(drop_change(segment, live.place, name))
         elif fate:
             encoded = encode(record) if record is not None else None
             statements.append(put_fate(segment, path, fate, encoded))

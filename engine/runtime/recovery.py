@@ -19,7 +19,7 @@ from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, LIVENESS_FAILURE, 
 from engine.runtime.effects import Presence
 from engine.runtime.keeper import keeps, seconds_of
 from engine.runtime.ledger import EffectRow, SegmentRow, drop_effect
-from engine.runtime.live import Live, Made, RemotePart, Segment
+from engine.runtime.live import Live, Made, Origin, RemotePart, Segment
 from engine.runtime.parts import RemoteSegment, ending_because
 from engine.wire.codec import decode, decode_tree, decode_value
 from engine.wire.messages import ParentLink, Plain
@@ -166,6 +166,7 @@ class Recovery:
             description=decode_tree(row.description),
             incarnation=row.incarnation,
             inherited=inherited,
+            origin=decode(row.origin, Origin) if row.origin is not None else None,
         )
         segment.state = "started"
         return segment
@@ -298,7 +299,7 @@ class _Rebuilt:
             live = stack.pop()
             grows = type(live.prim).creates_children
             for name, value in live.child_descriptions():
-                path = f"{live.path}:{name}"
+                path = f"{live.place}:{name}"
                 if grows and path not in self._births and path not in self._fates:
                     continue  # its type creates children itself, and had not created this one
                 if path in self._fates:
@@ -322,7 +323,7 @@ class _Rebuilt:
 
     def _seat(self, parent: Live | None, name: str, description: Description) -> Live:
         segment = self._segment
-        path = f"{parent.path}:{name}" if parent is not None else segment.path
+        path = f"{parent.place}:{name}" if parent is not None else segment.origin.path
         above = parent.incarnation if parent is not None else segment.incarnation
         number = self._births.get(path, above)
         changes = {

@@ -267,3 +267,15 @@ class Sized(Prim, type="test.sized"):
         if new > 100:
             raise ValueError(f"{new} is too big")
         self.grown = f"{old} to {new}"
+
+
+class Mover(Prim, type="test.mover"):
+    """Moves away in its own time when its daemon is drained."""
+
+    takes = attr(float_, 0, doc="Seconds it takes to move.")
+    moved = output(bool, doc="It has moved.")
+
+    @override
+    async def drain(self) -> None:
+        await self.sleep(self.takes)
+        self.moved = True

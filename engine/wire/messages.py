@@ -174,13 +174,77 @@ class Set(Struct, frozen=True, tag="set"):
     expect: int | None = None
 
 
+class Detach(Struct, frozen=True, tag="detach"):
+    """Cut a component off from its parent: an application of its own from then on.
+
+    Attributes:
+        then: End it afterwards, with this record.
+    """
+
+    ref: str = ""
+    ident: Ident | None = None
+    then: Record | None = None
+
+
+class Forget(Struct, frozen=True, tag="forget"):
+    """Forget a part held by the sender: it is being cut off there."""
+
+    segment: str
+    parent: Ident
+
+
+class Rename(Struct, frozen=True, tag="rename"):
+    """Take another complete name: the tree of this part was cut off further up."""
+
+    segment: str
+    application: str
+    path: str
+    parent: ParentLink
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """Stop a deployment under way, by the id of its request; it is rolled back."""
+
+    request: str
+
+
+class Drain(Struct, frozen=True, tag="drain"):
+    """Take no new work, and ask components to move away; or, with `on` false, take work again.
+
+    Attributes:
+        limit_s: Seconds the moves may take in all.
+    """
+
+    on: bool = True
+    limit_s: float = 0.0
+
+
 class Stop(Struct, frozen=True, tag="stop"):
-    """End everything in the process, then the process."""
+    """End everything in the process, then the process.
+
+    Attributes:
+        drain_s: Seconds components get to move away first.
+    """
 
     force: bool = False
+    drain_s: float = 0.0
 
 
-Op: TypeAlias = Create | Deploy | Start | Terminate | Call | Ping | Set | Stop
+Op: TypeAlias = (
+    Create
+    | Deploy
+    | Start
+    | Terminate
+    | Call
+    | Cancel
+    | Ping
+    | Set
+    | Detach
+    | Forget
+    | Rename
+    | Drain
+    | Stop
+)
 
 
 class Request(Struct, frozen=True):
@@ -265,7 +329,29 @@ class Changed(Struct, frozen=True, tag="changed"):
     generation: int
 
 
-Result: TypeAlias = Grown | Gone | Returned | Pong | Changed
+class Cut(Struct, frozen=True, tag="cut"):
+    """Result of Detach: complete name before and after, and the process that holds it."""
+
+    before: str
+    name: str
+    address: str
+
+
+class Cancelled(Struct, frozen=True, tag="cancelled"):
+    """Result of Cancel: whether there was something to stop."""
+
+    found: bool
+
+
+class Drained(Struct, frozen=True, tag="drained"):
+    """Result of Drain: the state of the process, who moved, and who did not and why."""
+
+    state: str
+    moved: int
+    stayed: tuple[str, ...]
+
+
+Result: TypeAlias = Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained
 
 
 class Answer(Struct, frozen=True, tag="answer"):
@@ -461,12 +547,17 @@ class Readied(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True):
-    """Renew leases and pass notices; one message per peer and round."""
+    """Renew leases and pass notices; one message per peer and round.
+
+    Attributes:
+        restarting_s: The sender goes away on purpose and means to be back within so many seconds.
+    """
 
     daemon: str
     renew: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     readied: tuple[Readied, ...] = ()
+    restarting_s: float = 0.0
 
 
 class Heard(Struct, frozen=True):

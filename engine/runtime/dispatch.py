@@ -1,0 +1,69 @@
+"""Which part of the process carries out which operation: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from engine.core.lifecycle import Phase
+from engine.wire.messages import (
+    Call,
+    Cancel,
+    Cancelled,
+    Create,
+    Deploy,
+    Detach,
+    Drain,
+    Forget,
+    Ping,
+    Rename,
+    Result,
+    Returned,
+    Set,
+    Start,
+    Stop,
+    Terminate,
+)
+
+if TYPE_CHECKING:
+    from engine.runtime.operations import Operation
+    from engine.runtime.process import Process
+
+
+class Dispatch:
+    """Carries out the operations of one process."""
+
+    def __init__(self, process: Process) -> None:
+        """Put the table together."""
+        self._process = process
+        self._table: dict[type, Callable[[Any, Operation], Awaitable[Result | None]]] = {
+            Create: process.growth.create,
+            Deploy: lambda op, operation: process.growth.enter(op.segment, Phase.DEPLOY, operation),
+            Start: lambda op, operation: process.growth.enter(op.segment, Phase.START, operation),
+            Terminate: process.termination.terminate,
+            Call: self._call,
+            Cancel: self._cancel,
+            Detach: lambda op, operation: process.detaching.carry_out(op, operation.id),
+            Drain: lambda op, _: process.termination.drain(op),
+            Forget: lambda op, _: process.detaching.forget(op),
+            Ping: lambda op, _: process.liveness.ping(op),
+            Rename: lambda op, _: process.detaching.rename(op),
+            Set: lambda op, _: process.changer.carry_out(op),
+            Stop: lambda op, _: process.termination.stop(op),
+        }
+
+    async def carry_out(self, operation: Operation) -> Result | None:
+        """Do what an operation asks for.
+
+        Raises:
+            EngineError: As it failed.
+        """
+        return await self._table[type(operation.op)](operation.op, operation)
+
+    async def _call(self, op: Call, operation: Operation) -> Returned:
+        del operation
+        return Returned(await self._process.invoke(op.target, op.method, op.arguments))
+
+    async def _cancel(self, op: Cancel, operation: Operation) -> Cancelled:
+        del operation
+        return Cancelled(self._process.operations.cancel(op.request))
