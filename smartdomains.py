@@ -3,6 +3,7 @@
 from engine.compound import Compound
 from engine.core.flows import (
     ChildEnded,
+    ChildGone,
     ChildReady,
     ChildStarted,
     Do,
@@ -20,7 +21,7 @@ from engine.core.flows import (
 )
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
-from engine.runtime.attributes import attr, exposed, link, output
+from engine.runtime.attributes import attr, exposed, link, on_change, output
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 from engine.runtime.kinds import (
     bool_,
@@ -37,9 +38,9 @@ from engine.runtime.kinds import (
 from engine.wire.messages import Handle
 
 __all__ = [
-    "ChildEnded", "ChildReady", "ChildStarted", "Compound", "Do", "Drop", "Effect", "EndChild",
+    "ChildEnded", "ChildGone", "ChildReady", "ChildStarted", "Compound", "Do", "Drop", "Effect", "EndChild",
     "Finish", "Flow", "Handle", "Happening", "NameTaken", "Owner", "Presence", "Prim", "Publish",
     "Record", "SharedFate", "Site", "StartChild", "StartFailed", "TimeUp", "Unwell", "WakeAt",
     "attr", "bool_", "description_", "duration_ms", "duration_s", "exposed", "float_", "int_", "link",
-    "list_", "output", "size_bytes", "str_", "strings",
+    "list_", "on_change", "output", "size_bytes", "str_", "strings",
 ]  # fmt: skip

@@ -182,7 +182,7 @@ def test_orphans_end_at_once_or_after_the_time_they_wait(tmp_path, policy, least
 
 def test_an_orphan_that_waits_is_taken_back_when_it_is_asked_again(tmp_path):
     async def run():
-        async with engines(tmp_path / "state", 2) as (network, (one, two)):
+        async with engines(tmp_path / "state", 2) as (_, (one, two)):
             root = description(tmp_path)
             root.update(sfOrphanPolicy="wait 60")
             await one.deploy("app", root)

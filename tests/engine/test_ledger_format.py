@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from engine.runtime.effects import Owner, encode_effect
 from engine.runtime.ledger import FORMAT, Ledger
 from engine.testing.components import OwnedFile
@@ -39,7 +41,7 @@ def write_format_1(folder, file):
     """Write what the previous version left of a daemon that held one application with one file."""
     folder.mkdir(parents=True)
     owner = Owner("local-test", "app", "app:a", 7)
-    file.write_text(f"{__import__('msgspec').json.encode(owner).decode()}\n")
+    file.write_text(f"{msgspec.json.encode(owner).decode()}\n")
     maker = {"sfClass": "engine.testing.components.FileMaker", "file": str(file)}
     root = tree({"sfClass": "engine.compound.Compound", "a": maker})
     class_, data = encode_effect(OwnedFile(str(file)))
