@@ -38,9 +38,9 @@ from engine.runtime.kinds import (
 from engine.wire.messages import Handle
 
 __all__ = [
-    "ChildEnded", "ChildGone", "ChildReady", "ChildStarted", "Compound", "Do", "Drop", "Effect", "EndChild",
-    "Finish", "Flow", "Handle", "Happening", "NameTaken", "Owner", "Presence", "Prim", "Publish",
-    "Record", "SharedFate", "Site", "StartChild", "StartFailed", "TimeUp", "Unwell", "WakeAt",
-    "attr", "bool_", "description_", "duration_ms", "duration_s", "exposed", "float_", "int_", "link",
-    "list_", "on_change", "output", "size_bytes", "str_", "strings",
+    "ChildEnded", "ChildGone", "ChildReady", "ChildStarted", "Compound", "Do", "Drop", "Effect",
+    "EndChild", "Finish", "Flow", "Handle", "Happening", "NameTaken", "Owner", "Presence",
+    "Prim", "Publish", "Record", "SharedFate", "Site", "StartChild", "StartFailed", "TimeUp",
+    "Unwell", "WakeAt", "attr", "bool_", "description_", "duration_ms", "duration_s", "exposed",
+    "float_", "int_", "link", "list_", "on_change", "output", "size_bytes", "str_", "strings",
 ]  # fmt: skip
