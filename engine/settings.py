@@ -39,6 +39,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         liveness_factor: Rounds missed before the other side is presumed dead.
         remember_s: Seconds for which answers to requests are kept.
         rollback_timeout_s: Seconds a rollback may take before the reaper goes on with it.
+        subprocesses: Whether descriptions may ask for sub-processes.
+        subprocess_gc_rounds: Liveness rounds after which an idle sub-process ends; 0: never.
+        process_timeout_s: Seconds a sub-process may take to start.
+        process: Name of this process on its host; set for sub-processes by their root.
+        root: Address of the root process, in a sub-process.
+        clean: Undo what an earlier life has left, instead of taking it up.
         restart_grace_s: Seconds peers wait for a daemon that said it is being restarted.
         ping_timeout_s: Most seconds a peer may take to answer one round.
         checks_at_once: Health checks run at the same time, at most.
@@ -59,6 +65,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     remember_s: float = 3600.0
     rollback_timeout_s: float = 60.0
     restart_grace_s: float = 30.0
+    subprocesses: bool = True
+    subprocess_gc_rounds: int = 30
+    process_timeout_s: float = 60.0
+    process: str = "rootProcess"
+    root: str = ""
+    clean: bool = False
     ping_timeout_s: float = 5.0
     checks_at_once: int = 32
     lvm: Literal["real", "recorded"] = "real"
@@ -66,11 +78,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def folder(self) -> Path:
-        """Return the folder of this daemon's state: one per port."""
+        """Return the folder of this process's state: one per port, and below that per sub-process."""
         base = (
             Path(self.state_dir) if self.state_dir else platformdirs.user_state_path("smartdomains")
         )
-        return base / f"port-{self.port}"
+        folder = base / f"port-{self.port}"
+        return folder if not self.root else folder / "processes" / self.process
 
 
 def load(

@@ -20,6 +20,7 @@ from engine.wire.messages import (
     Result,
     Returned,
     Set,
+    Spawn,
     Start,
     Stop,
     Terminate,
@@ -48,6 +49,7 @@ class Dispatch:
             Forget: lambda op, _: process.detaching.forget(op),
             Ping: lambda op, _: process.liveness.ping(op),
             Rename: lambda op, _: process.detaching.rename(op),
+            Spawn: lambda op, _: process.subprocesses.spawn(op),
             Set: lambda op, _: process.changer.carry_out(op),
             Stop: lambda op, _: process.termination.stop(op),
         }

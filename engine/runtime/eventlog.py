@@ -8,6 +8,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from engine.core.events import (
     AttributeChanged,
     Detail,
@@ -54,6 +56,12 @@ class EventLog:
         self._next += 1
         if not self._changed.is_set():
             self._changed.set()
+
+    def relay(self, event: Event) -> None:
+        """Append an event of a sub-process under a number of ours."""
+        self._ring.append(msgspec.structs.replace(event, seq=self._next))
+        self._next += 1
+        self._changed.set()
 
     def state(self, live: Live) -> None:
         """Tell that a component entered its present state."""

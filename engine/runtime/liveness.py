@@ -334,14 +334,15 @@ class Liveness:
         """Tell a segment's parent, at once, that the segment has ended by itself."""
         if segment.parent is None:
             return
-        self._tell(segment.parent.address, Notice(segment.id, segment.parent.ident, record))
+        self.tell(segment.parent.address, Notice(segment.id, segment.parent.ident, record))
 
     def tell_ready(self, segment: Segment, *, ready: bool) -> None:
         """Tell a segment's parent, at once, that the segment became ready or stopped being so."""
         if segment.parent is not None and segment.state == "started":
-            self._tell(segment.parent.address, Readied(segment.id, segment.parent.ident, ready))
+            self.tell(segment.parent.address, Readied(segment.id, segment.parent.ident, ready))
 
-    def _tell(self, address: str, what: Notice | Readied) -> None:
+    def tell(self, address: str, what: Notice | Readied) -> None:
+        """Send a notice to a process soon, with others that come in the same moment."""
         waiting = self._notices.setdefault(address, [])
         waiting.append(what)
         if len(waiting) == 1:

@@ -98,7 +98,7 @@ class Nursery:
         process, live = self._process, self._live
         phases = [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]
         incarnation = await process.born(live.segment, f"{live.place}:{name}")
-        address = await process.phases.place(live, description)
+        address = await process.subprocesses.locate(live, description)
         if address is not None:
             part = RemotePart(live, name, process.new_id(), address)
             live.children[name] = part

@@ -35,6 +35,7 @@ from engine.wire.messages import (
     Rename,
     Request,
     Result,
+    Spawn,
     Start,
 )
 
@@ -172,7 +173,9 @@ class Operations:
         return operation
 
     async def _run(self, operation: Operation) -> None:
-        durable = not isinstance(operation.op, Call | Ping | Cancel | Forget | Rename | Drain)
+        durable = not isinstance(
+            operation.op, Call | Ping | Cancel | Forget | Rename | Drain | Spawn
+        )
         about = getattr(operation.op, "segment", "") or getattr(operation.op, "ref", "")
         now_ms = int(time.time() * 1000)
         row = RequestRow(operation.id, type(operation.op).__name__, about, None, now_ms)

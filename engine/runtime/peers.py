@@ -19,6 +19,7 @@ from engine.wire.messages import (
     Failed,
     Hello,
     Op,
+    Pull,
     ReadAnswer,
     Reading,
     Request,
@@ -129,6 +130,14 @@ class Peers:
         """Renew leases and pass notices."""
         data = await self.link(address, "beat").call("beat", encode(beat), budget_s)
         answer: BeatAnswer | Failed = decode(data, BeatAnswer | Failed)  # type: ignore[arg-type] # a union is a type to msgspec
+        if isinstance(answer, Failed):
+            raise raised(answer.fault)
+        return answer
+
+    async def stream(self, address: str, wanted: Pull, budget_s: float) -> ReadAnswer:
+        """Pull events from a peer; waits as long as `wanted` says."""
+        data = await self.link(address, "poll").call("stream", encode(wanted), budget_s)
+        answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):
             raise raised(answer.fault)
         return answer

@@ -87,7 +87,7 @@ class Phases:
                 raise BadDescription(f"deeper than {DEPTH} components", where=live.path)
             below: list[tuple[Live, int]] = []
             for child_name, child in await self._children(live):
-                address = await self.place(live, child)
+                address = await self._process.subprocesses.locate(live, child)
                 if address is not None:
                     away.append((live, child_name, child, address))
                     live.children[child_name] = RemotePart(
@@ -206,22 +206,6 @@ class Phases:
             live.flow = FlowRun(self._process, live, make_flow)
         self._process.register(live)
         return live
-
-    async def place(self, live: Live, child: Description) -> str | None:
-        """Return the address a child is to be made at, or nothing for this process."""
-        host = child.get("sfProcessHost")
-        process = child.get("sfProcessName")
-        if process not in {None, "rootProcess"}:
-            raise BadDescription(
-                f"sfProcessName {process!r}: only rootProcess is there",
-                where=live.path, hint="leave sfProcessName out",
-            )  # fmt: skip
-        if host is None:
-            return None
-        found = await self._process.resolver.settle(live, host)
-        if not isinstance(found, str):
-            raise BadDescription("sfProcessHost must be a host name", where=live.path)
-        return await self._process.peers.elsewhere(found, where=live.path)
 
     async def _send_out(self, away: list[tuple[Live, str, Description, str]]) -> None:
         async def send(live: Live, name: str, child: Description) -> None:

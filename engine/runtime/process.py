@@ -62,6 +62,7 @@ from engine.runtime.reaper import Reaper
 from engine.runtime.recovery import Recovery
 from engine.runtime.resolver import Resolver
 from engine.runtime.services import Services
+from engine.runtime.subprocesses import ROOT, Spawner, Subprocesses
 from engine.runtime.termination import Termination
 from engine.runtime.types import Types
 from engine.runtime.workers import Workers
@@ -98,6 +99,7 @@ class Process:
         ledger: Ledger,
         workers: Workers,
         connect: Callable[[str, str], Link],
+        spawner: Spawner | None = None,
     ) -> None:
         """Put the parts together; nothing runs yet."""
         self.settings = settings
@@ -126,6 +128,7 @@ class Process:
         self.keeper = Keeper(self)
         self.peers = Peers(self, connect, settings.peers)
         self.services.put(Peers, self.peers)  # type: ignore[arg-type] # found by its class
+        self.subprocesses = Subprocesses(self, spawner)
         self.parts = Parts(self)
         self.phases = Phases(self, self.parts)
         self.ending = Ending(self)
@@ -152,6 +155,11 @@ class Process:
 
     # -- the life of the process
 
+    @property
+    def root_address(self) -> str:
+        """Return the address of this host's root process."""
+        return self.settings.root or self.address
+
     async def begin(self) -> None:
         """Recover what the ledger holds, then serve."""
         await self.ledger.durable(set_meta("daemon", self.daemon_id))
@@ -168,8 +176,22 @@ class Process:
             loop.create_task(self.liveness.run(), name="liveness"),
             loop.create_task(self._housekeeping(), name="housekeeping"),
         ]
+        if self.settings.process != ROOT:
+            self._tasks.append(loop.create_task(self._end_when_idle(), name="idle"))
         self.state = "running"
         self.recovered.set()
+        self.spawn(self.subprocesses.take_up())
+
+    async def _end_when_idle(self) -> None:
+        """End a sub-process that has held nothing for a number of liveness rounds."""
+        rounds = self.settings.subprocess_gc_rounds
+        idle = 0
+        while rounds > 0 and idle < rounds:
+            await asyncio.sleep(self.settings.liveness_delay_s)
+            busy = self.segments or self.reaper.lines() or self.operations.running
+            idle = 0 if busy else idle + 1
+        if rounds > 0:
+            self.stopping.set()
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run work of the process itself in the background; a failure is an event."""
@@ -197,6 +219,7 @@ class Process:
     async def stop(self) -> None:
         """Let go of everything without ending components: the ledger brings them back."""
         self.state = "stopping"
+        await self.subprocesses.close()
         await self.operations.stop()
         await self.liveness.announce_restart()
         tasks = [*self._tasks, *self._works]

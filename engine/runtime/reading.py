@@ -90,7 +90,19 @@ class Reader:
             NotFound: There is none; if it ended a while ago, the message has its record.
         """
         names = names_of(ref)
-        root = self._process.application(names[0] if names else "")
+        if names and names[0] in self._process.subprocesses.addresses:
+            parts = tuple(Part(PartKind.HERE, name) for name in names)
+            inside = await self._process.resolver.registered(self._process.address, parts)
+            if not isinstance(inside, Handle):
+                raise NotFound(f"{ref} is a value, not a component", where=ref)
+            return inside
+        try:
+            root = self._process.application(names[0] if names else "")
+        except NotFound:
+            elsewhere = await self._in_subprocess(names)
+            if elsewhere is None:
+                raise
+            return elsewhere
         if len(names) == 1:
             return root
         parts = tuple(Part(PartKind.HERE, name) for name in names[1:])
@@ -101,6 +113,18 @@ class Reader:
             return self._process.live(found.ident)
         return found
 
+    async def _in_subprocess(self, names: tuple[str, ...]) -> Handle | None:
+        """Look for an application in the sub-processes of this host."""
+        parts = tuple(Part(PartKind.HERE, name) for name in names)
+        for address in self._process.subprocesses.addresses.values():
+            try:
+                found = await self._process.resolver.registered(address, parts)
+            except EngineError:
+                continue
+            if isinstance(found, Handle):
+                return found
+        return None
+
     # -- trees
 
     async def _tree(self, question: ReadTree) -> Page:
@@ -108,6 +132,13 @@ class Reader:
         rows: list[TreeRow] = []
         if question.ident is None and not question.ref:
             rows.extend(self._row(segment.root, 0) for segment in self._process.apps.values())
+            for address in self._process.subprocesses.addresses.values():
+                answer = await self._process.peers.read(address, question)
+                rows.extend(
+                    row
+                    for row in (answer.rows if isinstance(answer, Page) else ())
+                    if isinstance(row, TreeRow)
+                )
             return Page(tuple(rows[:limit]))
         start: Live | Handle
         if question.ident is not None:
@@ -238,7 +269,7 @@ class Reader:
             "sfState": live.state.value,
             "sfReady": live.ready,
             "sfHost": self._process.address,
-            "sfProcess": "rootProcess",
+            "sfProcess": self._process.settings.process,
         }
         if live.record is not None:
             extra["sfLastRecord"] = live.record.sentence()

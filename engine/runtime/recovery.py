@@ -45,14 +45,14 @@ class Recovery:
 
     async def run(self) -> None:
         """Adopt or undo every segment in the ledger; one that cannot be read is left as it is."""
-        ledger = self._process.ledger
+        ledger, clean = self._process.ledger, self._process.settings.clean
         effects: dict[str, list[EffectRow]] = {}
         for effect in ledger.effects():
             effects.setdefault(effect.segment, []).append(effect)
         for row in ledger.segments():
             mine = effects.pop(row.id, [])
             try:
-                if row.state == "started" and row.recovery == "adopt":
+                if row.state == "started" and row.recovery == "adopt" and not clean:
                     await self._adopt(row, mine)
                 else:
                     await self._undo(row, mine)

@@ -242,6 +242,12 @@ class Resolver:
         names = list(rest)
         if names and names[0].name == "rootProcess":
             names = names[1:]
+            if address == self._process.address:
+                address = self._process.root_address
+        elif names and address == self._process.address:
+            there = self._process.subprocesses.addresses.get(names[0].name)
+            if there is not None:
+                address, names = there, names[1:]
         if not names:
             raise NotFound("a process itself is not a component; name an application in it")
         if address != self._process.address:
@@ -252,6 +258,13 @@ class Resolver:
         if not remaining:
             return root
         return _Elsewhere(await self.follow(root, remaining, hops - 1, walked, own=False))
+
+    async def registered(self, address: str, parts: tuple[Part, ...]) -> Value | Handle:
+        """Follow a path that begins with the name of an application in some process."""
+        found = await self._registered(address, parts, HOPS, ())
+        if isinstance(found, _Elsewhere):
+            return found.found
+        return found.handle if isinstance(found, Live) else found
 
     async def _ask(
         self,
@@ -276,12 +289,18 @@ class Resolver:
         parts = decode_parts(question.parts)
         if question.start.component:
             start = self._process.live(question.start)
+        elif parts and parts[0].name in self._process.subprocesses.addresses:
+            inside = await self.registered(self._process.address, parts)
+            return _answered(inside)
         else:
             start, parts = self._process.application(parts[0].name), parts[1:]
-        found = await self.follow(start, parts, question.hops, question.walked, own=False)
-        if isinstance(found, Handle):
-            return Resolved(handle=found)
-        return Resolved(value=flatten(Description((("value", found),))))
+        return _answered(await self.follow(start, parts, question.hops, question.walked, own=False))
+
+
+def _answered(found: Value | Handle) -> Resolved:
+    if isinstance(found, Handle):
+        return Resolved(handle=found)
+    return Resolved(value=flatten(Description((("value", found),))))
 
 
 class _Elsewhere(msgspec.Struct, frozen=True):

@@ -144,6 +144,7 @@ class Termination:
             await segment.finished.wait()
             errors.extend(segment.errors)
             leftovers.extend(segment.leftovers)
+        await process.subprocesses.stop()
         asyncio.get_running_loop().call_later(0.2, process.stopping.set)
         took = round((loop.time() - began) * 1000)
         return Gone(process.address, count, took, record, tuple(errors), tuple(leftovers))

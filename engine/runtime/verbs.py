@@ -99,6 +99,7 @@ class Verbs:
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - process.began_s, 1),
             components=len(process.lives),
+            process=process.settings.process,
         )
 
     async def _submit(self, message: bytes) -> Answer:

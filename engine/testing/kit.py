@@ -103,10 +103,24 @@ class MemoryNetwork:
         self.rules: list[Rule] = []
         self.sent: list[tuple[str, str]] = []
         self.severed: set[tuple[str, str]] = set()
+        self.spawners: dict[str, MemorySpawner] = {}
 
     def connector(self, origin: str) -> Callable[[str, str], MemoryLink]:
         """Return what makes links for the process at this address."""
         return lambda address, _class: MemoryLink(self, origin, address)
+
+    def kill(self, process: Process) -> None:
+        """Let a process be gone: it does nothing any more, and its ledger keeps what is written."""
+        self.verbs.pop(process.address, None)
+        tasks: list[asyncio.Task[Any]] = [
+            *process._tasks,
+            *process._works,
+            *process.operations._tasks,
+        ]  # noqa: SLF001 - a crash asks nobody
+        tasks.extend(task for live in process.lives.values() for task in live.tasks)
+        for task in tasks:
+            task.cancel()
+        process.ledger.close()
 
     def sever(self, origin: str, to: str) -> None:
         """Let nothing pass from one process to another any more; the way back is another one."""
@@ -233,17 +247,91 @@ async def begin(
     **settings: Any,
 ) -> Engine:  # fmt: skip
     """Begin one process on the network; its ledger file in `folder` may be of an earlier life."""
-    folder.mkdir(parents=True, exist_ok=True)
+    known = Settings(
+        node=name, state_dir=str(folder), peers=dict(peers), community="test", **settings
+    )
+    state = known.folder if known.root else folder
+    state.mkdir(parents=True, exist_ok=True)
     process = Process(
-        Settings(node=name, state_dir=str(folder), peers=dict(peers), community="test", **settings),
+        known,
         address=address,
-        ledger=Ledger(folder / "ledger.sqlite", inline=not threads),
+        ledger=Ledger(state / "ledger.sqlite", inline=not threads),
         workers=ThreadWorkers(8) if threads else InlineWorkers(),
         connect=network.connector(address),
+        spawner=None
+        if known.root
+        else MemorySpawner(network, folder, name, address, peers, settings),
     )
     network.verbs[address] = Verbs(process)
     await process.begin()
     return Engine(process)
+
+
+class MemorySpawner:
+    """Starts sub-processes as further processes on the in-memory network."""
+
+    def __init__(
+        self, network: MemoryNetwork, folder: Path, name: str, root: str,
+        peers: Mapping[str, str], settings: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Take what a sub-process of this host is made from."""
+        self._network = network
+        self._begin = (folder, name)
+        self._root = root
+        self._peers = peers
+        self._settings = dict(settings)
+        self.children: dict[str, MemoryChild] = {}
+        network.spawners[root] = self
+
+    async def spawn(self, name: str, config: Mapping[str, str], *, clean: bool) -> MemoryChild:
+        """Begin a sub-process; see `engine.runtime.subprocesses.Spawner`."""
+        del config
+        folder, host = self._begin
+        address = f"{self._root}/{name}"
+        settings = {**self._settings, "process": name, "root": self._root, "clean": clean}
+        engine = await begin(self._network, folder, host, address, self._peers, **settings)
+        child = MemoryChild(self._network, engine)
+        self.children[name] = child
+        return child
+
+
+class MemoryChild:
+    """A sub-process on the in-memory network."""
+
+    def __init__(self, network: MemoryNetwork, engine: Engine) -> None:
+        """Take the process that has begun."""
+        self.engine = engine
+        self.address = engine.process.address
+        self._network = network
+        self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._stopped = asyncio.ensure_future(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        await self.engine.process.stopping.wait()
+        await self.engine.process.stop()
+        self._gone(0)
+
+    def _gone(self, status: int) -> None:
+        self._network.verbs.pop(self.address, None)
+        if not self._status.done():
+            self._status.set_result(status)
+
+    async def ended(self) -> int:
+        """Wait for its end and return its exit status."""
+        return await asyncio.shield(self._status)
+
+    def end(self, *, force: bool) -> None:
+        """Have it let go and end; by force it is just gone."""
+        if force:
+            self.kill()
+        else:
+            self.engine.process.stopping.set()
+
+    def kill(self) -> None:
+        """Let it be gone from one moment to the next: nothing of it does anything any more."""
+        self._stopped.cancel()
+        self._network.kill(self.engine.process)
+        self._gone(-9)
 
 
 async def until(condition: Callable[[], T], *, timeout_s: float = 30.0) -> T:

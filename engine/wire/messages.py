@@ -69,6 +69,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
     pid: int
     uptime_s: float
     components: int
+    process: str = "rootProcess"
 
 
 # -- submit
@@ -219,6 +220,19 @@ class Drain(Struct, frozen=True, tag="drain"):
     limit_s: float = 0.0
 
 
+class Spawn(Struct, frozen=True, tag="spawn"):
+    """Have a sub-process of this name here, started if need be.
+
+    Attributes:
+        config: `env.NAME`, `nice`, `memoryMax`, `user`, as text.
+        limit_s: Seconds it may take to start.
+    """
+
+    name: str
+    config: tuple[tuple[str, str], ...] = ()
+    limit_s: float = 60.0
+
+
 class Stop(Struct, frozen=True, tag="stop"):
     """End everything in the process, then the process.
 
@@ -243,6 +257,7 @@ Op: TypeAlias = (
     | Forget
     | Rename
     | Drain
+    | Spawn
     | Stop
 )
 
@@ -351,7 +366,14 @@ class Drained(Struct, frozen=True, tag="drained"):
     stayed: tuple[str, ...]
 
 
-Result: TypeAlias = Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained
+class Spawned(Struct, frozen=True, tag="spawned"):
+    """Result of Spawn: where the sub-process answers."""
+
+    name: str
+    address: str
+
+
+Result: TypeAlias = Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained | Spawned
 
 
 class Answer(Struct, frozen=True, tag="answer"):
