@@ -116,7 +116,7 @@ class MemoryNetwork:
             *process._tasks,
             *process._works,
             *process.operations._tasks,
-        ]  # noqa: SLF001 - a crash asks nobody
+        ]
         tasks.extend(task for live in process.lives.values() for task in live.tasks)
         for task in tasks:
             task.cancel()
