@@ -19,6 +19,7 @@ from sfdl.diagnostics import Diagnostic
 from sfdl.graph import (
     CLASS,
     FUNCTION,
+    NEW,
     NO_TAGS,
     Anonymous,
     Application,
@@ -27,7 +28,6 @@ from sfdl.graph import (
     Link,
     Name,
     Scope,
-    State,
     name_text,
     span_of,
 )
@@ -35,7 +35,7 @@ from sfdl.lexer import Lexeme
 from sfdl.literals import read_bytes, read_double, read_float, read_int, read_long
 from sfdl.source import Source, Span
 from sfdl.token_values import read_token, string_of, unescaped_token
-from sfdl.values import Part, PartKind, Reference, Tbd, Vector
+from sfdl.values import ATTRIB, HERE, Part, PartKind, Reference, Tbd, Vector
 
 C: TypeAlias = "list[Any]"
 
@@ -262,7 +262,7 @@ class Builder:
                 steps.append(prototype)
         if steps:
             scope.prototypes = steps
-            scope.state = State.NEW
+            scope.state = NEW
         return scope
 
     def no_flag(self, c: C) -> bool:
@@ -397,7 +397,7 @@ class Builder:
     def first_part(self, c: C) -> tuple[list[Part], Lexeme]:
         part, token = c[0]
         if token.type == "WORD":
-            part = Part(PartKind.ATTRIB, part.name)
+            part = Part(ATTRIB, part.name)
         return [part], token
 
     def add_part(self, c: C) -> tuple[list[Part], Lexeme]:
@@ -406,7 +406,7 @@ class Builder:
         return path
 
     def bare_part(self, c: C) -> tuple[Part, Lexeme]:
-        return Part(PartKind.HERE, str.__str__(c[0])), c[0]
+        return Part(HERE, str.__str__(c[0])), c[0]
 
     def lone_part(self, c: C) -> tuple[Part, Lexeme]:
         return _LONE_PARTS[c[0]], c[0]
@@ -458,7 +458,7 @@ class Builder:
             if cell.value.__class__ is Scope:
                 cell.value.parent = scope
             scope.prototypes[1][name] = cell  # type: ignore[index]
-        scope.state = State.NEW
+        scope.state = NEW
         return scope
 
 

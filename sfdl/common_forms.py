@@ -12,11 +12,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sfdl.builder import Items, Parsing, fill
-from sfdl.graph import NO_TAGS, Attributes, Cell, Link, Name, Scope, State
+from sfdl.graph import NEW, NO_TAGS, Attributes, Cell, Link, Name, Scope
 from sfdl.lexer import RESERVED, SKIP
 from sfdl.literals import INT_MAX, INT_MIN
 from sfdl.references import KEYWORDS
-from sfdl.values import Part, PartKind, Reference
+from sfdl.values import ATTRIB, HERE, PARENT, ROOT, THIS, Part, PartKind, Reference
 
 _LETTER = r"(?:[^\W\d]|[$\u00a2-\u00a5])"
 _WORD = rf"{_LETTER}[\w.\-+@#~$%^&\u00a2-\u00a5]*+"
@@ -27,10 +27,7 @@ _ATTRIBUTE = re.compile(
 _HEADER = re.compile(rf"{SKIP}({_WORD}){SKIP}(extends)(?=[\s/]){SKIP}({_PATH}){SKIP}\{{")
 _CLOSE = re.compile(rf"{SKIP}\}}")
 _CONSTANTS = {"true": True, "false": False, "NULL": None}
-_LONE = {
-    kind.value: Part(kind)
-    for kind in (PartKind.ROOT, PartKind.PARENT, PartKind.THIS, PartKind.PROCESS)
-}
+_LONE = {kind.value: Part(kind) for kind in (ROOT, PARENT, THIS, PartKind.PROCESS)}
 _RESERVED = KEYWORDS | RESERVED.keys()
 _Matcher = Callable[[str, int], "re.Match[str] | None"]
 
@@ -45,7 +42,7 @@ def _reference(text: str) -> Reference | None:
         elif word in _RESERVED:
             return None
         else:
-            parts.append(Part(PartKind.HERE if parts else PartKind.ATTRIB, word))
+            parts.append(Part(HERE if parts else ATTRIB, word))
     return Reference(tuple(parts))
 
 
@@ -114,7 +111,7 @@ def _component(source: Parsing, text: str, header: re.Match[str], items: Items) 
     body: Attributes = {}
     fill(scope, body, inside)
     scope.prototypes = [Link(reference, source, header.start(3)), body]
-    scope.state = State.NEW
+    scope.state = NEW
     named: Name = name
     items.append((named, Cell(scope, NO_TAGS, source, header.start(1))))
     return close.end()

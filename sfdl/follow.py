@@ -13,7 +13,18 @@ from typing import Final, NamedTuple
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, path_of
 from sfdl.messages import missing_notes
 from sfdl.phases.convert import freeze
-from sfdl.values import Description, Part, PartKind, Reference, Tbd
+from sfdl.values import (
+    ATTRIB,
+    HERE,
+    PARENT,
+    ROOT,
+    THIS,
+    Description,
+    Part,
+    PartKind,
+    Reference,
+    Tbd,
+)
 from sfdl.world import World, kind_of
 
 
@@ -68,7 +79,7 @@ class Lazy:
 
 
 LAZY: Final = Lazy()
-_SCOPED = frozenset((PartKind.ATTRIB, PartKind.HERE, PartKind.PARENT, PartKind.ROOT, PartKind.THIS))
+_SCOPED = frozenset((ATTRIB, HERE, PARENT, ROOT, THIS))
 
 
 def follow(
@@ -106,13 +117,13 @@ def _step(
     part = parts[index]
     if current.__class__ is not Scope:
         return _inside_value(current, parts, index)
-    if part.kind is PartKind.PARENT:
+    if part.kind is PARENT:
         return current.parent or Failure(index, "the file root has no parent")
-    if part.kind is PartKind.ROOT:
+    if part.kind is ROOT:
         while current.parent is not None:
             current = current.parent
         return current
-    if part.kind is PartKind.THIS:
+    if part.kind is THIS:
         return current
     found = _lookup(current, part, index)
     if isinstance(found, Failure):
@@ -126,7 +137,7 @@ def _step(
 def _inside_value(current: Held, parts: tuple[Part, ...], index: int) -> Held:
     """Step into something that is no component of the graph."""
     part = parts[index]
-    frozen = current.__class__ is Description and part.kind is PartKind.HERE
+    frozen = current.__class__ is Description and part.kind is HERE
     if frozen and part.name in current.names():
         return current.get(part.name)
     return Failure(index, f"{_words(parts[index - 1])} is {kind_of(current)}, not a component")
@@ -166,7 +177,7 @@ def _settled(cell: Cell, owner: Scope, name: Name, known: Mapping[int, Held] | N
 def _lookup(scope: Scope, part: Part, index: int) -> tuple[Cell, Scope] | Failure:
     """Find the cell that a name part means, and the scope that has it."""
     name = part.name
-    climbing = part.kind is PartKind.ATTRIB
+    climbing = part.kind is ATTRIB
     at: Scope | None = scope
     while at is not None:
         cell = at.attributes.get(name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sfdl.limits import Budget
 from sfdl.source import Source, Span
@@ -34,6 +34,9 @@ PLAIN: frozenset[type] = frozenset(
 )
 """Kinds that need no further work. A vector may still hold linked components."""
 
+SIMPLE = PLAIN - {Vector}
+"""Kinds that need no further work and hold nothing that does."""
+
 FUNCTION = "phase.function"
 """Attribute that marks a component as a function, until the function phase."""
 
@@ -48,9 +51,13 @@ Held: TypeAlias = Any
 
 
 class Cell:
-    """The value of one attribute, its tags, and where its name was written."""
+    """The value of one attribute, its tags, and where its name was written.
 
-    __slots__ = ("source", "start", "tags", "value")
+    A cell stands under one name only, in however many components. The first time its value is
+    written into a result, `frozen` becomes the pair that all results share.
+    """
+
+    __slots__ = ("frozen", "source", "start", "tags", "value")
 
     def __init__(
         self, value: Held, tags: frozenset[str], source: Source | None, start: int
@@ -59,6 +66,12 @@ class Cell:
         self.tags = tags
         self.source = source
         self.start = start
+        self.frozen: tuple[str, Any] | None = None
+
+    def freeze(self, name: str) -> tuple[str, Any]:
+        """Return the pair of name and value; the value has to be simple."""
+        pair = self.frozen = name, self.value
+        return pair
 
     def holding(self, value: Held) -> Cell:
         """Return a cell at the same place with another value."""
@@ -90,6 +103,14 @@ class State(IntEnum):
     COMPLETE = 4
 
 
+# As in `sfdl.values`: the phases compare these very often.
+NEW: Final = State.NEW
+MERGING: Final = State.MERGING
+MERGED: Final = State.MERGED
+COMPLETING: Final = State.COMPLETING
+COMPLETE: Final = State.COMPLETE
+
+
 class Settled(IntEnum):
     """What became of a function application."""
 
@@ -119,6 +140,33 @@ class Application:
 Attributes: TypeAlias = "dict[Name, Cell]"
 
 
+def is_special(name: Name, cell: Cell) -> bool:
+    """Tell whether an attribute is more than simple data without tags under a plain name."""
+    return bool(cell.value.__class__ not in SIMPLE or cell.tags or name.__class__ is not str)
+
+
+class Layout:
+    """Which attributes of a scope the phases have to look at.
+
+    Components that add nothing but simple data to a template share its layout, so some of the names
+    may stand for simple data by now.
+
+    Attributes:
+        special: Names of the special attributes, in order; see `is_special`.
+        inner: Those of them that hold a scope, or are placements.
+    """
+
+    __slots__ = ("inner", "special")
+
+    def __init__(self, attributes: Attributes) -> None:
+        self.special = [name for name, cell in attributes.items() if is_special(name, cell)]
+        self.inner = [
+            name
+            for name in self.special
+            if attributes[name].value.__class__ is Scope or name.__class__ is tuple
+        ]
+
+
 class Scope:
     """A component being compiled.
 
@@ -138,6 +186,7 @@ class Scope:
     """
 
     __slots__ = (
+        "_layout",
         "application",
         "attributes",
         "data",
@@ -159,12 +208,32 @@ class Scope:
         self.data = False
         self.sugar = False
         self.application: Application | None = None
-        self.state = State.MERGED
+        self.state: State = MERGED
         self.failed = False
         self.walked = False
         self.moved = 0
         self.source = source
         self.start = start
+        self._layout: Layout | None = None
+
+    def layout(self) -> Layout:
+        """Return which attributes need work."""
+        if self._layout is None:
+            self._layout = Layout(self.attributes)
+        return self._layout
+
+    def components(self) -> list[Scope]:
+        """Return the scopes among the values, in order, but for those that links lead to."""
+        values = [self.attributes[name].value for name in self.layout().inner]
+        return [value for value in values if value.__class__ is Scope]
+
+    def share_layout(self, other: Scope) -> None:
+        """Take over the layout of a scope with the same attributes."""
+        self._layout = other.layout()
+
+    def forget_layout(self) -> None:
+        """Look at all attributes again: some were set that were not special, or removed."""
+        self._layout = None
 
     def copied_to(self, parent: Scope | None, budget: Budget) -> Scope:
         """Return a deep copy owned by `parent`; scopes owned elsewhere are shared."""
@@ -175,6 +244,7 @@ class Scope:
     def _shallow(self, parent: Scope | None) -> Scope:
         copy = Scope(parent, self.source, self.start)
         copy.attributes = self.attributes.copy()
+        copy.share_layout(self)
         copy.data = self.data
         copy.sugar = self.sugar
         if self.application is not None:
@@ -193,7 +263,8 @@ def adopt(original: Scope, copy: Scope) -> list[tuple[Scope, Scope]]:
     """
     made = []
     attributes = copy.attributes
-    for name, cell in attributes.items():
+    for name in copy.layout().inner:
+        cell = attributes[name]
         child = cell.value
         if child.__class__ is Scope and child.parent is original:
             own = child._shallow(copy)  # noqa: SLF001 - same module, same idea
@@ -227,13 +298,7 @@ def scopes(root: Scope) -> Iterator[Scope]:
     while pending:
         scope = pending.pop()
         yield scope
-        children = [
-            cell.value
-            for cell in scope.attributes.values()
-            if cell.value.__class__ is Scope and cell.value.parent is scope
-        ]
-        children.reverse()
-        pending.extend(children)
+        pending.extend([child for child in reversed(scope.components()) if child.parent is scope])
 
 
 def name_text(name: Name) -> str:

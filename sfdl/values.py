@@ -11,7 +11,7 @@ values with `sfdl.canonical` digests where kinds matter.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -59,6 +59,14 @@ class PartKind(Enum):
     ENVPROPERTY = "ENVPROPERTY"
     IENVPROPERTY = "IENVPROPERTY"
     CONSTANT = "CONSTANT"
+
+
+# For the inner loops: looking up a member on its class takes eight times as long as a global name.
+ATTRIB: Final = PartKind.ATTRIB
+HERE: Final = PartKind.HERE
+PARENT: Final = PartKind.PARENT
+ROOT: Final = PartKind.ROOT
+THIS: Final = PartKind.THIS
 
 
 class Part(Struct, frozen=True):

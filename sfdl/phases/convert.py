@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sfdl.graph import CLASS, PLAIN, Anonymous, Cell, Held, Link, Name, Scope, Settled, name_text
+from sfdl.graph import (
+    CLASS,
+    SIMPLE,
+    Anonymous,
+    Cell,
+    Held,
+    Link,
+    Name,
+    Scope,
+    Settled,
+    is_special,
+    name_text,
+)
 from sfdl.limits import MOST_ATTRIBUTES, TooLarge, size_of
 from sfdl.values import Description, Kept, Value, Vector
 
@@ -67,7 +79,7 @@ class _Frame:
         waits_for = self._unusual(done)
         if waits_for is not None:
             return waits_for
-        usual = _AS_THEY_ARE if self.scope.application is None else _NOTHING
+        usual = SIMPLE if self.scope.application is None else _NOTHING
         append = self.pairs.append
         for name, cell in self.todo:
             value: Held = cell.value
@@ -105,21 +117,21 @@ class _Frame:
         return None
 
 
-_AS_THEY_ARE = PLAIN - {Vector}
 _NOTHING: frozenset[type] = frozenset()
 
 
 def _leaf(scope: Scope) -> Description | None:
     """Return a component that holds nothing but plain data without tags; None for any other."""
+    attributes = scope.attributes
     if scope.application is not None:
         return None
-    pairs: list[tuple[str, Value]] = []
-    append = pairs.append
-    for name, cell in scope.attributes.items():
-        value: Held = cell.value
-        if value.__class__ not in _AS_THEY_ARE or name.__class__ is not str or cell.tags:
+    for name in scope.layout().special:
+        if is_special(name, attributes[name]):
             return None
-        append((name, value))  # type: ignore[arg-type]
+    pairs = [
+        cell.frozen or cell.freeze(name)  # type: ignore[arg-type]
+        for name, cell in attributes.items()
+    ]
     return Description(tuple(pairs), (), scope.data)
 
 

@@ -39,7 +39,8 @@ def run_phase(name: str, root: Scope, world: World) -> list[Diagnostic]:
         world: Says from which packages classes may be imported.
     """
     problems: list[Diagnostic] = []
-    for scope in reversed(list(scopes(root))):
+    everything = list(scopes(root))
+    for scope in reversed(everything):
         wanted = [
             cell
             for attribute, cell in scope.attributes.items()
@@ -52,6 +53,8 @@ def run_phase(name: str, root: Scope, world: World) -> list[Diagnostic]:
                 message = f"phase `{name}`: {error}"
                 place = span_of(cell) or span_of(scope)
                 problems.append(Diagnostic("function", "SF-FUNCTION-004", message, place))
+    for scope in everything:
+        scope.forget_layout()
     return problems
 
 

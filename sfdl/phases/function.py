@@ -38,6 +38,7 @@ def mark_functions(root: Scope) -> list[Diagnostic]:
         cell = scope.attributes.pop(FUNCTION, None)
         if cell is None:
             continue
+        scope.forget_layout()
         constructor = short_class(cell.value) if isinstance(cell.value, str) else ""
         if constructor not in ("ConstructFunction", "ConstructAssertions", "ConstructSchema"):
             message = f"`{FUNCTION}` names no way to construct a function: `{cell.value}`"

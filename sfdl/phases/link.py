@@ -15,23 +15,14 @@ from msgspec.structs import replace
 
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
-from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
+from sfdl.graph import SIMPLE, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
 from sfdl.limits import TooLarge
 from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span, misspelled_notes
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
-from sfdl.values import Description, Kept, PartKind, Reference, Tbd, Vector
+from sfdl.values import ATTRIB, HERE, PARENT, Description, Kept, Reference, Tbd, Vector
 from sfdl.world import World
-
-_FINISHED = PLAIN - {Vector}
-
-
-def _unfinished(scope: Scope) -> list[Name]:
-    """Return the names whose values need a look."""
-    return [
-        name for name, cell in scope.attributes.items() if cell.value.__class__ not in _FINISHED
-    ]
 
 
 class _Walk:
@@ -127,14 +118,8 @@ class Linker:
         attributes, names = walk.scope.attributes, walk.names
         while walk.index < len(names):
             name = names[walk.index]
-            cell = attributes[name]
-            if cell.value.__class__ is Link:
-                plain = _plain_target(cell.value.reference, walk.scope)
-                if plain is not None:
-                    attributes[name] = cell.holding(plain.value)
-                    walk.index += 1
-                    continue
-            if cell.value.__class__ not in _FINISHED and not self._ready(walk, name, cell.value):
+            value = attributes[name].value
+            if value.__class__ not in SIMPLE and not self._ready(walk, name, value):
                 return
             walk.index += 1
         walk.scope.walked = True
@@ -325,6 +310,22 @@ class Linker:
             self._open(need.wanted)
 
 
+def _unfinished(scope: Scope) -> list[Name]:
+    """Return the names whose values need a look, after doing the links that lead to simple data."""
+    unfinished = []
+    attributes = scope.attributes
+    for name in scope.layout().special:
+        cell = attributes[name]
+        if cell.value.__class__ is Link:
+            plain = _plain_target(cell.value.reference, scope)
+            if plain is not None:
+                attributes[name] = cell.holding(plain.value)
+                continue
+        if cell.value.__class__ not in SIMPLE:
+            unfinished.append(name)
+    return unfinished
+
+
 def _plain_target(reference: Reference, scope: Scope) -> Cell | None:
     """Return the cell an eager link leads to, if the way and the end are plain data.
 
@@ -339,20 +340,20 @@ def _plain_target(reference: Reference, scope: Scope) -> Cell | None:
             at = cell.value
         if at.__class__ is not Scope or at.application is not None:
             return None
-        if part.kind is PartKind.PARENT:
+        if part.kind is PARENT:
             at = at.parent
             cell = None
             continue
         cell = at.attributes.get(part.name)
-        if part.kind is PartKind.ATTRIB and not index:
+        if part.kind is ATTRIB and not index:
             while cell is None and at.parent is not None and at.application is None:
                 at = at.parent
                 cell = at.attributes.get(part.name)
-        elif part.kind is not PartKind.HERE:
+        elif part.kind is not HERE:
             return None
         if cell is None or (cell.tags and index):
             return None
-    return cell if cell is not None and cell.value.__class__ in _FINISHED else None
+    return cell if cell is not None and cell.value.__class__ in SIMPLE else None
 
 
 def _contains(target: Scope, scope: Scope) -> bool:

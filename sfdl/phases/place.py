@@ -68,12 +68,13 @@ class Placement:
                         self._left.append((scope, name))
                 elif cell.value.__class__ is Scope:
                     child = cell.value
-                    if child.parent is scope and child.moved != self._pass:
+                    if child.layout().inner and child.parent is scope and child.moved != self._pass:
                         stack.append(_opened(child))
                         break
             else:
                 for name in done:
                     del scope.attributes[name]
+                    scope.forget_layout()
                 moved += len(done)
                 stack.pop()
         return moved
@@ -106,6 +107,7 @@ class Placement:
         if self._trace is not None:
             self._trace.placed(target, name, cell, earlier)
         target.attributes[last] = cell
+        target.forget_layout()
         return True
 
     def _target(self, scope: Scope, name: tuple[str | Anonymous, ...]) -> Scope:
@@ -165,4 +167,4 @@ class Placement:
 
 
 def _opened(scope: Scope) -> tuple[Scope, Iterator[tuple[Name, Cell]], list[Name]]:
-    return scope, iter(list(scope.attributes.items())), []
+    return scope, iter([(name, scope.attributes[name]) for name in scope.layout().inner]), []

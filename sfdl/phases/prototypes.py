@@ -12,13 +12,18 @@ from collections.abc import Iterator
 
 from sfdl.diagnostics import Diagnostic
 from sfdl.graph import (
+    COMPLETE,
+    COMPLETING,
+    MERGED,
+    MERGING,
+    NEW,
     Attributes,
     Cell,
     Link,
     Name,
     Scope,
-    State,
     adopt_all,
+    is_special,
     name_text,
     path_of,
     span_of,
@@ -27,7 +32,7 @@ from sfdl.limits import Budget, TooLarge
 from sfdl.messages import MOST_EXPLAINED, link_span, missing_notes
 from sfdl.references import reference_text
 from sfdl.trace import Trace
-from sfdl.values import PartKind
+from sfdl.values import ATTRIB, HERE, PARENT, ROOT, THIS
 
 
 class _Task:
@@ -63,14 +68,14 @@ class Prototypes:
         self._tasks = [_Task(root, complete=True)]
         while self._tasks:
             task = self._tasks[-1]
-            if task.scope.state < State.MERGED:
+            if task.scope.state < MERGED:
                 try:
                     self._merge(task.scope)
                 except TooLarge as limit:
                     place = span_of(task.scope)
                     self.problems.append(Diagnostic("type", "SF-LIMIT-001", str(limit), place))
                     return
-            elif not task.complete or task.scope.state is State.COMPLETE:
+            elif not task.complete or task.scope.state is COMPLETE:
                 self._tasks.pop()
             else:
                 self._next_child(task)
@@ -78,21 +83,20 @@ class Prototypes:
     def _next_child(self, task: _Task) -> None:
         scope = task.scope
         if task.children is None:
-            scope.state = State.COMPLETING
-            cells = scope.attributes.values()
-            task.children = iter([c.value for c in cells if c.value.__class__ is Scope])
+            scope.state = COMPLETING
+            task.children = iter(scope.components())
         for child in task.children:
-            if child.state is not State.COMPLETE:
+            if child.state is not COMPLETE:
                 self._tasks.append(_Task(child, complete=True))
                 return
-        scope.state = State.COMPLETE
+        scope.state = COMPLETE
         self._tasks.pop()
 
     def _merge(self, scope: Scope) -> None:
         """Merge the prototypes of a scope, or put first what that has to wait for."""
         steps = scope.prototypes or []
-        if scope.state is State.NEW:
-            scope.state = State.MERGING
+        if scope.state is NEW:
+            scope.state = MERGING
             for step in steps:
                 if not isinstance(step, Link):
                     scope.attributes.update(step)  # what a search from here sees until it is merged
@@ -100,8 +104,9 @@ class Prototypes:
         if found is None:
             return
         scope.prototypes = None
-        scope.state = State.MERGED
+        scope.state = MERGED
         scope.attributes = {}
+        scope.forget_layout()
         if self._trace is not None:
             self._trace.merged(scope, found)
         for part in found:
@@ -109,6 +114,8 @@ class Prototypes:
                 self._inherit(scope, part)
             else:
                 self._extend(scope, part)
+        if not scope.layout().inner:
+            scope.state = COMPLETE
 
     def _collected(
         self, scope: Scope, steps: list[Link | Attributes]
@@ -139,8 +146,10 @@ class Prototypes:
         if scope.attributes:
             for name, cell in prototype.attributes.items():
                 self._set(scope, name, cell)
+            scope.forget_layout()
         else:
             scope.attributes = prototype.attributes.copy()
+            scope.share_layout(prototype)
         adopt_all(prototype, scope, self._budget)
 
     def _extend(self, scope: Scope, body: Attributes) -> None:
@@ -153,6 +162,8 @@ class Prototypes:
                     Diagnostic("type", "SF-TYPE-005", message, span_of(cell), notes)
                 )
             self._set(scope, name, cell)
+            if is_special(name, cell):
+                scope.forget_layout()
 
     def _set(self, scope: Scope, name: Name, cell: Cell) -> None:
         attributes = scope.attributes
@@ -175,36 +186,36 @@ class Prototypes:
         """Return the prototype, complete, or the task that has to be done first."""
         current = scope
         for index, part in enumerate(link.reference.parts):
-            into = part.kind in (PartKind.HERE, PartKind.ATTRIB)
-            if index and into and current is not scope and current.state < State.MERGED:
-                if current.state is State.MERGING:
+            into = part.kind in (HERE, ATTRIB)
+            if index and into and current is not scope and current.state < MERGED:
+                if current.state is MERGING:
                     raise self._cycle(scope, link, current)
                 return _Task(current, complete=False)
             current = self._step(scope, link, index, current)
-        if current.state in (State.MERGING, State.COMPLETING):
+        if current.state in (MERGING, COMPLETING):
             raise self._cycle(scope, link, current)
-        return current if current.state is State.COMPLETE else _Task(current, complete=True)
+        return current if current.state is COMPLETE else _Task(current, complete=True)
 
     def _step(self, scope: Scope, link: Link, index: int, current: Scope) -> Scope:
         """Follow one part of a reference to a prototype."""
         part = link.reference.parts[index]
-        if part.kind is PartKind.PARENT:
+        if part.kind is PARENT:
             if current.parent is None:
                 raise self._wrong(scope, link, index, "the file root has no parent")
             return current.parent
-        if part.kind is PartKind.ROOT:
+        if part.kind is ROOT:
             while current.parent is not None:
                 current = current.parent
             return current
-        if part.kind in (PartKind.HERE, PartKind.ATTRIB):
+        if part.kind in (HERE, ATTRIB):
             return self._named(scope, link, index, current)
-        if part.kind is not PartKind.THIS:
+        if part.kind is not THIS:
             raise self._wrong(scope, link, index, f"{part.kind.value} cannot be extended")
         return current
 
     def _named(self, scope: Scope, link: Link, index: int, current: Scope) -> Scope:
         part = link.reference.parts[index]
-        climbing = part.kind is PartKind.ATTRIB
+        climbing = part.kind is ATTRIB
         cell = _climb(current, part.name) if climbing else current.attributes.get(part.name)
         if cell is None:
             if current.failed:
