@@ -321,6 +321,15 @@ def path_of(scope: Scope) -> str:
     return ":".join(reversed(names)) or "the file root"
 
 
+def cell_of(scope: Scope) -> Cell | Scope:
+    """Return the cell that holds a scope, which stands where its name is written, or itself."""
+    if scope.parent is not None:
+        for cell in scope.parent.attributes.values():
+            if cell.value is scope:
+                return cell
+    return scope
+
+
 def span_of(thing: Cell | Link | Scope | None) -> Span | None:
     """Return where something was written: the token its offset points at."""
     if thing is None or thing.source is None:

@@ -74,6 +74,20 @@ def path_parts_of(cell: Cell) -> list[tuple[int, int]]:
     return path_parts(cell.source.text, cell.start) if cell.source is not None else []
 
 
+def value_span(name: str, cell: Cell) -> Span | None:
+    """Return where the value of an attribute begins: its first token, or all of a path.
+
+    Where the text does not show the name, as in an included file of data, it is `span_of`.
+    """
+    parts = path_parts_of(cell)
+    if cell.source is None or not parts or cell.source.text[slice(*parts[-1])].strip('"') != name:
+        return span_of(cell)
+    from sfdl.lexer import path_parts  # noqa: PLC0415 - as above
+
+    value = path_parts(cell.source.text, parts[-1][1])
+    return cell.source.span(value[0][0], value[-1][1]) if value else span_of(cell)
+
+
 def _written_in(scope: Scope, name: Name, cell: Cell) -> Scope | None:
     """Return the component in whose text an attribute stands: of all copies the original."""
     root = scope

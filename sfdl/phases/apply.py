@@ -25,16 +25,18 @@ from sfdl.graph import (
     Name,
     Scope,
     Settled,
+    cell_of,
     is_component,
     name_text,
     path_of,
     span_of,
 )
 from sfdl.limits import MOST_COMPONENTS, TooLarge
-from sfdl.messages import misspelled_notes
+from sfdl.messages import MOST_EXPLAINED, misspelled_notes, value_span
 from sfdl.phases.convert import freeze
 from sfdl.primitives import parse_reference
 from sfdl.schemas import broken_rule
+from sfdl.source import Span
 from sfdl.values import Description, Reference, Vector
 from sfdl.world import World
 
@@ -63,9 +65,14 @@ class Outcome(NamedTuple):
 
 
 class _NotTrue(Exception):  # noqa: N818 - carries findings inside this module only
-    def __init__(self, reasons: list[str], notes: tuple[str, ...] = ()) -> None:
+    """An assertion does not hold; the place is its own if none is given."""
+
+    def __init__(
+        self, reasons: list[str], place: Span | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
+        self.place = place
         self.notes = notes
 
 
@@ -75,12 +82,13 @@ class _Wait(Exception):  # noqa: N818 - flow of control inside this module only
         self.wanted = wanted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Applications:
     """Settles applications, with what they may take from outside."""
 
     world: World
     problems_of: Callable[[Scope], tuple[Diagnostic, ...]]
+    _explained: int = 0
 
     def settle(
         self, scope: Scope, name: Name, application: Scope, opened: Scope
@@ -122,7 +130,7 @@ class Applications:
             finding = Diagnostic("function", code, str(error), place, notes)
             return Outcome(Failed((finding,)))
         except _NotTrue as wrong:
-            place = _place(scope, name, application)
+            place = wrong.place or _place(scope, name, application)
             return Outcome(
                 Failed(
                     tuple(
@@ -158,7 +166,7 @@ class Applications:
         if named.value == CHECK:
             return self._check(application)
         if named.value == ELEMENT:
-            return self._element(application)
+            return self._element(scope, name, application)
         if named.value == REF:
             return self._ref(application)
         function = function_for(named.value, self.world)
@@ -206,10 +214,9 @@ class Applications:
             raise _NotTrue(reasons)
         return True
 
-    def _element(self, application: Scope) -> bool:
+    def _element(self, schema: Scope, rule: Name, application: Scope) -> bool:
         """Check one attribute of the component around the schema."""
-        schema = application.parent
-        holder = schema.parent if schema is not None else None
+        holder = schema.parent
         element = self._call(application, ELEMENT, transparent=False).named
         name = element.get("name")
         if holder is None or not isinstance(name, str):
@@ -228,9 +235,18 @@ class Applications:
             value = _SOME_COMPONENT if value.application is None else freeze(value)
         reason = broken_rule(element, present=cell is not None, value=value)
         if reason is not None:
-            near = misspelled_notes((name,), holder) if cell is None else ()
-            raise _NotTrue([reason], (f"asked of {path_of(holder)} ({span_of(holder)})", *near))
+            place = value_span(name, cell) if cell is not None else span_of(holder)
+            raise _NotTrue([reason], place, self._rule_notes(schema, rule, holder, name))
         return True
+
+    def _rule_notes(self, schema: Scope, rule: Name, holder: Scope, name: str) -> tuple[str, ...]:
+        """Say which component lacks what which schema asks for."""
+        self._explained += 1
+        if self._explained > MOST_EXPLAINED:
+            return ()
+        near = misspelled_notes((name,), holder) if name not in holder.attributes else ()
+        asked = f"asked of {path_of(holder)} ({span_of(cell_of(holder))})"
+        return f"{asked} by its schema ({span_of(schema.attributes[rule])})", *near
 
     def _ref(self, application: Scope) -> Held:
         call = self._call(application, REF, transparent=False)

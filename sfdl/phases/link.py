@@ -15,7 +15,19 @@ from msgspec.structs import replace
 
 from sfdl.diagnostics import Diagnostic
 from sfdl.follow import Blocked, Failure, Lazy, follow
-from sfdl.graph import SIMPLE, Cell, Held, Link, Name, Scope, Settled, name_text, path_of, span_of
+from sfdl.graph import (
+    SIMPLE,
+    Cell,
+    Held,
+    Link,
+    Name,
+    Scope,
+    Settled,
+    cell_of,
+    name_text,
+    path_of,
+    span_of,
+)
 from sfdl.limits import TooLarge
 from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span, misspelled_notes
 from sfdl.phases.apply import Applications, Failed, Need, Outcome
@@ -380,13 +392,5 @@ def _endless(endless: Endless) -> Diagnostic:
     ring = endless.steps[at:]
     names = " -> ".join(path_of(step) for step in ring)
     message = f"links make a tree without end: {names}"
-    notes = tuple(f"{path_of(step)} is written at {span_of(_cell_of(step))}" for step in ring[:-1])
-    return Diagnostic("link", "SF-LINK-004", message, span_of(_cell_of(ring[0])), notes)
-
-
-def _cell_of(scope: Scope) -> Cell | Scope:
-    if scope.parent is not None:
-        for cell in scope.parent.attributes.values():
-            if cell.value is scope:
-                return cell
-    return scope
+    notes = tuple(f"{path_of(step)} is written at {span_of(cell_of(step))}" for step in ring[:-1])
+    return Diagnostic("link", "SF-LINK-004", message, span_of(cell_of(ring[0])), notes)

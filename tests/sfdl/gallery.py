@@ -23,6 +23,7 @@ _DOUBLING = "".join(
     f"t{i} extends {{ x extends t{i + 1}; y extends t{i + 1}; }} " for i in range(20)
 )
 _LAUGHS = "".join(f"  a{i} extends {{ x a{i + 1}; y a{i + 1}; }}\n" for i in range(24))
+_PREDICATES = '#include "org/smartfrog/predicates.sf"\n'
 _FUNCTIONS = '#include "org/smartfrog/functions.sf"\n'
 
 
@@ -230,6 +231,17 @@ EXAMPLES = [
         '  ok ASSERT { sfFunctionClass "LT"; left PARENT:size; right 3; }\n}\n',
     ),
     Example(
+        "SF-ASSERT-001",
+        "A schema is not met: the place is that of the attribute, or of the component that has to "
+        "have it.",
+        _PREDICATES
+        + "Web extends { rules extends Schema { port extends Integer; root extends String; } }\n"
+        'sfConfig extends {\n  web extends Web { port "http"; rooot "/srv"; }\n}\n',
+        _PREDICATES
+        + "Web extends { rules extends Schema { port extends Integer; root extends String; } }\n"
+        'sfConfig extends {\n  web extends Web { port 80; root "/srv"; }\n}\n',
+    ),
+    Example(
         "SF-CLASS-001",
         "`sfdl check --classes` finds no class for `sfClass`.",
         'sfConfig extends { sfClass "engine.compound.Compund"; }\n',
@@ -368,9 +380,11 @@ def page() -> str:
         "description from being used. `SF-FORMAT-001` and `SF-COMPILE` are codes of exceptions of "
         "the Python interface and have no text to point at.",
     ]
-    for example in EXAMPLES:
+    for before, example in zip([None, *EXAMPLES], EXAMPLES, strict=False):
         _, shown = findings(example)
-        parts += ["", f"## {example.code}", "", example.why, "", "```sf"]
+        if before is None or before.code != example.code:
+            parts += ["", f"## {example.code}"]
+        parts += ["", example.why, "", "```sf"]
         parts += [(example.shown or example.bad).rstrip("\n"), "```"]
         for name, text in example.files.items():
             short = text if len(text) < 200 else text[:40].rstrip("\n") + "\n...\n"

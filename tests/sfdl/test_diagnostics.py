@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 import sfdl
@@ -192,3 +194,74 @@ def test_mutual_links_between_components_are_an_endless_tree():
 
     assert found[0].phase == "link"
     assert "without end" in found[0].message
+
+
+PREDICATES = '#include "org/smartfrog/predicates.sf"\n'
+
+
+@pytest.mark.parametrize(
+    ("written", "marked"),
+    [
+        pytest.param('port "http";', '"http"', id="literal"),
+        pytest.param("port /* which */ LAZY other:x;", "LAZY", id="lazy"),
+        pytest.param("other extends { x true; } port other:x;", "other:x", id="link"),
+        pytest.param("port ([1] <> [2]);", "(", id="expression"),
+        pytest.param('"port" "http";', '"http"', id="quoted name"),
+        pytest.param('web:port "http";', '"http"', id="placement"),
+        pytest.param("port;", ";", id="no value"),
+    ],
+)
+def test_broken_rule_of_a_schema_points_at_the_value(written, marked):
+    where = written if written.startswith("web:") else ""
+    inside = "" if where else written
+    text = (
+        PREDICATES
+        + 'Web extends { port 1; rules extends Schema { port extends Integer { binding "eager"; } } }\n'
+        + f"sfConfig extends {{\n  web extends Web {{ {inside} }}\n  {where}\n}}\n"
+    )
+
+    found = failure(text)
+
+    assert [one.code for one in found] == ["SF-ASSERT-001"]
+    span = found[0].span
+    assert span.excerpt[span.column - 1 : span.end_column - 1] == marked
+    assert found[0].notes == ("asked of sfConfig:web (<text>:4:3) by its schema (<text>:2:46)",)
+
+
+def test_broken_rule_of_a_schema_points_into_the_template_that_has_the_value():
+    text = (
+        PREDICATES
+        + 'Web extends { port "http"; rules extends Schema { port extends Integer; } }\n'
+        + "sfConfig extends { web extends Web; }\n"
+    )
+
+    found = failure(text)
+
+    assert (found[0].span.line, found[0].span.column) == (2, 20)
+
+
+def test_missing_attribute_of_a_schema_points_at_the_component():
+    text = (
+        PREDICATES
+        + "Web extends { rules extends Schema { port extends Integer; } }\n"
+        + "sfConfig extends {\n  web extends Web;\n}\n"
+    )
+
+    found = failure(text)
+
+    assert (found[0].span.line, found[0].span.column) == (4, 7)
+
+
+def test_thousands_of_broken_schemas_are_told_in_linear_time():
+    text = (
+        PREDICATES
+        + "Web extends { rules extends Schema { port extends Integer; } }\nsfConfig extends {\n"
+        + "\n".join(f"  w{i} extends Web {{ prt 1; }}" for i in range(4000))
+        + "\n}\n"
+    )
+    started = time.process_time()
+
+    found = failure(text)
+
+    assert len(found) == 4000
+    assert time.process_time() - started < 20

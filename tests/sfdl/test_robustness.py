@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sfdl
+from sfdl import pause
 from sfdl.compiler import check_description
 from sfdl.pause import collection_paused
 
@@ -207,7 +208,34 @@ def test_shipped_description_has_no_findings(path):
     assert found == [], "\n".join(one.render() for one in found)
 
 
-def test_objects_that_the_program_has_frozen_stay_frozen():
+def test_what_compilations_leave_does_not_pile_up():
+    text = "T extends { a 1; b a; } sfConfig extends { " + "x extends { y extends T; } " * 200 + "}"
+    sfdl.compile(text)
+    gc.collect()
+    before = len(gc.get_objects())
+
+    for _ in range(100):
+        sfdl.compile(text)
+
+    assert len(gc.get_objects()) < before + 100_000
+
+
+def test_what_large_compilations_leave_is_examined_when_it_has_become_much(monkeypatch):
+    monkeypatch.setattr(pause, "LARGE", 1_000)
+    monkeypatch.setattr(pause, "MOST_UNEXAMINED", 50_000)
+    text = "T extends { a 1; b a; } sfConfig extends { " + "-- extends T; " * 1000 + "}"
+    sfdl.compile(text)
+    gc.collect()
+    before = len(gc.get_objects())
+
+    for _ in range(50):
+        sfdl.compile(text)
+
+    assert len(gc.get_objects()) < before + 100_000
+
+
+def test_objects_that_the_program_has_frozen_stay_frozen(monkeypatch):
+    monkeypatch.setattr(pause, "LARGE", 0)
     gc.freeze()
     try:
         before = gc.get_freeze_count()
@@ -217,7 +245,8 @@ def test_objects_that_the_program_has_frozen_stay_frozen():
         gc.unfreeze()
 
 
-def test_what_was_made_is_not_examined_at_once():
+def test_what_a_large_compilation_made_is_not_examined_at_once(monkeypatch):
+    monkeypatch.setattr(pause, "LARGE", 1_000)
     sfdl.compile("sfConfig extends { " + "a extends {} " * 5000 + "}")
 
     assert gc.get_count()[0] < 700
