@@ -97,8 +97,4 @@ def _tags(tags: frozenset[str] | None) -> str:
 
 def _line(value: Value) -> str:
     """Return a value as source text on one line."""
-    try:
-        text = print_value(value)
-    except ValueError:
-        return to_json(value)
-    return " ".join(line.strip() for line in text.splitlines())
+    return " ".join(line.strip() for line in print_value(value).splitlines())

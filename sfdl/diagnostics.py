@@ -113,14 +113,14 @@ def report(diagnostics: Iterable[Diagnostic]) -> str:
 def suggest(wrong: str, candidates: Iterable[str], *, most: int = 3) -> list[str]:
     """Return the candidates nearest to a mistyped name, best first.
 
-    A candidate counts if it is at most two edits away (one for names of up to three letters), or
-    the same but for case, `-` and `_`.
+    A candidate counts if it is at most two edits away (one for names of two or three letters, none
+    for one letter), or the same but for case, `-` and `_`.
 
     Example:
         >>> suggest("gatway", ["gateway", "mask", "Gat_Way"])
         ['Gat_Way', 'gateway']
     """
-    bound = 2 if len(wrong) > 3 else 1
+    bound = 2 if len(wrong) > 3 else 1 if len(wrong) > 1 else 0
     scored: list[tuple[int, str]] = []
     for candidate in dict.fromkeys(candidates):
         if candidate == wrong:

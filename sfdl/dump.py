@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring
 
 from sfdl.canonical import Piece, assemble, member_name, written
+from sfdl.follow import Failed
 from sfdl.graph import Anonymous, Attributes, Link, Name, Scope, name_text
-from sfdl.phases.apply import Failed
 from sfdl.references import reference_text
 from sfdl.values import Value, Vector
 

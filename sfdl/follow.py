@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from sfdl.diagnostics import Diagnostic
 from sfdl.graph import PLAIN, Cell, Held, Link, Name, Scope, Settled, path_of
 from sfdl.messages import missing_notes
 from sfdl.phases.convert import freeze
@@ -26,6 +27,15 @@ from sfdl.values import (
     Tbd,
 )
 from sfdl.world import World, kind_of
+
+
+class Failed:
+    """Stands for a value that could not be had; carries the findings."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, found: tuple[Diagnostic, ...]) -> None:
+        self.found = found
 
 
 class Blocked(NamedTuple):
@@ -94,7 +104,7 @@ def follow(
         known: Values of eager links found before, by the identity of their cells.
 
     Returns:
-        The value, or a `Blocked`, `LAZY` or `Failure`. A component is given as its `Scope`.
+        The value, or a `Blocked`, `LAZY`, `Failed` or `Failure`. A component is given as its `Scope`.
     """
     current: Held = scope
     for index, part in enumerate(reference.parts):
@@ -107,7 +117,7 @@ def follow(
     return current
 
 
-_STOPS = frozenset((Blocked, Failure, Lazy))
+_STOPS = frozenset((Blocked, Failed, Failure, Lazy))
 
 
 def _step(

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from typing_extensions import override
 
-from sfdl.values import Value
+from sfdl.values import Bytes, Float, Long, Reference, Value
 from sfdl.world import World, kind_of
 
 
@@ -62,7 +62,7 @@ class Call:
         """Return the error for an argument of the wrong kind."""
         which = f" for `{name}`" if name else ""
         return FunctionError(
-            f"`{self.shown}` takes {wanted}{which}, not {kind_of(value)} ({_shown(value)})"
+            f"`{self.shown}` takes {wanted}{which}, not {kind_of(value)}{_shown(value)}"
         )
 
     def boolean(self, value: Value, name: str = "") -> bool:
@@ -90,8 +90,16 @@ class Call:
 
 
 def _shown(value: Value) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    """Return a value that is written in one word, in parentheses, for the end of a sentence."""
+    if not isinstance(value, _SHOWN):
+        return ""
+    from sfdl.printer import print_value  # noqa: PLC0415 - only for messages
+
+    text = print_value(value)
+    return f" ({text})" if len(text) <= 40 else f" ({text[:37]}...)"
+
+
+_SHOWN = str | int | float | Long | Float | Bytes | Reference
 
 
 class Function(ABC):

@@ -14,9 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sfdl.errors import EvaluationError
-from sfdl.follow import hidden_slots
+from sfdl.follow import Failed, hidden_slots
 from sfdl.graph import CLASS, NO_TAGS, Anonymous, Application, Cell, Held, Link, Name, Scope
-from sfdl.phases.apply import Failed
 from sfdl.phases.convert import freeze
 from sfdl.phases.link import Linker
 from sfdl.references import reference_text

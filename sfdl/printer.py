@@ -8,7 +8,7 @@ keeps depth from being a limit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, isnan
 
 from sfdl.canonical import Piece, assemble
 from sfdl.literals import double_text, float_text, quoted
@@ -38,8 +38,7 @@ def print_file(root: Description) -> str:
 def print_value(value: Value) -> str:
     """Return a value as it stands after an attribute's name.
 
-    Raises:
-        ValueError: A number is not finite, for which the language has no spelling.
+    A number that is not finite has no literal and becomes an expression that gives it.
     """
     return assemble(_value(value, 0))
 
@@ -76,11 +75,23 @@ def _scalar(value: Value) -> str:
     raise TypeError(f"{type(value).__name__} is no value of the language")
 
 
+def _number(value: float | Float) -> float:
+    return value.value if isinstance(value, Float) else value
+
+
 def _decimal(value: float | Float) -> str:
-    number = value.value if isinstance(value, Float) else value
+    number = _number(value)
     if not isfinite(number):
-        raise ValueError(f"{number} cannot be written as source text")
+        return _computed(number, "1e38F" if isinstance(value, Float) else "1e308D")
     return f"{float_text(number)}F" if isinstance(value, Float) else f"{double_text(number)}D"
+
+
+def _computed(number: float, large: str) -> str:
+    """Return an expression for what no literal can say: an infinite number, or none at all."""
+    infinite = f"({large} * {large})"
+    if isnan(number):
+        return f"({infinite} - {infinite})"
+    return infinite if number > 0 else f"(-{large} * {large})"
 
 
 def _vector(value: Vector, depth: int) -> Iterator[Piece]:
@@ -100,8 +111,10 @@ def _is_literal(vector: Vector) -> bool:
         value = pending.pop()
         if isinstance(value, Vector):
             pending.extend(value.items)
-        elif isinstance(value, Description | Kept) or (
-            isinstance(value, Reference) and not value.data
+        elif (
+            isinstance(value, Description | Kept)
+            or (isinstance(value, Reference) and not value.data)
+            or (isinstance(value, float | Float) and not isfinite(_number(value)))
         ):
             return False
     return True

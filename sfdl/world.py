@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from sfdl.diagnostics import suggest
+from sfdl.graph import Link, Scope
 from sfdl.limits import Budget
 from sfdl.literals import INT_MAX, INT_MIN
 from sfdl.primitives import parse_primitive
@@ -136,6 +137,6 @@ def kind_of(value: object) -> str:
     for kind, words in _KINDS:
         if isinstance(value, kind):
             return words
-    return {"Scope": "a component", "Link": "a reference"}.get(
-        type(value).__name__, type(value).__name__
-    )
+    if isinstance(value, Scope):
+        return "a component" if value.application is None else "an expression"
+    return "a reference" if isinstance(value, Link) else type(value).__name__

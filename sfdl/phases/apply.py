@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sfdl.assertions import CHECK, Moment, moment, untrue
 from sfdl.diagnostics import Diagnostic
 from sfdl.errors import SmartDomainsError
-from sfdl.follow import Blocked
+from sfdl.follow import Blocked, Failed
 from sfdl.functions import SIGNS, Call, Function, FunctionError, function_for
 from sfdl.graph import (
     CLASS,
@@ -41,15 +41,6 @@ from sfdl.values import Description, Reference, Vector
 from sfdl.world import World
 
 ELEMENT, SET, REF = "CheckSchemaElement", "Set", "Ref"
-
-
-class Failed:
-    """Stands for a value that could not be had; carries the findings."""
-
-    __slots__ = ("found",)
-
-    def __init__(self, found: tuple[Diagnostic, ...]) -> None:
-        self.found = found
 
 
 class Need(NamedTuple):

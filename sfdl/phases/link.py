@@ -14,7 +14,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from sfdl.diagnostics import Diagnostic
-from sfdl.follow import Blocked, Failure, Lazy, follow
+from sfdl.follow import Blocked, Failed, Failure, Lazy, follow
 from sfdl.graph import (
     SIMPLE,
     Cell,
@@ -30,7 +30,7 @@ from sfdl.graph import (
 )
 from sfdl.limits import TooLarge
 from sfdl.messages import MOST_EXPLAINED, chain_notes, link_span, misspelled_notes
-from sfdl.phases.apply import Applications, Failed, Need, Outcome
+from sfdl.phases.apply import Applications, Need, Outcome
 from sfdl.phases.convert import Endless, freeze
 from sfdl.references import reference_text
 from sfdl.values import ATTRIB, HERE, PARENT, Description, Kept, Reference, Tbd, Vector

@@ -141,7 +141,7 @@ class Placement:
             cell = at.attributes[wanted]
             link = cell.value
             found: Held = None
-            if link.__class__ is Link and not link.reference.lazy:
+            if link.__class__ is Link and not link.reference.lazy and not link.reference.data:
                 found = follow(link.reference, at, self._world, known)
             if isinstance(found, Blocked):
                 if found.scope.attributes[found.name].value.__class__ is not Link:
@@ -152,6 +152,8 @@ class Placement:
                 continue
             if link.__class__ is Link and link.reference.lazy:
                 found = LAZY
+            elif link.__class__ is Link and link.reference.data:
+                found = link.reference
             known[id(cell)] = None if isinstance(found, Failure) else found
             stack.pop()
         return known[id(scope.attributes[name])]

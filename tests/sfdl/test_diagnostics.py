@@ -265,3 +265,33 @@ def test_thousands_of_broken_schemas_are_told_in_linear_time():
 
     assert len(found) == 4000
     assert time.process_time() - started < 20
+
+
+def test_what_steps_into_a_failed_attribute_is_no_second_finding():
+    found = failure("sfConfig extends { a gone; b a:x; c (a:x + 1); d OPTIONAL (3) a:x; }")
+
+    assert [one.span.column for one in found] == [22]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("3L", "a long (3L)"),
+        ("#HEX#ff#", "a byte array (#HEX#ff#)"),
+        ('"x"', 'a string ("x")'),
+        ("DATA a:b", "a reference (DATA a:b)"),
+        ("[1]", "a vector"),
+        ("(extends {})", "a component"),
+        ("NULL", "NULL"),
+    ],
+)
+def test_arguments_are_shown_as_they_are_written(argument, words):
+    (found,) = failure(f"sfConfig extends {{ a (true && {argument}); }}")
+
+    assert found.message == f"`&&` takes a boolean, not {words}"
+
+
+def test_names_of_one_letter_are_not_suggested_for_each_other():
+    (found,) = failure("sfConfig extends { a 1; b c; }")
+
+    assert not any("did you mean" in note for note in found.notes)
