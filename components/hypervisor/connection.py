@@ -1,87 +1,39 @@
-"""One libvirt connection, kept open: threads, time limits, keep-alive, reconnecting, events.
+"""One hypervisor reached through libvirt: what `protocol.Hypervisor` promises, call by call.
 
-`LibvirtHypervisor` carries out `protocol.Hypervisor`. What the calls do is in `operations`, which
-threads they run on in `lanes`.
+What the calls do is in `operations` and `network_operations`; how they travel, in `line`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import traceback
-import weakref
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Sequence
 
 import libvirt
-import msgspec
 
-from components.hypervisor import eventloop, operations
+from components.hypervisor import operations
 from components.hypervisor.capabilities import Capabilities
-from components.hypervisor.errors import HypervisorError, from_libvirt
-from components.hypervisor.events import Subscription, notice, register
-from components.hypervisor.lanes import Call, Lane
-from components.hypervisor.protocol import DomainEvent, DomainFacts, EventKind, Link, Version
+from components.hypervisor.events import Subscription
+from components.hypervisor.lanes import Call
+from components.hypervisor.line import Limits, Line, Opener
+from components.hypervisor.network_calls import LibvirtNetworks
+from components.hypervisor.network_operations import identity
+from components.hypervisor.protocol import DomainFacts, Link, Version
 
-T = TypeVar("T")
-Opener = Callable[[str], libvirt.virConnect]
-
-log = logging.getLogger(__name__)
-
-_KEEPALIVE_EVERY_S, _KEEPALIVE_MISSES = 5, 3
-_ASK_AGAIN = 3
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one connection.
-
-    Attributes:
-        threads: Worker threads for ordinary calls.
-        reserved: Further threads, for looking at one domain and for destroying.
-        stuck: From so many stuck calls on, no new work (define, start) is taken.
-        read_s: Limit of a call that looks, in seconds, waiting for a thread included.
-        change_s: Limit of a call that changes something, in seconds.
-        open_s: Limit of opening the connection, in seconds.
-        events: Events that wait for one slow reader.
-        reconnect_s: Pauses before the attempts to reconnect, in seconds; the last one repeats.
-    """
-
-    threads: int = 8
-    reserved: int = 2
-    stuck: int = 4
-    read_s: float = 10.0
-    change_s: float = 60.0
-    open_s: float = 30.0
-    events: int = 1000
-    reconnect_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+__all__ = ["LibvirtHypervisor", "Limits", "Opener"]
 
 
 class LibvirtHypervisor:
     """A hypervisor reached through libvirt; `protocol.Hypervisor` says what each method promises.
 
-    Made with `open`, on the loop that will use it. All state is that loop's; worker threads and
-    libvirt's event thread only hand things over to it.
+    Made with `open`, on the loop that will use it.
+
+    Attributes:
+        networks: Its virtual networks.
     """
 
-    def __init__(self, uri: str, limits: Limits, opener: Opener) -> None:
-        self._uri = uri
-        self._limits = limits
-        self._opener = opener
-        self._loop = asyncio.get_running_loop()
-        self._ordinary = Lane("hypervisor", limits.threads)
-        self._urgent = Lane("hypervisor-urgent", limits.reserved)
-        self._links = Lane("hypervisor-link", 2)  # opening and closing; may hang on a dead peer
-        self._connection: libvirt.virConnect | None = None
-        self._callbacks: list[int] = []
-        self._caps = Capabilities("")
-        self._closed = False
-        self._calls: set[Call[object]] = set()
-        self._names: dict[str, str] = {}
-        self._readers: weakref.WeakSet[Subscription] = weakref.WeakSet()
-        self._reconnecting: asyncio.Task[None] | None = None
+    def __init__(self, line: Line, driver: str) -> None:
+        self._line = line
+        self._caps = Capabilities(driver)
+        self.networks = LibvirtNetworks(line)
 
     @classmethod
     async def open(
@@ -101,21 +53,15 @@ class LibvirtHypervisor:
             HypervisorError: The first attempt failed: `Unreachable`, `Timeout`, or `Refused` for an
                 address that makes no sense.
         """
-        self = cls(uri, limits or Limits(), opener)
-        try:
-            self._caps = Capabilities(await self._connect())
-        except BaseException:
-            self._close_lanes()
-            self._closed = True
-            raise
-        return self
+        line = Line(uri, limits or Limits(), opener)
+        return cls(line, await line.open())
 
     # -- what it is -------------------------------------------------------------------------------
 
     @property
     def uri(self) -> str:
         """Address this hypervisor was opened with."""
-        return self._uri
+        return self._line.uri
 
     @property
     def caps(self) -> Capabilities:
@@ -125,80 +71,63 @@ class LibvirtHypervisor:
     @property
     def state(self) -> Link:
         """How the connection stands now."""
-        if self._closed:
-            return Link.CLOSED
-        if self._connection is None or self._overloaded:
-            return Link.DEGRADED
-        return Link.CONNECTED
+        return self._line.state
 
     @property
     def stuck(self) -> int:
         """Number of calls that have outlived their limit and not returned."""
-        return sum(call.stuck for call in self._calls)
-
-    @property
-    def _overloaded(self) -> bool:
-        return self.stuck >= self._limits.stuck
+        return self._line.stuck
 
     # -- looking ----------------------------------------------------------------------------------
 
     async def facts(self) -> Sequence[DomainFacts]:
         """List all domains."""
-        found = await self._look("facts", "", operations.facts)
+        found = await self._line.look("facts", "", operations.facts)
         for one in found:
-            self._names[one.uuid] = one.name
+            self._line.names[one.uuid] = one.name
         return found
 
     async def fact(self, uuid: str) -> DomainFacts | None:
         """Look at one domain, through the reserved lane."""
-        found = await self._call(
-            "fact",
-            uuid,
-            lambda connection: operations.fact(connection, uuid),
-            limit_s=self._limits.read_s,
-            lane=self._urgent,
+        found = await self._line.look(
+            "fact", uuid, lambda connection: operations.fact(connection, uuid), urgent=True
         )
         return self._learn(found)
 
     async def by_name(self, name: str) -> DomainFacts | None:
         """Look a domain up by name."""
-        found = await self._look(
+        found = await self._line.look(
             "by_name", "", lambda connection: operations.by_name(connection, name)
         )
         return self._learn(found)
 
     async def xml(self, uuid: str) -> str:
         """Give the domain's present XML."""
-        return await self._look(
+        return await self._line.look(
             "xml", uuid, lambda connection: operations.describe(connection, uuid)
         )
 
     async def version(self) -> Version:
         """Ask who is there."""
-        return await self._look("version", "", operations.version)
+        return await self._line.look("version", "", operations.version)
 
     def happenings(self) -> Subscription:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""
-        reader = Subscription(self._limits.events)
-        if self._closed:
-            reader.end()
-        self._readers.add(reader)
-        return reader
+        return self._line.subscribe()
 
     def pending(self, uuid: str | None = None) -> Sequence[Call[object]]:
         """List calls whose threads have not returned, oldest first."""
-        wanted = (call for call in self._calls if uuid is None or call.about == uuid)
-        return sorted(wanted, key=lambda call: call.asked_s)
+        return self._line.pending(uuid)
 
     # -- changing ---------------------------------------------------------------------------------
 
     async def define(self, xml: str, *, validate: bool = True) -> str:
         """Make a domain known without starting it."""
-        self._take_new_work("define")
-        uuid, name = _identity(xml)
+        self._line.take_new_work("define")
+        uuid, name = identity(xml)
         if uuid:
-            self._names[uuid] = name
-        return await self._change(
+            self._line.names[uuid] = name
+        return await self._line.change(
             "define",
             uuid,
             lambda connection: operations.define(connection, self._caps, xml, validate=validate),
@@ -207,8 +136,8 @@ class LibvirtHypervisor:
 
     async def start(self, uuid: str, *, paused: bool = False) -> None:
         """Start a defined domain."""
-        self._take_new_work("start", uuid)
-        await self._change(
+        self._line.take_new_work("start", uuid)
+        await self._line.change(
             "start",
             uuid,
             lambda connection: operations.start(connection, self._caps, uuid, paused=paused),
@@ -216,7 +145,7 @@ class LibvirtHypervisor:
 
     async def shutdown(self, uuid: str) -> None:
         """Ask the guest to stop."""
-        await self._change(
+        await self._line.change(
             "shutdown",
             uuid,
             lambda connection: operations.shutdown(connection, self._caps, uuid),
@@ -224,280 +153,39 @@ class LibvirtHypervisor:
 
     async def destroy(self, uuid: str, *, gentle: bool) -> None:
         """End a domain's instance at once, through the reserved lane."""
-        await self._change(
+        await self._line.change(
             "destroy",
             uuid,
             lambda connection: operations.destroy(connection, self._caps, uuid, gentle=gentle),
-            lane=self._urgent,
+            urgent=True,
         )
 
     async def undefine(self, uuid: str) -> None:
         """Forget a domain that is not active."""
-        await self._change(
+        await self._line.change(
             "undefine",
             uuid,
             lambda connection: operations.undefine(connection, self._caps, uuid),
         )
-        self._names.pop(uuid, None)
+        self._line.names.pop(uuid, None)
 
     async def suspend(self, uuid: str) -> None:
         """Stop its CPUs."""
-        await self._change("suspend", uuid, lambda connection: operations.suspend(connection, uuid))
+        await self._line.change(
+            "suspend", uuid, lambda connection: operations.suspend(connection, uuid)
+        )
 
     async def resume(self, uuid: str) -> None:
         """Let its CPUs go on."""
-        await self._change("resume", uuid, lambda connection: operations.resume(connection, uuid))
+        await self._line.change(
+            "resume", uuid, lambda connection: operations.resume(connection, uuid)
+        )
 
     async def close(self) -> None:
         """Close the connection and end all subscriptions; stuck threads are left behind."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
-            await asyncio.wait([self._reconnecting])
-        connection, self._connection = self._connection, None
-        for reader in list(self._readers):
-            reader.end()
-        if connection is not None:
-            callbacks = self._callbacks
-            call = Call("close", "", lambda: _disconnect(connection, callbacks))
-            self._links.submit(call)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.read_s):
-                    await call.wait()
-        self._close_lanes()
-
-    def _close_lanes(self) -> None:
-        for lane in (self._ordinary, self._urgent, self._links):
-            lane.close()
-
-    # -- calls ------------------------------------------------------------------------------------
+        await self._line.close()
 
     def _learn(self, found: DomainFacts | None) -> DomainFacts | None:
         if found is not None:
-            self._names[found.uuid] = found.name
+            self._line.names[found.uuid] = found.name
         return found
-
-    def _take_new_work(self, step: str, uuid: str = "") -> None:
-        if self._overloaded:
-            raise HypervisorError(
-                "Unreachable",
-                f"{self.stuck} calls are stuck on {self._uri}: no new work is taken",
-                step=step,
-                name=self._names.get(uuid, uuid),
-                hint="find out what the hypervisor waits for; its threads free themselves after",
-            )
-
-    async def _look(self, step: str, uuid: str, work: Callable[[libvirt.virConnect], T]) -> T:
-        return await self._call(step, uuid, work, limit_s=self._limits.read_s, lane=self._ordinary)
-
-    async def _change(
-        self,
-        step: str,
-        uuid: str,
-        work: Callable[[libvirt.virConnect], T],
-        *,
-        lane: Lane | None = None,
-        name: str = "",
-    ) -> T:
-        return await self._call(
-            step,
-            uuid,
-            work,
-            limit_s=self._limits.change_s,
-            lane=lane or self._ordinary,
-            name=name,
-        )
-
-    async def _call(
-        self,
-        step: str,
-        uuid: str,
-        work: Callable[[libvirt.virConnect], T],
-        *,
-        limit_s: float,
-        lane: Lane,
-        name: str = "",
-    ) -> T:
-        connection = self._connection
-        subject = name or self._names.get(uuid, uuid)
-        if connection is None:
-            raise HypervisorError(
-                "Unreachable",
-                f"{'closed' if self._closed else 'no connection to'} {self._uri}",
-                step=step,
-                name=subject,
-                hint="" if self._closed else "reconnecting goes on by itself",
-            )
-
-        def in_thread() -> T:
-            try:
-                return _certain_of_errors(work, connection)
-            except libvirt.libvirtError as error:
-                mapped = from_libvirt(error, step=step, name=subject)
-                # Domain objects must go now, in good order: see `_certain_of_errors`.
-                traceback.clear_frames(error.__traceback__)
-                raise mapped from error
-            except HypervisorError as error:
-                error.name = error.name or subject
-                raise
-
-        call = Call(step, uuid, in_thread)
-        try:
-            return await self._finish(call, lane, limit_s, subject)
-        except HypervisorError as error:
-            if error.kind == "Unreachable":
-                self._lost(connection, error.message)
-            raise
-
-    async def _finish(self, call: Call[T], lane: Lane, limit_s: float, subject: str) -> T:
-        self._calls.add(call)  # type: ignore[arg-type]  # only the outcome's type is lost
-        call.future.add_done_callback(lambda future: self._post(self._returned, call, future))
-        lane.submit(call)
-        try:
-            async with asyncio.timeout(limit_s):
-                return await asyncio.wrap_future(call.future)
-        except TimeoutError:
-            if call.future.cancelled():
-                message = f"hypervisor busy: no thread was free within {limit_s:g} s"
-            else:
-                message = f"hypervisor call stuck: {call.step} {subject}".rstrip()
-                call.stuck = not call.future.done()
-                log.warning(
-                    "hypervisor call stuck",
-                    extra={"step": call.step, "subject": subject, "stuck": self.stuck},
-                )
-            raise HypervisorError(
-                "Timeout",
-                message,
-                step=call.step,
-                name=subject,
-                hint="it may still take effect: wait for the pending call, then look",
-            ) from None
-
-    def _post(self, function: Callable[..., None], *data: object) -> None:
-        """Hand something over to the loop, from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants it
-            self._loop.call_soon_threadsafe(function, *data)
-
-    def _returned(self, call: Call[object], future: Future[object]) -> None:
-        call.stuck = False
-        self._calls.discard(call)
-        if not future.cancelled():
-            future.exception()  # seen, even when nobody awaits the call any more
-
-    # -- the link ---------------------------------------------------------------------------------
-
-    async def _connect(self) -> str:
-        """Open, or raise; gives the driver's name."""
-        call = Call("open", "", self._open_in_thread)
-        self._links.submit(call)
-        try:
-            async with asyncio.timeout(self._limits.open_s):
-                opened = await asyncio.shield(asyncio.wrap_future(call.future))
-        except BaseException as error:
-            call.future.add_done_callback(_discard)  # should it come after all, nobody wants it
-            if isinstance(error, TimeoutError):
-                message = f"{self._uri} did not answer within {self._limits.open_s:g} s"
-                raise HypervisorError("Timeout", message, step="open") from None
-            raise
-        self._connection, self._callbacks, driver = opened
-        return driver
-
-    def _open_in_thread(self) -> tuple[libvirt.virConnect, list[int], str]:
-        eventloop.ensure_running()
-        try:
-            connection = self._opener(self._uri)
-            try:
-                return self._equip(connection)
-            except BaseException:
-                connection.close()
-                raise
-        except libvirt.libvirtError as error:
-            raise from_libvirt(error, step="open", name=self._uri) from error
-
-    def _equip(self, connection: libvirt.virConnect) -> tuple[libvirt.virConnect, list[int], str]:
-        with contextlib.suppress(
-            libvirt.libvirtError
-        ):  # in-process drivers have none, and need none
-            connection.setKeepAlive(_KEEPALIVE_EVERY_S, _KEEPALIVE_MISSES)
-        connection.registerCloseCallback(self._on_close, None)
-        callbacks = register(connection, lambda event: self._post(self._publish, event))
-        return connection, callbacks, connection.getType()
-
-    def _on_close(self, connection: libvirt.virConnect, reason: int, _opaque: object) -> None:
-        words = ("error", "end of file", "keep-alive", "client")
-        why = words[reason] if 0 <= reason < len(words) else f"code {reason}"
-        self._post(self._lost, connection, f"connection closed: {why}")
-
-    def _publish(self, event: DomainEvent) -> None:
-        for reader in list(self._readers):
-            reader.put(event)
-
-    def _lost(self, connection: libvirt.virConnect, why: str) -> None:
-        """Give a connection up and begin to reconnect; once for each connection."""
-        if self._closed or connection is not self._connection:
-            return
-        log.warning("hypervisor lost", extra={"uri": self._uri, "why": why})
-        callbacks = self._callbacks
-        self._connection, self._callbacks = None, []
-        self._links.submit(Call("close", "", lambda: _disconnect(connection, callbacks)))
-        self._publish(notice(EventKind.LOST, why))
-        self._reconnecting = self._loop.create_task(self._reconnect())
-
-    async def _reconnect(self) -> None:
-        pauses = iter(self._limits.reconnect_s)
-        pause_s = 0.0
-        while True:
-            pause_s = next(pauses, pause_s)
-            await asyncio.sleep(pause_s)
-            try:
-                await self._connect()
-            except HypervisorError as error:
-                log.info("hypervisor still lost", extra={"uri": self._uri, "why": error.message})
-            else:
-                self._publish(notice(EventKind.MISSED, "connected again"))
-                return
-
-
-def _identity(xml: str) -> tuple[str, str]:
-    """Read UUID and name; both empty when the text is not XML, which `define` reports."""
-    with contextlib.suppress(ET.ParseError):
-        root = ET.fromstring(xml)  # noqa: S314 - written by us
-        return root.findtext("uuid") or "", root.findtext("name") or ""
-    return "", ""
-
-
-def _certain_of_errors(
-    work: Callable[[libvirt.virConnect], T], connection: libvirt.virConnect
-) -> T:
-    """Do the work, and again if libvirt fails without saying why; in a worker thread.
-
-    libvirt keeps its last error per thread, and freeing any of its objects wipes it. When Python's
-    garbage collector frees one between a failure and the reading of its error, the reason is lost.
-    All operations are idempotent, so asking again is the way to know.
-    """
-    for _ in range(_ASK_AGAIN):
-        try:
-            return work(connection)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() is not None:
-                raise
-    return work(connection)
-
-
-def _discard(future: Future[tuple[libvirt.virConnect, list[int], str]]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        connection, callbacks, _ = future.result()
-        _disconnect(connection, callbacks)
-
-
-def _disconnect(connection: libvirt.virConnect, callbacks: Sequence[int]) -> None:
-    for number in callbacks:
-        with contextlib.suppress(libvirt.libvirtError):
-            connection.domainEventDeregisterAny(number)
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.unregisterCloseCallback()
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.close()

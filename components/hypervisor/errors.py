@@ -83,7 +83,9 @@ def _rebuild(
 
 _KIND_OF_CODE: dict[int, Kind] = {
     libvirt.VIR_ERR_NO_DOMAIN: "NotFound",
+    libvirt.VIR_ERR_NO_NETWORK: "NotFound",
     libvirt.VIR_ERR_DOM_EXIST: "NameTaken",
+    libvirt.VIR_ERR_NETWORK_EXIST: "NameTaken",
     libvirt.VIR_ERR_NO_SUPPORT: "Unsupported",
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: "Unsupported",
     libvirt.VIR_ERR_OPERATION_UNSUPPORTED: "Unsupported",

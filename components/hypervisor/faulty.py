@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import msgspec
 
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.errors import HypervisorError, Kind
 from components.hypervisor.protocol import (
+    DhcpHost,
     DomainEvent,
     DomainFacts,
     Happenings,
     Hypervisor,
     Link,
+    NetworkFacts,
+    Networks,
     PendingCall,
     Version,
 )
@@ -30,7 +33,9 @@ T = TypeVar("T")
 
 Method = Literal[
     "facts", "fact", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
-    "suspend", "resume", "version",
+    "suspend", "resume", "version", "network facts", "network fact", "network by_name",
+    "network define", "network start", "network stop", "network undefine", "network reserve",
+    "network unreserve",
 ]  # fmt: skip
 
 
@@ -104,9 +109,11 @@ class FaultyHypervisor:
 
     Attributes:
         calls: Method and first argument of every call so far, in order.
+        networks: Its networks; their methods are planted as "network start" and so on.
     """
 
     def __init__(self, inner: Hypervisor) -> None:
+        self.networks = _FaultyNetworks(inner.networks, self._pass)
         self.calls: list[tuple[Method, str]] = []
         self._inner = inner
         self._planted: list[_Planted] = []
@@ -272,6 +279,52 @@ class FaultyHypervisor:
             held.stuck = True
             message = f"hypervisor call stuck: {method} {about}".rstrip()
             raise HypervisorError("Timeout", message, step=method, name=about) from None
+
+
+class _Pass(Protocol):
+    """How a call goes through the faults."""
+
+    async def __call__(
+        self, method: Method, about: str, act: Callable[[], Awaitable[T]], /
+    ) -> T: ...
+
+
+class _FaultyNetworks:
+    """The networks of a hypervisor that fails on demand."""
+
+    def __init__(self, inner: Networks, pass_: _Pass) -> None:
+        self._inner = inner
+        self._pass = pass_
+
+    async def facts(self) -> Sequence[NetworkFacts]:
+        return await self._pass("network facts", "", self._inner.facts)
+
+    async def fact(self, uuid: str) -> NetworkFacts | None:
+        return await self._pass("network fact", uuid, lambda: self._inner.fact(uuid))
+
+    async def by_name(self, name: str) -> NetworkFacts | None:
+        return await self._pass("network by_name", name, lambda: self._inner.by_name(name))
+
+    async def define(self, xml: str) -> str:
+        return await self._pass("network define", "", lambda: self._inner.define(xml))
+
+    async def start(self, uuid: str, *, autostart: bool) -> None:
+        def act() -> Awaitable[None]:
+            return self._inner.start(uuid, autostart=autostart)
+
+        await self._pass("network start", uuid, act)
+
+    async def stop(self, uuid: str) -> None:
+        await self._pass("network stop", uuid, lambda: self._inner.stop(uuid))
+
+    async def undefine(self, uuid: str) -> None:
+        await self._pass("network undefine", uuid, lambda: self._inner.undefine(uuid))
+
+    async def reserve(self, uuid: str, host: DhcpHost) -> None:
+        await self._pass("network reserve", uuid, lambda: self._inner.reserve(uuid, host))
+
+    async def unreserve(self, uuid: str, host: DhcpHost) -> None:
+        await self._pass("network unreserve", uuid, lambda: self._inner.unreserve(uuid, host))
 
 
 class _Sieve:

@@ -55,7 +55,7 @@ def state_of(number: int, reason: int) -> tuple[DomainState, str]:
 
 def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
     state, reason = state_of(*domain.state())
-    root = _parse(domain.XMLDesc(0))
+    root = parse(domain.XMLDesc(0))
     active = bool(domain.isActive())
     number = int(root.get("id", "-1"))
     return DomainFacts(
@@ -67,10 +67,16 @@ def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
         owner=owner_in(root),
         persistent=bool(domain.isPersistent()),
         type=root.get("type", ""),
+        macs=tuple(mac.get("address", "").lower() for mac in root.findall("devices/interface/mac")),
+        networks=tuple(
+            source.get("network", "")
+            for source in root.findall("devices/interface[@type='network']/source")
+        ),
     )
 
 
-def _parse(xml: str) -> ET.Element:
+def parse(xml: str) -> ET.Element:
+    """Parse XML."""
     return ET.fromstring(xml)  # noqa: S314 - written by us or by libvirt
 
 
@@ -180,14 +186,14 @@ def ladder(
 def define(connection: libvirt.virConnect, caps: Capabilities, xml: str, *, validate: bool) -> str:
     """Define a domain, unless its name or UUID belongs to somebody else."""
     try:
-        root = _parse(xml)
+        root = parse(xml)
     except ET.ParseError as error:
         raise HypervisorError("Refused", f"not XML: {error}", step="define") from error
     name = root.findtext("name") or ""
     owner = owner_in(root)
     uuid = root.findtext("uuid")
     for found in (by_name(connection, name), fact(connection, uuid) if uuid else None):
-        if found is not None and not (found.uuid == uuid and _ours(found.owner, owner)):
+        if found is not None and not (found.uuid == uuid and same_owner(found.owner, owner)):
             raise _taken(found, name)
     made: list[libvirt.virDomain] = []
     rungs: list[tuple[Capability | None, Callable[[], object]]] = [
@@ -204,22 +210,30 @@ def define(connection: libvirt.virConnect, caps: Capabilities, xml: str, *, vali
     return str(made[0].UUIDString())
 
 
-def _ours(found: OwnerRecord | None, wanted: OwnerRecord | None) -> bool:
+def same_owner(found: OwnerRecord | None, wanted: OwnerRecord | None) -> bool:
+    """Say whether what was found belongs to the component that wants it."""
     return found is not None and wanted is not None and found.same_component(wanted)
 
 
 def _taken(found: DomainFacts, name: str) -> HypervisorError:
+    return taken(
+        "domain", f"'{found.name}' with UUID {found.uuid}", found.state.value, found.owner, name
+    )
+
+
+def taken(
+    kind: str, what: str, state: str, owner: OwnerRecord | None, name: str
+) -> HypervisorError:
+    """Say that something of somebody else is in the way, and whose it is."""
     whose = "not made by smartdomains"
-    if found.owner is not None:
-        owner = found.owner
+    if owner is not None:
         whose = f"{owner.path} of application {owner.application} in {owner.community}"
     return HypervisorError(
         "NameTaken",
-        f"a domain '{found.name}' with UUID {found.uuid} exists already, {found.state.value}: "
-        f"{whose}",
+        f"a {kind} {what} exists already, {state}: {whose}",
         step="define",
         name=name,
-        hint="choose another name, or end the other domain first; it is never overwritten",
+        hint="choose another name, or end the other one first; it is never overwritten",
     )
 
 

@@ -41,6 +41,8 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
         owner: Our owner record from its metadata; none when we did not make it.
         persistent: False for a transient domain, which vanishes when it stops.
         type: Type in its XML: "kvm", "qemu", "xen", "test".
+        macs: MAC addresses of its interfaces, lower case with colons.
+        networks: Names of the virtual networks its interfaces are on.
     """
 
     uuid: str
@@ -51,11 +53,57 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     owner: OwnerRecord | None
     persistent: bool
     type: str
+    macs: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:
         """Say whether an instance exists now, running or paused."""
         return self.id is not None
+
+
+class DhcpHost(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that a network's DHCP server gives to one machine only.
+
+    Attributes:
+        mac: Lower case with colons; empty when it is told by name.
+        ip: The address.
+        name: Host name; may be empty.
+    """
+
+    mac: str
+    ip: str
+    name: str = ""
+
+
+class NetworkFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One virtual network as it was at the moment of asking.
+
+    Attributes:
+        uuid: Lower case, with dashes.
+        name: Unique on its hypervisor.
+        active: Whether machines can be on it now.
+        autostart: Whether the hypervisor starts it with the host.
+        persistent: False for one that vanishes when it stops.
+        forward: "nat", "route", "open", "bridge", ...; "isolated" where it leads nowhere.
+        bridge: Bridge of the host it is made of; empty when there is none yet.
+        owner: Our owner record from its metadata; none when we did not make it.
+        subnet: Address of the host on it with prefix length, as "10.1.0.1/24"; may be empty.
+        dhcp: Whether it hands out addresses.
+        hosts: Addresses it keeps for single machines.
+    """
+
+    uuid: str
+    name: str
+    active: bool
+    autostart: bool
+    persistent: bool
+    forward: str
+    bridge: str
+    owner: OwnerRecord | None
+    subnet: str = ""
+    dhcp: bool = False
+    hosts: tuple[DhcpHost, ...] = ()
 
 
 class EventKind(enum.Enum):
@@ -153,6 +201,54 @@ class Happenings(Protocol):
         """Unsubscribe; a reader waiting for the next event sees the end. Harmless twice."""
 
 
+class Networks(Protocol):
+    """The virtual networks of one hypervisor; errors and threads as for `Hypervisor`."""
+
+    async def facts(self) -> Sequence[NetworkFacts]:
+        """List all networks, active or not, ours or not."""
+
+    async def fact(self, uuid: str) -> NetworkFacts | None:
+        """Look at one network; none when there is no such network."""
+
+    async def by_name(self, name: str) -> NetworkFacts | None:
+        """Look a network up by name; none when there is no such network."""
+
+    async def define(self, xml: str) -> str:
+        """Make a network known without starting it, and give its UUID.
+
+        Doing it again with the same owner replaces the definition; a network of that name or UUID
+        with another owner, or none, is never overwritten.
+
+        Raises:
+            HypervisorError: `NameTaken`; `Refused` when the XML is not accepted.
+        """
+
+    async def start(self, uuid: str, *, autostart: bool) -> None:
+        """Start a defined network; one that is active is success. Raises `NotFound`, `Refused`.
+
+        Args:
+            uuid: The network.
+            autostart: Whether the hypervisor starts it with the host from now on.
+        """
+
+    async def stop(self, uuid: str) -> None:
+        """Stop a network. One not active, or not there, is success."""
+
+    async def undefine(self, uuid: str) -> None:
+        """Forget a network that is not active. One not there is success."""
+
+    async def reserve(self, uuid: str, host: DhcpHost) -> None:
+        """Keep an address for one machine; the very same reservation being there is success.
+
+        Raises:
+            HypervisorError: `NotFound`; `NameTaken` when the MAC, the address or the name is kept for
+                another machine.
+        """
+
+    async def unreserve(self, uuid: str, host: DhcpHost) -> None:
+        """Drop such a reservation. One not there, or no such network, is success."""
+
+
 class Hypervisor(Protocol):
     """One hypervisor: the few operations the rest of the project may use.
 
@@ -173,6 +269,10 @@ class Hypervisor(Protocol):
     @property
     def state(self) -> Link:
         """How the connection stands now."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its virtual networks."""
 
     async def facts(self) -> Sequence[DomainFacts]:
         """List all domains, active or not, ours or not."""

@@ -16,7 +16,11 @@ from components.domains.xml import (
     domain_xml,
     owner_of,
 )
+from components.domains.profile import Machine
 from components.hypervisor.connection import LibvirtHypervisor
+from components.kvm.profile import KvmProfile
+from components.storage.backend import DiskOffer
+from components.xen.profile import XenProfile
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
@@ -31,6 +35,37 @@ PLAIN = DomainSpec(
     owner=OWNER,
     memory_bytes=512 * MIB,
 )
+MACHINE = Machine(
+    name="vm1",
+    uuid=PLAIN.uuid,
+    title=PLAIN.title,
+    owner=OWNER,
+    memory_bytes=512 * MIB,
+    vcpus=2,
+    kernel="",
+    ramdisk="",
+    extra="",
+    disks=(
+        DiskOffer("root", "/dev/vg1/vm1-volume1", "block", "raw"),
+        DiskOffer("swap", "/srv/vm1-volume1-swap", "file", "raw"),
+    ),
+    interfaces=(InterfaceSpec(kind="network", source="lan", mac="52:54:0a:14:01:0b"),),
+    console_log="/srv/console/vm1.log",
+)
+DIRECT = msgspec.structs.replace(
+    MACHINE, kernel="/srv/vmlinuz", ramdisk="/srv/initrd.gz", extra="quiet"
+)
+XEN = XenProfile(
+    mode="pv", root="/dev/xvda1 ro", root_target="xvda1", swap_target="xvda2", console="hvc0"
+)
+BOOTLOADER = XenProfile(
+    mode="pv", root="", root_target="xvda", swap_target="xvdb", console="hvc0",
+    bootloader="pygrub", bootloader_args="--entry=0",
+)  # fmt: skip
+KVM = KvmProfile(
+    accelerator="kvm", cpu_model="", machine="pc-q35-7.2", disk_bus="virtio", disk_cache="none",
+    nic_model="virtio", agent_channel=True,
+)  # fmt: skip
 ON_BRIDGE = InterfaceSpec(kind="bridge", source="br0", mac="52:54:0A:4D:00:65", model="virtio")
 
 CASES = {
@@ -93,6 +128,17 @@ CASES = {
             DiskSpec(path="/srv/swap.img", target="xvda2", bus="xen"),
         ),
         interfaces=(InterfaceSpec(kind="bridge", source="br0", mac="52:54:0a:14:01:0b"),),
+    ),
+    "profile_xen_pv_kernel": XEN.spec(DIRECT),
+    "profile_xen_pv_bootloader": BOOTLOADER.spec(MACHINE),
+    "profile_xen_pvh_kernel": msgspec.structs.replace(XEN, mode="pvh").spec(DIRECT),
+    "profile_xen_hvm_disk": msgspec.structs.replace(
+        XEN, mode="hvm", root_target="xvda", swap_target="xvdb"
+    ).spec(MACHINE),
+    "profile_kvm_kernel": KVM.spec(DIRECT),
+    "profile_kvm_disk": KVM.spec(MACHINE),
+    "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
+        MACHINE
     ),
 }
 

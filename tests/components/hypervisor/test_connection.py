@@ -174,7 +174,7 @@ async def test_a_slow_reader_loses_the_oldest_and_is_told_how_many():
 async def test_a_forgotten_subscription_is_let_go(hypervisor):
     hypervisor.happenings()
 
-    assert len(hypervisor._readers) == 0
+    assert len(hypervisor._line._readers) == 0
 
 
 class Flaky:
@@ -201,7 +201,7 @@ async def test_a_lost_connection_is_degraded_until_it_is_made_again(world):
     events = hypervisor.happenings()
     flaky.down = True
 
-    hypervisor._on_close(flaky.opened[0], 2, None)  # as libvirt's event thread does
+    hypervisor._line._on_close(flaky.opened[0], 2, None)  # as libvirt's event thread does
     await until(lambda: hypervisor.state is Link.DEGRADED)
     with pytest.raises(HypervisorError, match="no connection") as caught:
         await hypervisor.fact(UUID)
@@ -278,7 +278,7 @@ async def test_closing_while_reconnecting_stops_the_attempts(world):
     flaky = Flaky()
     hypervisor = await LibvirtHypervisor.open(world, limits=SHORT, opener=flaky)
     flaky.down = True
-    hypervisor._on_close(flaky.opened[0], 0, None)
+    hypervisor._line._on_close(flaky.opened[0], 0, None)
     await until(lambda: flaky.asked >= 2)
 
     await hypervisor.close()

@@ -1,0 +1,143 @@
+"""The elements of a domain's XML: one class each, one line for each thing in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from components.hypervisor.owner import OwnerRecord
+from components.hypervisor.xmltree import At, Element
+
+
+class FeaturesXml(Element, frozen=True):
+    """<features>."""
+
+    acpi: Annotated[bool, At("acpi")] = True
+    apic: Annotated[bool, At("apic")] = True
+    tb_cache: Annotated[int | None, At("tcg/tb-cache")] = None
+    tb_cache_unit: Annotated[str, At("tcg/tb-cache/@unit")] = ""
+
+
+class CpuXml(Element, frozen=True):
+    """<cpu>."""
+
+    mode: Annotated[str, At("@mode")]
+    match: Annotated[str, At("@match")] = ""
+    check: Annotated[str, At("@check")] = ""
+    model: Annotated[str, At("model")] = ""
+    fallback: Annotated[str, At("model/@fallback")] = ""
+
+
+class DiskXml(Element, frozen=True):
+    """<disk>."""
+
+    type: Annotated[str, At("@type")]
+    device: Annotated[str, At("@device")]
+    driver: Annotated[str, At("driver/@name")]
+    format: Annotated[str, At("driver/@type")]
+    cache: Annotated[str, At("driver/@cache")]
+    file: Annotated[str, At("source/@file")]
+    block: Annotated[str, At("source/@dev")]
+    target: Annotated[str, At("target/@dev")]
+    bus: Annotated[str, At("target/@bus")]
+    readonly: Annotated[bool, At("readonly")]
+
+
+class InterfaceXml(Element, frozen=True):
+    """<interface>."""
+
+    type: Annotated[str, At("@type")]
+    mac: Annotated[str, At("mac/@address")]
+    network: Annotated[str, At("source/@network")]
+    bridge: Annotated[str, At("source/@bridge")]
+    model: Annotated[str, At("model/@type")]
+    rom: Annotated[str, At("rom/@enabled")]
+
+
+class SerialXml(Element, frozen=True):
+    """<serial>: the console, appended to a file."""
+
+    path: Annotated[str, At("source/@path")]
+    type: Annotated[str, At("@type")] = "file"
+    append: Annotated[str, At("source/@append")] = "on"
+    port: Annotated[str, At("target/@port")] = "0"
+
+
+class ConsoleXml(Element, frozen=True):
+    """<console>: Xen's own."""
+
+    type: Annotated[str, At("@type")] = "pty"
+    target: Annotated[str, At("target/@type")] = "xen"
+    port: Annotated[str, At("target/@port")] = "0"
+
+
+class ChannelXml(Element, frozen=True):
+    """<channel>: to the guest agent."""
+
+    type: Annotated[str, At("@type")] = "unix"
+    target: Annotated[str, At("target/@type")] = "virtio"
+    name: Annotated[str, At("target/@name")] = "org.qemu.guest_agent.0"
+
+
+class ControllerXml(Element, frozen=True):
+    """<controller>: no USB, as nothing uses it and its emulation costs time."""
+
+    type: Annotated[str, At("@type")] = "usb"
+    model: Annotated[str, At("@model")] = "none"
+
+
+class VideoXml(Element, frozen=True):
+    """<video>: none."""
+
+    model: Annotated[str, At("model/@type")] = "none"
+
+
+class BalloonXml(Element, frozen=True):
+    """<memballoon>."""
+
+    model: Annotated[str, At("@model")] = "virtio"
+    period: Annotated[int | None, At("stats/@period")] = None
+
+
+class DevicesXml(Element, frozen=True):
+    """<devices>; each list under its element's name."""
+
+    controller: Annotated[tuple[ControllerXml, ...], At(".")] = ()
+    disk: Annotated[tuple[DiskXml, ...], At(".")] = ()
+    interface: Annotated[tuple[InterfaceXml, ...], At(".")] = ()
+    serial: Annotated[tuple[SerialXml, ...], At(".")] = ()
+    console: Annotated[tuple[ConsoleXml, ...], At(".")] = ()
+    channel: Annotated[tuple[ChannelXml, ...], At(".")] = ()
+    video: Annotated[tuple[VideoXml, ...], At(".")] = ()
+    memballoon: Annotated[tuple[BalloonXml, ...], At(".")] = ()
+
+
+class DomainXml(Element, frozen=True):
+    """<domain>."""
+
+    type: Annotated[str, At("@type")]
+    name: Annotated[str, At("name")]
+    uuid: Annotated[str, At("uuid")]
+    title: Annotated[str, At("title")]
+    owner: Annotated[OwnerRecord | None, At("metadata")]
+    memory_unit: Annotated[str, At("memory/@unit")]
+    memory: Annotated[int, At("memory")]
+    current_memory_unit: Annotated[str, At("currentMemory/@unit")]
+    current_memory: Annotated[int, At("currentMemory")]
+    vcpu: Annotated[int, At("vcpu")]
+    vcpu_current: Annotated[int, At("vcpu/@current")]
+    bootloader: Annotated[str, At("bootloader")]
+    bootloader_args: Annotated[str, At("bootloader_args")]
+    arch: Annotated[str, At("os/type/@arch")]
+    machine: Annotated[str, At("os/type/@machine")]
+    os_type: Annotated[str, At("os/type")]
+    kernel: Annotated[str, At("os/kernel")]
+    initrd: Annotated[str, At("os/initrd")]
+    cmdline: Annotated[str, At("os/cmdline")]
+    boot: Annotated[str, At("os/boot/@dev")]
+    features: Annotated[FeaturesXml | None, At(".")]
+    cpu: Annotated[CpuXml | None, At(".")]
+    clock: Annotated[str, At("clock/@offset")]
+    on_poweroff: Annotated[str, At("on_poweroff")]
+    on_reboot: Annotated[str, At("on_reboot")]
+    on_crash: Annotated[str, At("on_crash")]
+    devices: Annotated[DevicesXml, At(".")]
