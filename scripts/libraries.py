@@ -36,6 +36,10 @@ LIBRARIES = {
             "components.storage:Qcow2StorageBackend",
         ),
     ),
+    "networks.sf": (
+        "Networks and bridges that virtual machines are on.",
+        ("components.networks:Network", "components.networks:Bridge"),
+    ),
     "hosts.sf": ("Hosts of a description.", ("components.hosts:PhysicalHost",)),
     "kvm.sf": ("QEMU guests.", ("components.kvm:KvmDomain",)),
     "xen.sf": ("Xen guests.", ("components.xen:XenDomain",)),

@@ -24,6 +24,8 @@ TYPES = (
     "components.storage:LVMStorageBackend",
     "components.storage:OverlayStorageBackend",
     "components.images:BaseImage",
+    "components.networks:Network",
+    "components.networks:Bridge",
     "components.system:BashShell",
     "components.system:Shell",
     "components.system:Process",

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
-from components.domains import names
+from components.domains import uplink
 from components.domains.console import ConsoleTail
-from components.domains.effects import (
-    ConsoleLog,
-    DefinedDomain,
-    RunningDomain,
-    is_ours,
-    owner_record,
-)
+from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
 from components.domains.liveness import GuestWatch
 from components.domains.profile import Machine, Profile
-from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
-from components.hypervisor.choice import default_uri
+from components.domains.xml import BadSpecError, domain_xml
+from components.hypervisor import names
+from components.hypervisor.choice import scheme_of, uri_for, uri_kind
 from components.hypervisor.errors import HypervisorError
+from components.hypervisor.owner import holder_of, is_ours, owner_record
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
+from components.networks.addresses import (
+    hostname_kind,
+    ip_kind,
+    mac_kind,
+    netmask_kind,
+    trouble_with_host,
+)
+from components.networks.joined import Joined
 from components.storage.backend import ON_THE_DOMAIN, StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
@@ -34,8 +39,10 @@ from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
 from engine.prim import Unwell
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.effects import Effect, NameTaken, Owner
+from engine.runtime.handles import Link
 from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_
 from engine.wire.codec import flatten
+from engine.wire.messages import Handle
 from sfdl.values import Description, Value
 
 DEFAULT_NETWORK = "default"
@@ -52,15 +59,31 @@ class Domain(Compound):
     """
 
     domain_name = attr(
-        str_, "", doc="Name at the hypervisor; from the component's path if empty.",
-        called="domainName",
+        names.name_kind, "", doc="Name at the hypervisor; from the component's path if empty.",
+        called="domainName", unique=True,
     )  # fmt: skip
-    ip = attr(str_, "", doc="Address of the first interface; DHCP if empty.")
-    mac = attr(str_, "", doc="MAC address; from the ip, else from the UUID, if empty.")
-    network = attr(
-        str_, "", doc="Network of the hypervisor; the host's defaultNetwork if neither is given."
+    hostname = attr(hostname_kind, "", doc="Host name; the domainName if empty.")
+    ip = attr(
+        ip_kind, "", unique=True,
+        doc="Address of the first interface; DHCP if empty; kept for it at the network.",
+    )  # fmt: skip
+    netmask = attr(netmask_kind, "255.255.0.0", doc="Netmask that goes with ip.")
+    gateway = attr(ip_kind, "", doc="Gateway in the subnet of ip; none if empty.")
+    gateway_on_link = attr(
+        bool_, False, doc="Allow a gateway outside the subnet.", called="gatewayOnLink"
     )
-    bridge = attr(str_, "", doc="Bridge of the host to connect to.")
+    mac = attr(
+        mac_kind, "", unique=True, doc="MAC address; from the ip, else from the UUID, if empty."
+    )
+    network = link(
+        Joined, required=False, text=True,
+        doc="Network it is on: a component, or a name at the hypervisor; the host's defaultNetwork "
+        "if neither network nor bridge is given.",
+    )  # fmt: skip
+    bridge = link(
+        Joined, required=False, text=True,
+        doc="Bridge of the host it is on: a component, or a device name.",
+    )  # fmt: skip
     memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
     vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
     kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
@@ -72,7 +95,7 @@ class Domain(Compound):
     shell = link(Shell, doc="Runs host commands.", required=False)
     diskless = attr(bool_, False, doc="Have no disks.")
     hypervisor_uri = attr(
-        str_, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
+        uri_kind, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
     )
     domain_liveness_check = attr(
         bool_, True, doc="Look at the guest regularly.", called="domainLivenessCheck"
@@ -104,8 +127,12 @@ class Domain(Compound):
     )
     uuid = output(str, doc="UUID at the hypervisor, the same at each deployment.")
     state = output(str, doc="Run state of the guest when it was last seen.")
+    macAddress = output(str, doc="MAC address of the first interface, if it has one.")
     address = output(str, doc="Address of the first interface, if it is known.")
     consolePath = output(str, doc="File with what the serial console shows.")
+
+    schemes: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of hypervisor URI it runs on, each kind of domain its own."""
 
     reserved: ClassVar[dict[str, Value]] = {
         "sfOrphanPolicy": "keep", "sfReadyWhen": "signal", "sfStartTimeout": 900,
@@ -116,6 +143,7 @@ class Domain(Compound):
         """Be nowhere yet."""
         self._name = ""
         self._uri = ""
+        self._uplink: uplink.Uplink | None = None
         self._watch: GuestWatch | None = None
         self._stopping = asyncio.Lock()
         self._asked_to_stop = False
@@ -135,20 +163,41 @@ class Domain(Compound):
     async def on_deploy(self) -> None:
         self._check_attributes()
         await self._identify()
+        self.check_hypervisor(self._uri)
         await self._bind_storage()
         hypervisor = await self._hypervisor()
         await self._check_free(hypervisor)
+        self._uplink = await self._find_uplink()
+        if self._uplink is not None:
+            await uplink.check_source(self._uplink, self, hypervisor)
+            uplink.claim(self._uplink, self, self._uri)
+            await uplink.check_mac(self._uplink, self.uuid, self, hypervisor)
+
+    def check_hypervisor(self, uri: str) -> None:
+        """Refuse a hypervisor that this kind of domain does not run on.
+
+        Raises:
+            BadDescription: It does not.
+        """
+        if scheme_of(uri) not in self.schemes:
+            kind = type(self).__name__
+            raise BadDescription(
+                f"WrongHypervisor: a {kind} cannot run on {uri}, only on "
+                f"{', '.join(sorted(self.schemes))}",
+                code="SF-DOM-007", where=self.path,
+                hint="name another hypervisorUri, or use VM, which takes what the host has",
+            )  # fmt: skip
 
     def _check_attributes(self) -> None:
         if (self.ramdisk or self.extra) and not self.kernel:
             word = "ramdisk" if self.ramdisk else "extra"
             raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=self.path)
-        if self.network and self.bridge:
+        if self.network.given and self.bridge.given:
             raise BadDescription(
                 "give network or bridge, not both", code="SF-DOM-002", where=self.path
             )
         if self.ip:
-            names.check_ip(self.ip, where=self.path)
+            self._check_addresses()
         if not self.storage_backend.given and not self.diskless:
             raise BadDescription(
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
@@ -157,18 +206,31 @@ class Domain(Compound):
         for path in (self.kernel, self.ramdisk):
             if path and not Path(path).expanduser().is_file():
                 raise Refused(
-                    f"there is no file {path} on this host", code="SF-DOM-004", where=self.path
-                )
+                    f"there is no file {path} on this host", code="SF-DOM-004", where=self.path,
+                    hint="kernel and ramdisk are paths on the host the machine runs on",
+                )  # fmt: skip
+
+    def _check_addresses(self) -> None:
+        trouble = trouble_with_host(self.ip, self.netmask)
+        if trouble:
+            raise BadDescription(
+                f"ip {self.ip} with netmask {self.netmask}: {trouble}", code="SF-NET-001",
+                where=self.path,
+            )  # fmt: skip
+        inside = ipaddress.IPv4Interface(f"{self.ip}/{self.netmask}").network
+        given = self.gateway and not self.gateway_on_link
+        if given and ipaddress.IPv4Address(self.gateway) not in inside:
+            raise BadDescription(
+                f"gateway {self.gateway} is outside {inside}, the subnet of ip", code="SF-NET-001",
+                where=self.path, hint="correct it or netmask, or say gatewayOnLink true",
+            )  # fmt: skip
 
     async def _identify(self) -> None:
         given = self.domain_name
         if not given and self.storage_backend.given:
             given = await self.storage_backend.api.wanted_name()
         self._name = names.check_name(given or names.name_from_path(self.path), where=self.path)
-        above = await self.above("hypervisorUri")
-        configured = self.settings.hypervisor_uri
-        self._uri = self.hypervisor_uri or (above if isinstance(above, str) else "") or configured
-        self._uri = self._uri or default_uri()
+        self._uri = await uri_for(self, self.hypervisor_uri)
         process = self.live.process
         self.uuid = names.uuid_of(process.community, self.live.segment.application, self.path)
 
@@ -187,10 +249,9 @@ class Domain(Compound):
         owner = self._owner()
         for facts in (await hypervisor.by_name(self._name), await hypervisor.fact(self.uuid)):
             if facts is not None and not is_ours(facts, owner, exactly=False):
-                holder = facts.owner.path if facts.owner is not None else "not made by smartdomains"
                 raise NameTaken(
-                    f"a domain called {facts.name} exists already ({holder}, UUID {facts.uuid}, "
-                    f"{facts.state.value})",
+                    f"a domain called {facts.name} exists already ({holder_of(facts)}, "
+                    f"UUID {facts.uuid}, {facts.state.value})",
                     code="SF-NAME-001", where=self.path,
                     hint="choose another domainName; the domain was not touched",
                 )  # fmt: skip
@@ -205,6 +266,7 @@ class Domain(Compound):
         console = self._console_path()
         await self.make(ConsoleLog(console))
         self.consolePath = console
+        await self._keep_address()
         await self.make(DefinedDomain(self._uri, self.uuid, self._name, await self._xml(console)))
         self._publish("defined")
         if self.start_mode == "defined":
@@ -216,6 +278,14 @@ class Domain(Compound):
         if self.start_mode == "booted":
             await self._await_boot(console)
         self.set_ready(True)
+
+    async def _keep_address(self) -> None:
+        if self._uplink is None:
+            return
+        hostname = self.hostname or self._name
+        kept = await uplink.kept_address(self._uplink, hostname, self, await self._hypervisor())
+        if kept is not None:
+            await self.make(kept)
 
     def _console_path(self) -> str:
         return str(self.work_folder / "console" / f"{self._name}-{self.uuid[:8]}.log")
@@ -233,7 +303,7 @@ class Domain(Compound):
             ramdisk=self.ramdisk,
             extra=self.extra,
             disks=tuple(disks),
-            interfaces=await self._interfaces(),
+            interfaces=() if self._uplink is None else (self._uplink.interface,),
             console_log=console,
         )
         try:
@@ -241,24 +311,31 @@ class Domain(Compound):
         except BadSpecError as error:
             raise BadDescription(str(error), code="SF-DOM-005", where=self.path) from error
 
-    async def _interfaces(self) -> tuple[InterfaceSpec, ...]:
-        network = self.network
-        if not network and not self.bridge:
-            above = await self.above("defaultNetwork")
-            usual = DEFAULT_NETWORK if self.ip or self.mac else ""
-            network = above if isinstance(above, str) and above else usual
-        if not network and not self.bridge:
-            return ()
-        ip = names.check_ip(self.ip, where=self.path) if self.ip else ""
-        mac = self.mac or (names.mac_from_ip(ip) if ip else names.mac_from_uuid(self.uuid))
-        if self.bridge:
-            return (InterfaceSpec(kind="bridge", source=self.bridge, mac=mac),)
-        return (InterfaceSpec(kind="network", source=network, mac=mac),)
+    async def _find_uplink(self) -> uplink.Uplink | None:
+        """Find which network or bridge the machine will be on, if any."""
+        mac = uplink.mac_for(self.mac, self.ip, self.uuid)
+        given_by: dict[uplink.Kind, Link[Joined]] = {"network": self.network, "bridge": self.bridge}
+        for kind, given in given_by.items():
+            if given.given:
+                target = await self.get(kind)
+                made = isinstance(target, Handle)
+                source = await given.api.attach(self.handle) if made else target
+                if not isinstance(source, str):
+                    raise BadDescription(
+                        f"{kind} must be a component or a name", code="SF-DOM-002", where=self.path
+                    )
+                return uplink.Uplink(kind, source, made, mac, self.ip)
+        above = await self.above("defaultNetwork")
+        usual = DEFAULT_NETWORK if self.ip or self.mac else ""
+        source = above if isinstance(above, str) and above else usual
+        return uplink.Uplink("network", source, False, mac, self.ip) if source else None
 
     def _publish(self, state: str) -> None:
         self.state = state
         if self.ip:
-            self.address = names.check_ip(self.ip, where=self.path)
+            self.address = self.ip
+        if self._uplink is not None:
+            self.macAddress = self._uplink.mac
 
     async def _await_boot(self, console: str) -> None:
         tail = ConsoleTail(Path(console))
@@ -323,6 +400,9 @@ class Domain(Compound):
                 case _:
                     pass
         await self._bind_storage()
+        self._uplink = await self._find_uplink()
+        if self._uplink is not None:
+            uplink.claim(self._uplink, self, self._uri)
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         self._publish("running" if running else "defined")
         if running:

@@ -11,27 +11,10 @@ from typing import Self
 from typing_extensions import override
 
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.owner import OwnerRecord
+from components.hypervisor.owner import is_ours
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import DomainFacts, Hypervisor
-from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
-
-
-def owner_record(owner: Owner) -> OwnerRecord:
-    """Write an owner as the hypervisor keeps it."""
-    return OwnerRecord(
-        community=owner.community, application=owner.application, path=owner.path,
-        incarnation=owner.incarnation,
-    )  # fmt: skip
-
-
-def is_ours(facts: DomainFacts, owner: Owner, *, exactly: bool) -> bool:
-    """Say whether a domain is that of this component; `exactly` wants this creation of it."""
-    record = facts.owner
-    if record is None:
-        return False
-    theirs = Owner(record.community, record.application, record.path, record.incarnation)
-    return theirs == owner if exactly else theirs.same_place(owner)
+from engine.runtime.effects import Effect, NameTaken, Presence, Site
 
 
 @contextlib.contextmanager

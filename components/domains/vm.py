@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from components.domains.domain import Domain
 from components.domains.profile import Profile
+from components.hypervisor.choice import scheme_of
 from engine.core.faults import BadDescription
 from engine.runtime.kinds import BadValueError
 
@@ -36,14 +37,19 @@ class VM(Domain, type="vm"):
     Attributes that only one kind of domain knows may be given; on the other kind they are ignored.
     """
 
-    def _kind(self) -> type[Domain]:
-        scheme = self._uri.partition(":")[0].partition("+")[0]
+    @override
+    def check_hypervisor(self, uri: str) -> None:
+        self._kind(uri)
+
+    def _kind(self, uri: str) -> type[Domain]:
         try:
-            return domain_of(scheme)
+            return domain_of(scheme_of(uri))
         except KeyError as error:
+            known = ", ".join(sorted(point.name for point in entry_points(group=GROUP)))
             raise BadDescription(
-                f"no kind of domain is known for {self._uri}", code="SF-DOM-008", where=self.path
-            ) from error
+                f"no kind of domain is known for {uri}", code="SF-DOM-008", where=self.path,
+                hint=f"hypervisors known here: {known}; is hypervisorUri right?",
+            ) from error  # fmt: skip
 
     @override
     async def on_deploy(self) -> None:
@@ -52,7 +58,7 @@ class VM(Domain, type="vm"):
 
     @override
     def make_profile(self) -> Profile:
-        kind = self._kind()
+        kind = self._kind(self._uri)
         values: dict[str, object] = {}
         try:
             kind.declarations.bind(self.live.context(), values, where=self.path)

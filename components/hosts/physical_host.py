@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from components.hypervisor.choice import uri_kind
 from components.hypervisor.pool import HypervisorPool
 from engine.compound import Compound
 from engine.runtime.attributes import attr, output
@@ -18,7 +19,7 @@ class PhysicalHost(Compound, type="host.physical"):
     """
 
     hypervisor_uri = attr(
-        str_, "", doc="Hypervisor of the machines below; theirs wins.", called="hypervisorUri"
+        uri_kind, "", doc="Hypervisor of the machines below; theirs wins.", called="hypervisorUri"
     )
     default_network = attr(
         str_, "", doc="Network of machines below that name none.", called="defaultNetwork"

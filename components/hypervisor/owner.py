@@ -1,11 +1,14 @@
-"""The owner record that every domain we make carries in its XML metadata. Pure."""
+"""The owner record that every domain and network we make carries in its XML metadata. Pure."""
 
 from __future__ import annotations
 
 import contextlib
 import xml.etree.ElementTree as ET
+from typing import Protocol
 
 import msgspec
+
+from engine.runtime.effects import Owner
 
 NAMESPACE = "urn:smartdomains:owner:1"
 """XML namespace of the record."""
@@ -59,8 +62,38 @@ def owner_element(owner: OwnerRecord) -> ET.Element:
     )
 
 
+class Owned(Protocol):
+    """Something with an owner record, if it was we who made it."""
+
+    @property
+    def owner(self) -> OwnerRecord | None:
+        """Return the record."""
+
+
+def owner_record(owner: Owner) -> OwnerRecord:
+    """Write an owner as the hypervisor keeps it."""
+    return OwnerRecord(
+        community=owner.community, application=owner.application, path=owner.path,
+        incarnation=owner.incarnation,
+    )  # fmt: skip
+
+
+def is_ours(thing: Owned, owner: Owner, *, exactly: bool) -> bool:
+    """Say whether a thing is that of this component; `exactly` wants this creation of it."""
+    record = thing.owner
+    if record is None:
+        return False
+    theirs = Owner(record.community, record.application, record.path, record.incarnation)
+    return theirs == owner if exactly else theirs.same_place(owner)
+
+
+def holder_of(thing: Owned) -> str:
+    """Say whose a thing is, for a message."""
+    return thing.owner.path if thing.owner is not None else "not made by smartdomains"
+
+
 def owner_in(domain: ET.Element) -> OwnerRecord | None:
-    """Read the record out of a parsed `<domain>`; none when there is none or it is not whole."""
+    """Read the record out of a parsed document; none when there is none or it is not whole."""
     element = domain.find(f"metadata/{_TAG}")
     if element is None:
         return None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 from typing_extensions import override
 
 from components.domains.domain import Domain
 from components.domains.profile import Profile
 from components.kvm.profile import KvmProfile
-from engine.core.faults import BadDescription
 from engine.runtime.attributes import attr
 from engine.runtime.kinds import bool_, str_
 
 
 class KvmDomain(Domain, type="kvm.domain"):
     """A virtual machine run by QEMU, accelerated by KVM or emulated."""
+
+    schemes: ClassVar[frozenset[str]] = frozenset({"qemu", "test"})
 
     accelerator = attr(
         str_, "tcg", choices=("kvm", "tcg"),
@@ -50,11 +51,3 @@ class KvmDomain(Domain, type="kvm.domain"):
             nic_model=word("nicModel"),
             agent_channel=values["agentChannel"] is True,
         )
-
-    @override
-    async def on_deploy(self) -> None:
-        await super().on_deploy()
-        if self._uri.startswith("xen"):
-            raise BadDescription(
-                f"a KvmDomain cannot run on {self._uri}", code="SF-DOM-007", where=self.path
-            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 from typing_extensions import override
 
@@ -17,6 +17,8 @@ from engine.runtime.kinds import str_
 
 class XenDomain(Domain, type="xen.domain"):
     """A virtual machine under Xen: paravirtual, pvh, or with full emulation."""
+
+    schemes: ClassVar[frozenset[str]] = frozenset({"xen", "test"})
 
     guest_mode = attr(
         str_, None, choices=("pv", "pvh", "hvm"),
@@ -54,8 +56,3 @@ class XenDomain(Domain, type="xen.domain"):
                 "give kernel or bootloader, not both", code="SF-DOM-001", where=self.path
             )
         await super().on_deploy()
-        if not self._uri.startswith(("xen", "test")):
-            raise BadDescription(
-                f"WrongHypervisor: a XenDomain cannot run on {self._uri}", code="SF-DOM-007",
-                where=self.path, hint="a description for either hypervisor uses VM",
-            )  # fmt: skip

@@ -51,8 +51,10 @@ class Attr(Generic[T]):
         doc: str,
         called: str,
         tags: frozenset[str],
+        unique: bool,
     ) -> None:
         """Take the declaration; use `attr` instead."""
+        self.unique = unique
         self.kind = kind
         self.default = default
         self.ge = ge
@@ -121,6 +123,7 @@ def attr(
     doc: str,
     called: str = "",
     tags: frozenset[str] = frozenset(),
+    unique: bool = False,
 ) -> Attr[T | None]: ...
 @overload
 def attr(
@@ -133,6 +136,7 @@ def attr(
     doc: str,
     called: str = "",
     tags: frozenset[str] = frozenset(),
+    unique: bool = False,
 ) -> Attr[T]: ...
 def attr(
     kind: Kind[T],
@@ -144,6 +148,7 @@ def attr(
     doc: str,
     called: str = "",
     tags: frozenset[str] = frozenset(),
+    unique: bool = False,
 ) -> Any:
     """Declare an attribute.
 
@@ -156,10 +161,12 @@ def attr(
         doc: One sentence, with the unit.
         called: Name in the description where it differs from the Python name.
         tags: Language tags of the attribute.
+        unique: No two components of an application may give it the same value.
     """
     return Attr[Any](
-        kind, default, ge=ge, le=le, choices=choices, doc=doc, called=called, tags=tags
-    )
+        kind, default, ge=ge, le=le, choices=choices, doc=doc, called=called, tags=tags,
+        unique=unique,
+    )  # fmt: skip
 
 
 class LinkTo(Generic[T]):

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from engine.core.faults import (
     Busy,
     Draining,
@@ -23,6 +25,7 @@ from engine.core.faults import (
 from engine.core.leases import Lease, Watch
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, Record
+from engine.runtime.duplicates import duplicates
 from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
 from engine.runtime.live import Segment
 from engine.wire.codec import encode, encode_tree, unflatten
@@ -31,6 +34,7 @@ from engine.wire.messages import (
     Grown,
     ReadPlan,
 )
+from sfdl.values import Description
 
 if TYPE_CHECKING:
     from engine.runtime.operations import Operation
@@ -68,6 +72,9 @@ class Growth:
             self.check_name(op.application)
         if op.expect:
             await self._check_expected(op)
+        tree = unflatten(op.tree)
+        if op.parent is None:
+            self._refuse_duplicates(tree, op.application)
         segment = Segment(
             process,
             id_=op.segment,
@@ -75,7 +82,7 @@ class Growth:
             path=op.path,
             name=op.name,
             parent=op.parent,
-            description=unflatten(op.tree),
+            description=tree,
             incarnation=process.next_incarnation(),
             inherited=dict(op.inherited),
         )
@@ -85,6 +92,11 @@ class Growth:
         upto = {"created": [], "deployed": [Phase.DEPLOY]}.get(op.upto, [Phase.DEPLOY, Phase.START])
         await self._grow(segment, operation, [Phase.CREATE, *upto])
         return self._grown(segment)
+
+    def _refuse_duplicates(self, tree: Description, application: str) -> None:
+        found = duplicates(tree, application, self._process.types)
+        if found:
+            raise raised(structs.replace(found[0], causes=tuple(found[1:])))
 
     async def _check_expected(self, op: Create) -> None:
         plan = await self._process.planner.plan(ReadPlan(op.application, op.tree))

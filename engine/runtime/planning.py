@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.diff import Difference, children, diff
 from engine.core.faults import EngineError, Fault, Kind, NameInUse, fault_of
+from engine.runtime.duplicates import duplicates
 from engine.runtime.kinds import BadValueError
 from engine.wire.codec import encode_tree, flatten, unflatten
 from engine.wire.messages import Plan, PlanRow, ReadPlan
@@ -37,6 +38,8 @@ class Planner:
                     f"{question.name} is in use", where=question.name, code="SF-NAME-005"
                 ).fault
             )
+        if question.name:  # parts are asked without one; what is above them looks over all
+            problems.extend(duplicates(root, question.name, self._process.types))
         takers = [self._process.daemon_id]
         rows = [_row(difference, self._process.address) for difference in diff(None, root)]
         by_path = {row.path: index for index, row in enumerate(rows)}

@@ -7,6 +7,7 @@ import lxml.etree  # type: ignore[import-untyped]  # has no types of its own
 import msgspec
 import pytest
 
+from components.domains.profile import Machine
 from components.domains.xml import (
     BadSpecError,
     DiskSpec,
@@ -16,7 +17,6 @@ from components.domains.xml import (
     domain_xml,
     owner_of,
 )
-from components.domains.profile import Machine
 from components.hypervisor.connection import LibvirtHypervisor
 from components.kvm.profile import KvmProfile
 from components.storage.backend import DiskOffer

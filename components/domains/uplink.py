@@ -1,0 +1,136 @@
+"""How a machine gets onto a network: found and reserved before anything is made.
+
+`Uplinks` is what a `Domain` asks in its deploy phase. The decision where a machine goes is its
+description's; what may go wrong (no such network, an address somebody has) is found here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal
+
+from msgspec import Struct
+
+from components.domains.spec import InterfaceSpec
+from components.hypervisor.choice import is_local
+from components.hypervisor.owner import holder_of
+from components.hypervisor.protocol import DhcpHost, Hypervisor
+from components.networks import devices
+from components.networks.addresses import mac_from_ip, mac_from_uuid
+from components.networks.claims import Claims
+from components.networks.effects import KeptAddress
+from engine.core.faults import Refused
+from engine.prim import Prim
+
+Kind = Literal["network", "bridge"]
+
+
+class Uplink(Struct, frozen=True):
+    """The first interface of a machine.
+
+    Attributes:
+        kind: `network` or `bridge`.
+        source: Name of the network or bridge.
+        made: Made by a component of ours, so that it need not be there yet.
+        mac: Of the machine.
+        ip: Of the machine; empty for DHCP.
+    """
+
+    kind: Kind
+    source: str
+    made: bool
+    mac: str
+    ip: str
+
+    @property
+    def interface(self) -> InterfaceSpec:
+        """Return it as it stands in the domain's specification."""
+        return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac)
+
+
+def mac_for(mac: str, ip: str, uuid: str) -> str:
+    """Return a machine's MAC address: the one given, else that of its address, else of its UUID."""
+    return mac or (mac_from_ip(ip) if ip else mac_from_uuid(uuid))
+
+
+async def check_source(uplink: Uplink, prim: Prim, hypervisor: Hypervisor) -> None:
+    """Refuse a network or bridge that is not there.
+
+    Raises:
+        Refused: The text lists those that are.
+    """
+    if uplink.made:
+        return
+    if uplink.kind == "bridge":
+        made = prim.service(Claims).holder("bridge", "", uplink.source)
+        if made is None and is_local(hypervisor.uri):
+            await devices.check_bridge(uplink.source, where=prim.path)
+        return
+    facts = await hypervisor.networks.by_name(uplink.source)
+    if prim.service(Claims).holder("networkName", hypervisor.uri, uplink.source) is not None:
+        return
+    if facts is None:
+        there = [one.name for one in await hypervisor.networks.facts()]
+        raise Refused(
+            f"there is no network {uplink.source} at {hypervisor.uri}; "
+            f"networks there: {', '.join(sorted(there)) or 'none'}",
+            code="SF-NET-004", where=prim.path,
+            hint="declare a Network, or name one of those",
+        )  # fmt: skip
+    if not facts.active:
+        raise Refused(
+            f"network {uplink.source} is not active", code="SF-NET-004", where=prim.path,
+            hint=f"start it: virsh -c {hypervisor.uri} net-start {uplink.source}",
+        )  # fmt: skip
+
+
+def claim(uplink: Uplink, prim: Prim, uri: str) -> None:
+    """Reserve the machine's addresses among the components of this host.
+
+    Raises:
+        Refused: Another component holds one; the text names it.
+    """
+    claims = prim.service(Claims)
+    claims.take(prim, "mac", uri, uplink.mac)
+    if uplink.ip:
+        claims.take(prim, "ip", f"{uri} {uplink.kind} {uplink.source}", uplink.ip)
+
+
+async def check_mac(uplink: Uplink, uuid: str, prim: Prim, hypervisor: Hypervisor) -> None:
+    """Refuse a MAC address that another domain of the hypervisor has.
+
+    Raises:
+        Refused: The text names that domain.
+    """
+    for facts in await hypervisor.facts():
+        if uplink.mac in facts.macs and facts.uuid != uuid:
+            raise Refused(
+                f"mac {uplink.mac} is that of domain {facts.name} already ({holder_of(facts)}, "
+                f"UUID {facts.uuid})",
+                code="SF-NET-002", where=prim.path,
+                hint="give the machine another mac or ip",
+            )  # fmt: skip
+
+
+async def kept_address(
+    uplink: Uplink, hostname: str, prim: Prim, hypervisor: Hypervisor
+) -> KeptAddress | None:
+    """Return what is to be kept for the machine at its network's DHCP server, if it has one.
+
+    Raises:
+        Refused: The network has gone since the deploy phase.
+    """
+    if uplink.kind != "network":
+        return None
+    facts = await hypervisor.networks.by_name(uplink.source)
+    if facts is None:
+        raise Refused(
+            f"there is no network {uplink.source} any more", code="SF-NET-004", where=prim.path
+        )
+    inside = bool(uplink.ip and facts.dhcp and facts.subnet) and (
+        ipaddress.ip_address(uplink.ip) in ipaddress.ip_interface(facts.subnet).network
+    )
+    if not inside:
+        return None
+    host = DhcpHost(mac=uplink.mac, ip=uplink.ip, name=hostname)
+    return KeptAddress(hypervisor.uri, facts.uuid, facts.name, host)

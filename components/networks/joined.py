@@ -1,0 +1,56 @@
+"""What networks and bridges share: the machines that are on them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from typing_extensions import override
+
+from engine.core.faults import EngineError, Refused
+from engine.core.records import Record
+from engine.prim import Prim
+from engine.runtime.attributes import exposed
+from engine.wire.messages import Handle
+
+
+class User:
+    """What may be asked of a machine that is on a network or bridge."""
+
+    async def let_go(self) -> None:
+        """Stop using it: it is about to go."""
+
+
+class Joined(Prim):
+    """Something of this host that machines join; it ends after they have let go."""
+
+    def __init__(self) -> None:
+        """Have nobody on it."""
+        self._users: dict[str, Handle] = {}
+
+    @abstractmethod
+    def device_name(self) -> str:
+        """Return what the hypervisor calls it."""
+
+    @exposed()
+    async def attach(self, user: Handle) -> str:
+        """Say that a machine will be on it; return what the hypervisor calls it.
+
+        Raises:
+            Refused: The machine is on another host.
+        """
+        if user.ident.daemon != self.live.process.daemon_id:
+            raise Refused(
+                f"{self.path} is on {self.handle.address}, {user.name} on {user.address}",
+                code="SF-NET-005", where=user.name,
+                hint="declare one beside the machines of each host, or name a bridge all hosts have",
+            )  # fmt: skip
+        self._users[user.name] = user
+        return self.device_name()
+
+    @override
+    async def on_terminate(self, record: Record) -> None:
+        for user in self._users.values():
+            try:
+                await self.call(user, User, "let_go")
+            except EngineError as error:
+                self.log.debug("%s is gone already: %s", user.name, error)
