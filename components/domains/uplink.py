@@ -91,9 +91,9 @@ def claim(uplink: Uplink, prim: Prim, uri: str) -> None:
         Refused: Another component holds one; the text names it.
     """
     claims = prim.service(Claims)
-    claims.take(prim, "mac", uri, uplink.mac)
     if uplink.ip:
         claims.take(prim, "ip", f"{uri} {uplink.kind} {uplink.source}", uplink.ip)
+    claims.take(prim, "mac", uri, uplink.mac)
 
 
 async def check_mac(uplink: Uplink, uuid: str, prim: Prim, hypervisor: Hypervisor) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import libvirt
 
-from components.hypervisor.errors import HypervisorError
+from components.hypervisor.errors import HypervisorError, from_libvirt
 from components.hypervisor.operations import parse, same_owner, taken
 from components.hypervisor.owner import owner_in
 from components.hypervisor.protocol import DhcpHost, NetworkFacts
@@ -32,6 +32,7 @@ def identity(xml: str) -> tuple[str, str]:
 
 def _facts_of(network: libvirt.virNetwork) -> NetworkFacts:
     root = parse(network.XMLDesc(0))
+    kept = _definition(network) if network.isPersistent() else root
     forward = root.find("forward")
     bridge = root.find("bridge")
     dhcp = root.find("ip/dhcp")
@@ -44,7 +45,7 @@ def _facts_of(network: libvirt.virNetwork) -> NetworkFacts:
         persistent=bool(network.isPersistent()),
         forward=ISOLATED if forward is None else forward.get("mode", "nat"),
         bridge="" if bridge is None else bridge.get("name", ""),
-        owner=owner_in(root),
+        owner=owner_in(kept),
         subnet=_subnet(root.find("ip")),
         dhcp=dhcp is not None,
         hosts=tuple(
@@ -54,6 +55,16 @@ def _facts_of(network: libvirt.virNetwork) -> NetworkFacts:
             for host in hosts
         ),
     )
+
+
+def _definition(network: libvirt.virNetwork) -> ET.Element:
+    """Read what it will be at its next start: whose it is may have changed while it runs."""
+    try:
+        return parse(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+    except libvirt.libvirtError as error:
+        if from_libvirt(error, step="look at network").kind != "Unsupported":
+            raise
+        return parse(network.XMLDesc(0))  # the test driver knows one definition only
 
 
 def _subnet(ip: ET.Element | None) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from components.images.kinds import ImageFacts, digest_of, examine
+from components.images.kinds import ImageFacts, digest_kind, digest_of, examine
 from engine.core.faults import Refused
 from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, output
@@ -20,7 +20,9 @@ class BaseImage(Prim, type="image.base"):
     """An image on the host: a disk, a filesystem, a qcow2 file, an archive or a folder."""
 
     source = attr(str_, doc="Path of the image on the host.")
-    digest = attr(str_, "", doc="sha256:..., to be sure of the content; not checked if empty.")
+    digest = attr(
+        digest_kind, "", doc="sha256:..., to be sure of the content; not checked if empty."
+    )
     path = output(str, doc="Absolute path of the image.")
     kind = output(str, doc="raw, qcow2, tar or directory.")
 

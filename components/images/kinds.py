@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
 import tarfile
 from pathlib import Path
 
 from msgspec import Struct
 
 from engine.core.faults import Refused
+from engine.runtime.kinds import BadValueError, Kind, shown
+from sfdl.values import Value
 
 CHUNK = 2**20
 _EXT_MAGIC = (0x438, b"\x53\xef")
 _QCOW2 = b"QFI\xfb"
+_QCOW2_HEADER, _QCOW2_VERSIONS = 72, {2, 3}
 _TAR = (257, b"ustar")
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
@@ -54,7 +59,7 @@ def examine(path: Path) -> ImageFacts:
             hint=f"the daemon runs as user {_user()}; give it the right to read",
         ) from error  # fmt: skip
     if head.startswith(_QCOW2):
-        return ImageFacts(str(path), "qcow2", int.from_bytes(head[24:32], "big"))
+        return ImageFacts(str(path), "qcow2", _qcow2_size(path, head))
     if head.startswith(_COMPRESSED) or head[_TAR[0] :].startswith(_TAR[1]):
         return ImageFacts(str(path), "tar", _unpacked_size(path))
     if size == 0 or size % 512:
@@ -65,12 +70,49 @@ def examine(path: Path) -> ImageFacts:
     return ImageFacts(str(path), "raw", size)
 
 
+def _qcow2_size(path: Path, head: bytes) -> int:
+    version = int.from_bytes(head[4:8], "big")
+    if len(head) < _QCOW2_HEADER or version not in _QCOW2_VERSIONS:
+        raise Refused(
+            f"{path} is not an image: it begins as a qcow2 file, but its header is not one",
+            code="SF-IMAGE-003", hint="was it copied as a whole? qemu-img check tells",
+        )  # fmt: skip
+    return int.from_bytes(head[24:32], "big")
+
+
 def _unpacked_size(path: Path) -> int:
     try:
         with tarfile.open(path) as archive:
-            return sum(member.size for member in archive)
+            size = 0
+            for member in archive:
+                refuse_escape(path, member)
+                size += member.size
+            return size
     except (tarfile.TarError, EOFError, OSError) as error:
         raise Refused(f"archive {path} cannot be read: {error}", code="SF-IMAGE-002") from error
+
+
+def refuse_escape(archive: Path, member: tarfile.TarInfo) -> None:
+    """Refuse an archive entry that would leave the folder it is unpacked to.
+
+    A symbolic link with an absolute target stays inside: for the system in the image, its root is
+    that folder. Nothing is ever written through it while unpacking.
+
+    Raises:
+        Refused: Its name or link target is absolute or climbs out.
+    """
+    names = [member.name]
+    if member.islnk():
+        names.append(member.linkname)
+    escapes = any(name.startswith("/") or ".." in Path(name).parts for name in names)
+    if member.issym() and not member.linkname.startswith("/"):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        escapes = escapes or target == ".." or target.startswith("../")
+    if escapes:
+        raise Refused(
+            f"archive {archive}: entry {member.name!r} would leave its folder", code="SF-IMAGE-006",
+            hint="pack it again from inside its folder: tar -C FOLDER -cf ARCHIVE .",
+        )  # fmt: skip
 
 
 def digest_of(path: Path) -> str:
@@ -86,3 +128,16 @@ def _user() -> str:
     import getpass  # noqa: PLC0415 - for a message only
 
     return getpass.getuser()
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _digest(value: Value) -> str:
+    if isinstance(value, str) and (not value or _DIGEST.fullmatch(value)):
+        return value
+    raise BadValueError(f"must be sha256: and 64 hexadecimal digits (got {shown(value)})")
+
+
+digest_kind = Kind("digest", "String", _digest)
+"""`sha256:` and 64 hexadecimal digits; may be empty."""

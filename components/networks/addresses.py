@@ -62,7 +62,7 @@ def _ip(value: Value) -> str:
         address = ipaddress.IPv4Interface(text)
     except ValueError as error:
         raise BadValueError(f"is no IPv4 address: {error}") from error
-    if address.is_multicast or address.is_unspecified or address.ip == _EVERYBODY:
+    if address.ip.is_multicast or address.ip.is_unspecified or address.ip == _EVERYBODY:
         raise BadValueError(f"cannot be the address of one machine (got {shown(value)})")
     trouble = trouble_with_host(str(address.ip), str(address.netmask))
     if trouble:

@@ -79,7 +79,13 @@ class DefinedNetwork(_OnNetwork, frozen=True):
     @override
     async def make(self, at: Site) -> Self:
         hypervisor = await self._hypervisor(at)
+        there = await hypervisor.networks.fact(self.uuid)
         with _threads_of(at, hypervisor, self.uuid):
+            if there is not None and there.active and is_ours(there, at.owner, exactly=False):
+                with contextlib.suppress(
+                    Busy
+                ):  # kept by an earlier deployment, with machines on it
+                    await _stop(hypervisor, self.uuid, self.name)
             try:
                 await hypervisor.networks.define(self.xml)
             except HypervisorError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+import shutil
 import time
 import uuid as uuids
 from abc import abstractmethod
@@ -14,8 +14,9 @@ from typing import ClassVar
 from msgspec import Struct
 from typing_extensions import override
 
+from components.hypervisor.names import name_kind
 from components.images.base_image import BaseImage
-from components.images.kinds import ImageFacts, digest_of, examine
+from components.images.kinds import ImageFacts, digest_kind, digest_of, examine
 from components.storage.found import GivenUpVolume
 from components.storage.keeping import (
     AS_BEFORE,
@@ -31,13 +32,25 @@ from engine.core.faults import BadDescription, EngineError, Refused
 from engine.core.records import Record
 from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, link
+from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect
-from engine.runtime.kinds import BadValueError, bool_, duration_s, int_, size_bytes, str_, strings
+from engine.runtime.kinds import (
+    BadValueError,
+    Kind,
+    bool_,
+    duration_s,
+    int_,
+    shown,
+    size_bytes,
+    str_,
+    strings,
+)
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
+GROWN = {"mkfs.ext2", "mkfs.ext3", "mkfs.ext4"}
+"""Filesystem makers that fill what they make without mounting it."""
 ON_THE_DOMAIN = (
     "baseImage", "imageDigest", "volumeSize", "swapSize", "volumeBaseName", "usingExistingVolumes",
     "volumeNames", "keepVolumes", "keepOnFailure", "makeFs", "tempMountPoint", "saveImage",
@@ -62,6 +75,26 @@ class DiskOffer(Struct, frozen=True):
     format: str
 
 
+def _command(value: Value) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(value)) if isinstance(value, str) else ()
+    except ValueError as error:
+        raise BadValueError(f"cannot be split into words: {error} (got {shown(value)})") from error
+    if not words:
+        raise BadValueError(f"must be a program and its arguments (got {shown(value)})")
+    return words
+
+
+command_kind = Kind("program and arguments", "String", _command)
+
+
+def _names(value: Value) -> tuple[str, ...]:
+    return tuple(name_kind.read(name) for name in strings.read(value))
+
+
+names_kind = Kind("list of names", "Vector", _names)
+
+
 class User:
     """What a backend may ask of the domain it serves."""
 
@@ -80,26 +113,26 @@ class StorageBackend(Prim):
         Shell, doc="Runs the host commands; the daemon itself if not given.", required=False
     )
     domain_name = attr(
-        str_, "", doc="Prefix of volume names; the domain's if empty.", called="domainName"
+        name_kind, "", doc="Prefix of volume names; the domain's if empty.", called="domainName"
     )
     base_image = link(
         BaseImage, doc="What fills the root volume: a path, or an image component.",
         called="baseImage", required=False, text=True,
     )  # fmt: skip
     image_digest = attr(
-        str_, "", doc="sha256:... of the image, checked before anything is written.",
+        digest_kind, "", doc="sha256:... of the image, checked before anything is written.",
         called="imageDigest",
     )  # fmt: skip
     volume_size = attr(size_bytes, "1g", ge=2**20, doc="Root volume.", called="volumeSize")
     swap_size = attr(size_bytes, "512m", doc="Swap volume; 0 for none.", called="swapSize")
     volume_base_name = attr(
-        str_, "volume1", doc="Middle part of volume names.", called="volumeBaseName"
+        name_kind, "volume1", doc="Middle part of volume names.", called="volumeBaseName"
     )
     using_existing_volumes = attr(
         bool_, False, doc="Take volumes that are there as they are.", called="usingExistingVolumes"
     )
     volume_names = attr(
-        strings, None, doc="Names of the volumes, root first; derived if not given.",
+        names_kind, None, doc="Names of the volumes, root first; derived if not given.",
         called="volumeNames",
     )  # fmt: skip
     keep_volumes = attr(
@@ -111,7 +144,9 @@ class StorageBackend(Prim):
         duration_s, 3600, doc="Seconds volumes stay after a failure, to be looked at.",
         called="keepOnFailure",
     )  # fmt: skip
-    make_fs = attr(str_, "mkfs.ext3", doc="Filesystem maker and arguments.", called="makeFs")
+    make_fs = attr(
+        command_kind, "mkfs.ext3", doc="Filesystem maker and arguments.", called="makeFs"
+    )
     temp_mount_point = attr(
         str_, "/tmp/mnt",  # noqa: S108 - the name SmartDomains gives
         doc="Accepted for old descriptions; volumes are filled without mounting them.",
@@ -119,7 +154,7 @@ class StorageBackend(Prim):
     )  # fmt: skip
     save_image = attr(bool_, False, doc="Pack the root filesystem at the end.", called="saveImage")
     save_image_name = attr(
-        str_, "", doc="Stem of the image; domain and time if empty.", called="saveImageName"
+        name_kind, "", doc="Stem of the image; domain and time if empty.", called="saveImageName"
     )
     save_image_path = attr(
         str_, "/tmp",  # noqa: S108 - the default SmartDomains gives
@@ -237,10 +272,6 @@ class StorageBackend(Prim):
         prefix = self.domain_name or self._bound_name
         if not prefix:
             raise Refused("nobody uses this backend and it has no domainName", where=self.path)
-        if NAME.fullmatch(prefix) is None:
-            raise Refused(
-                f"{prefix!r} cannot be part of a volume's name", code="SF-NAME-006", where=self.path
-            )
         root = f"{prefix}-{self.volume_base_name}"
         return (root, f"{root}-swap") if self.swap_size else (root,)
 
@@ -252,7 +283,7 @@ class StorageBackend(Prim):
     @property
     def filesystem(self) -> tuple[str, ...]:
         """Return the filesystem maker and its arguments."""
-        return tuple(shlex.split(self.make_fs))
+        return self.make_fs
 
     async def image(self) -> ImageFacts:
         """Return what fills the root volume.
@@ -261,7 +292,10 @@ class StorageBackend(Prim):
             Refused: It is missing, unreadable, another one than expected, or larger than the volume.
         """
         if not self.base_image.given:
-            raise Refused("baseImage must be given", code="SF-STORE-006", where=self.path)
+            raise BadDescription(
+                "baseImage must be given", code="SF-STORE-006", where=self.path,
+                hint="name an image, or say usingExistingVolumes true",
+            )  # fmt: skip
         if self.base_image.text:
             facts = await self.run_blocking(examine, Path(self.base_image.text).expanduser())
         else:
@@ -271,14 +305,36 @@ class StorageBackend(Prim):
             if found != self.image_digest:
                 raise Refused(
                     f"image {facts.path} has digest {found}, not {self.image_digest}",
-                    code="SF-IMAGE-004",
-                )
+                    code="SF-IMAGE-004", where=self.path,
+                    hint="get the image anew, or correct imageDigest",
+                )  # fmt: skip
         if facts.size_bytes > self.volume_size:
             raise Refused(
                 f"image {facts.path} needs {facts.size_bytes} bytes, volumeSize is {self.volume_size}",
                 code="SF-IMAGE-005", where=self.path, hint="raise volumeSize",
             )  # fmt: skip
+        self.check_image(facts)
         return facts
+
+    def check_image(self, image: ImageFacts) -> None:
+        """Refuse an image that volumes of this kind cannot be filled from.
+
+        Raises:
+            Refused: It needs a filesystem maker that this host does not have, or that cannot fill one.
+        """
+        if image.kind not in {"tar", "directory"}:
+            return
+        maker, good = self.make_fs[0], ", ".join(sorted(GROWN))
+        if Path(maker).name not in GROWN:
+            raise Refused(
+                f"makeFs {maker} cannot fill a filesystem without mounting it", code="SF-STORE-001",
+                where=self.path, hint=f"use one of {good}",
+            )  # fmt: skip
+        if shutil.which(maker, path=search_path()) is None:
+            raise Refused(
+                f"makeFs {maker}: there is no such program on this host", code="SF-STORE-001",
+                where=self.path, hint=f"install it, or use one of {good}",
+            )  # fmt: skip
 
     def executor(self) -> ShellExecutor | None:
         """Return who runs host commands, if not the daemon itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,11 @@ class FileStorageBackend(StorageBackend):
         folder = self.folder()
         while not folder.exists():
             folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise Refused(
+                f"{folder} is no folder that volumes can be made in", code="SF-STORE-012",
+                where=self.path, hint="choose another directory, or let the daemon's user write there",
+            )  # fmt: skip
         free = shutil.disk_usage(folder).free
         wanted = self.space_wanted() + self.space_reserve
         if free < wanted:
@@ -66,7 +72,7 @@ class FileStorageBackend(StorageBackend):
         if missing:
             raise Refused(
                 f"usingExistingVolumes: there is no {', '.join(missing)}", code="SF-STORE-007",
-                where=self.path,
+                where=self.path, hint="name them in volumeNames, or leave usingExistingVolumes out",
             )  # fmt: skip
         roles = ("root", "swap")
         return [

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
+from components.hypervisor.names import name_kind
 from components.images.kinds import ImageFacts
 from components.storage.backend import DiskOffer, StorageBackend
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
-from engine.runtime.kinds import str_
 
 CONTROL = Path("/dev/mapper/control")
 
@@ -145,8 +145,10 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
     and makes sparse files instead; it is never chosen silently.
     """
 
-    volume_group = attr(str_, "vg1", doc="Volume group.", called="volumeGroup")
-    thin_pool = attr(str_, "", doc="Thin pool of the group; thick if empty.", called="thinPool")
+    volume_group = attr(name_kind, "vg1", doc="Volume group.", called="volumeGroup")
+    thin_pool = attr(
+        name_kind, "", doc="Thin pool of the group; thick if empty.", called="thinPool"
+    )
 
     @property
     def _recorded(self) -> bool:

@@ -148,12 +148,16 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         return self.swap_size
 
     @override
-    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
+    def check_image(self, image: ImageFacts) -> None:
         if image.kind not in BASES:
             raise Refused(
                 f"{image.path} is a {image.kind}: an overlay needs a raw or qcow2 image",
                 code="SF-STORE-009", where=self.path,
+                hint="use a LoopbackStorageBackend, or make a disk of it first",
             )  # fmt: skip
+
+    @override
+    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
         base = await self.run_blocking(base_of, Path(image.path), image.kind)
         path = str(self.folder() / self.names()[0])
         overlay = OverlayFile(path, self.volume_size, base, self.cluster_size)

@@ -13,10 +13,9 @@ from typing import Self
 import msgspec
 from typing_extensions import override
 
+from components.images.kinds import refuse_escape
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
-
-GROWN = {"mkfs.ext2", "mkfs.ext3", "mkfs.ext4"}
 
 
 class VolumeFile(Effect, frozen=True):
@@ -158,11 +157,6 @@ class VolumeFile(Effect, frozen=True):
         Path(self.path).chmod(0o600)
 
     async def _from_folder(self, at: Site, folder: str) -> None:
-        if self.make_fs[0] not in GROWN:
-            raise Refused(
-                f"{self.make_fs[0]} cannot fill a filesystem without mounting it",
-                code="SF-STORE-001", hint=f"use one of {', '.join(sorted(GROWN))}",
-            )  # fmt: skip
         await at.blocking(self._sparse)
         await at.run((*self.make_fs, "-q", "-F", "-U", self.uuid, "-d", folder, self.path))
 
@@ -173,7 +167,7 @@ class VolumeFile(Effect, frozen=True):
         try:
             with tarfile.open(self.image) as archive:
                 for member in archive.getmembers():
-                    refuse_escape(member)
+                    refuse_escape(Path(self.image), member)
                 archive.extractall(folder, filter="tar")
         except (tarfile.TarError, EOFError, OSError) as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -195,19 +189,3 @@ class VolumeFile(Effect, frozen=True):
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         self.sidecar.unlink(missing_ok=True)
-
-
-def refuse_escape(member: tarfile.TarInfo) -> None:
-    """Refuse an archive entry that would leave the folder it is unpacked to.
-
-    Raises:
-        Refused: Its name or link target is absolute or climbs out.
-    """
-    names = [member.name]
-    if member.islnk():
-        names.append(member.linkname)
-    for name in names:
-        if name.startswith("/") or ".." in Path(name).parts:
-            raise Refused(
-                f"archive entry {member.name!r} would leave its folder", code="SF-IMAGE-006"
-            )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from engine.core.faults import NotFound
+from engine.core.faults import BadDescription, EngineError, NotFound
 from engine.wire.codec import decode, encode
 from engine.wire.messages import Handle
 from sfdl.values import Description, Part, PartKind, Reference, Value
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from engine.runtime.live import Live
 
 T = TypeVar("T")
+
+NOT_EXPOSED = "SF-CALL-001"
+"""Code of the fault that says a component has no such method for others."""
 
 
 class Link(Generic[T]):
@@ -75,7 +78,16 @@ class Link(Generic[T]):
         """Call an exposed method of the target; arguments and result travel as data."""
         target = await self.handle()
         payload = encode(list(arguments))
-        data = await self._live.process.call(target, method, payload)
+        try:
+            data = await self._live.process.call(target, method, payload)
+        except EngineError as error:
+            if error.fault.code != NOT_EXPOSED:
+                raise
+            wanted = getattr(face, "__name__", "something else")
+            raise BadDescription(
+                f"{self._name} must lead to a {wanted}: {error.fault.message}", code="SF-ATTR-003",
+                where=self._live.path,
+            ) from error  # fmt: skip
         return decode_result(data, face, method)
 
     def _reference(self) -> Reference:

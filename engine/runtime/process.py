@@ -33,7 +33,7 @@ from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.flows import child_ended
 from engine.runtime.growth import Growth
-from engine.runtime.handles import decode_arguments
+from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.keeper import Keeper
 from engine.runtime.ledger import (
     Ledger,
@@ -434,7 +434,10 @@ class Process:
         live = self.live(ident)
         kind = type(live.prim)
         if method not in kind.declarations.methods:
-            raise NotAllowed(f"{kind.__name__} does not expose {method}", where=live.path)
+            raise NotAllowed(
+                f"{live.path} is a {kind.__name__}, which does not expose {method}",
+                code=NOT_EXPOSED, where=live.path,
+            )  # fmt: skip
         if live.state is State.TERMINATED:
             raise Ended("component has ended", where=live.path)
         if live.state is State.CREATING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from components.storage.volume_file import refuse_escape
+from components.images.kinds import refuse_escape
 from engine.core.faults import EngineError, Refused
 
 POOL = """
@@ -126,4 +127,4 @@ async def test_too_little_space_is_refused_with_numbers(bench, tree):
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up"])
 def test_an_archive_entry_that_leaves_its_folder_is_refused(name):
     with pytest.raises(Refused, match="leave its folder"):
-        refuse_escape(tarfile.TarInfo(name))
+        refuse_escape(Path("a.tar"), tarfile.TarInfo(name))
