@@ -53,9 +53,6 @@ class Compound(Prim, type="compound"):
         Raises:
             EngineError: As it failed; nothing of the child is left.
         """
-        live = self.live
-        if live.flow is None:
-            raise TypeError(f"{type(self).__name__} has no children")
         whole = description.overlaid(tuple((overrides or {}).items()))
         phase = Phase.DEPLOY if upto == "deployed" else Phase.START
-        return await live.flow.nursery.start(name, whole, upto=phase)
+        return await self.live.nursery.start(name, whole, upto=phase)

@@ -35,6 +35,9 @@ HOOKS = (
     "check",
     "drain",
     "place_child",
+    "check_update",
+    "on_update",
+    "on_update_started",
 )
 
 
@@ -105,6 +108,21 @@ class Prim:
 
     async def drain(self) -> None:
         """Move away: the daemon is about to stop. Return once moved; bounded by the daemon."""
+
+    async def check_update(self, new: Mapping[str, Value]) -> bool:
+        """Look at new attributes before anything is changed; raise to refuse the whole update.
+
+        Returns:
+            Whether this component can take them as it runs; else it is replaced.
+        """
+        del new
+        return True
+
+    async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+        """Take new values of attributes, those that differ; they are bound already."""
+
+    async def on_update_started(self) -> None:
+        """Go on once the whole tree has been updated."""
 
     async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
         """Say where a child of this compound belongs, before it is created.

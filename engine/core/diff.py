@@ -80,7 +80,7 @@ def _row(
         name
         for name in names
         if not (_is_child(old.get(name)) or _is_child(new.get(name)))
-        and not _same(old.get(name), new.get(name))
+        and not same(old.get(name), new.get(name))
     )
     if not changed:
         return None
@@ -88,7 +88,13 @@ def _row(
     return Difference(path, Change.REPLACE if replace else Change.ALTER, kind, host, changed)
 
 
-def _same(one: Value, other: Value) -> bool:
+def same(one: Value, other: Value) -> bool:
+    """Say whether two values are equal and of the same kind.
+
+    Example:
+        >>> same(1, 1), same(1, True)
+        (True, False)
+    """
     return type(one) is type(other) and one == other
 
 

@@ -302,6 +302,7 @@ class Declarations:
                         watched = getattr(value, _WATCHES, None)
                         if isinstance(watched, str):
                             self.watchers[watched] = name
+        self.unique = tuple(declared for declared in self.attrs.values() if declared.unique)
 
     def bind(
         self, context: Mapping[str, Value], bound: dict[str, object], *, where: str

@@ -81,7 +81,7 @@ class Changer:
         if expect is not None and expect != live.generation:
             raise Refused(
                 f"its attributes are at generation {live.generation}, not {expect}",
-                code="SF-ATTR-006", where=live.path, hint="read them again, and decide anew",
+                code="SF-ATTR-016", where=live.path, hint="read them again, and decide anew",
             )  # fmt: skip
         wanted = [(each.name, self._value(live, each)) for each in changes]
         before = {name: self._state(live, name) for name, _ in wanted}
@@ -104,7 +104,7 @@ class Changer:
         name, where = change.name, live.path
         if name in live.children:
             raise Refused(
-                f"{name} is a component; end or detach it instead", code="SF-ATTR-002", where=where
+                f"{name} is a component; end or detach it instead", code="SF-ATTR-012", where=where
             )
         kind = type(live.prim)
         tags = dict(live.description.tags).get(name, frozenset())
@@ -113,14 +113,14 @@ class Changer:
             tags |= declared.tags
         if name in WRITTEN or name in kind.declarations.outputs:
             raise Refused(f"{name} is written by the engine or the component itself",
-                          code="SF-ATTR-003", where=where)  # fmt: skip
+                          code="SF-ATTR-013", where=where)  # fmt: skip
         if name in FIXED or "final" in tags:
             raise Refused(
-                f"{name} cannot be changed while the component runs", code="SF-ATTR-003",
+                f"{name} cannot be changed while the component runs", code="SF-ATTR-013",
                 where=where, hint="sfupdate compares the tree with a new description",
             )  # fmt: skip
         if change.how == "add" and live.has(name):
-            raise Refused(f"{name} is there already", code="SF-ATTR-004", where=where)
+            raise Refused(f"{name} is there already", code="SF-ATTR-014", where=where)
         if change.how == "remove":
             if not live.has(name):
                 raise NotFound(f"there is no {name} in {where}", code="SF-REF-001", where=where)
@@ -128,7 +128,7 @@ class Changer:
         value = unflatten(change.value).get("value") if change.value is not None else None
         if isinstance(value, Description) and not value.data:
             raise Refused(
-                f"{name} would be a component", code="SF-ATTR-005", where=where,
+                f"{name} would be a component", code="SF-ATTR-015", where=where,
                 hint="start it with sfstart --parent, or write extends DATA",
             )  # fmt: skip
         return value
@@ -149,7 +149,7 @@ class Changer:
             except Exception as error:
                 fault = fault_of(error)
                 raise HookFailed(
-                    f"{name} was not accepted: {fault.message}", code="SF-ATTR-007",
+                    f"{name} was not accepted: {fault.message}", code="SF-ATTR-017",
                     where=live.path, causes=(fault,),
                 ) from error  # fmt: skip
         self._process.events.attribute(live, name, live.value(name))

@@ -24,6 +24,8 @@ from engine.wire.messages import (
     Start,
     Stop,
     Terminate,
+    Update,
+    UpdatePart,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Dispatch:
             Rename: lambda op, _: process.detaching.rename(op),
             Spawn: lambda op, _: process.subprocesses.spawn(op),
             Set: lambda op, _: process.changer.carry_out(op),
+            Update: process.updating.carry_out,
+            UpdatePart: process.updating.part,
             Stop: lambda op, _: process.termination.stop(op),
         }
 

@@ -49,8 +49,8 @@ def _given(node: Description, path: str, types: Types) -> list[tuple[Attr[object
     except EngineError:
         return []
     given: list[tuple[Attr[object], object]] = []
-    for declared in cls.declarations.attrs.values():
-        value = node.get(declared.called) if declared.unique else None
+    for declared in cls.declarations.unique:
+        value = node.get(declared.called)
         if value is None or isinstance(value, Reference | Kept):
             continue
         try:

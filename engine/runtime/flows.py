@@ -65,6 +65,10 @@ class FlowRun:
             dos = [Finish(_failed(fault_of(error)))]
         self._perform(dos)
 
+    def renew(self) -> None:
+        """Decide anew by the present attributes and children, after an update."""
+        self.begin()
+
     @property
     def begun(self) -> bool:
         """Say whether the flow decides already."""

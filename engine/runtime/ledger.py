@@ -21,7 +21,12 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 FORMAT = "2"
-UPGRADES = {"1": ("alter table segments add column origin blob",)}
+UPGRADES = {
+    "1": (
+        "alter table segments add column origin blob",
+        "alter table segments add column previous blob",
+    )
+}
 """What turns a file of an earlier format into one of this; new tables are made anyway."""
 
 _SCHEMA = """
@@ -30,7 +35,7 @@ create table if not exists segments (
   id text primary key, application text not null, path text not null, name text not null,
   parent blob, description blob not null, incarnation integer not null, state text not null,
   recovery text not null, record blob, created_ms integer not null, inherited blob not null,
-  origin blob);
+  origin blob, previous blob);
 create table if not exists births (
   segment text not null, path text not null, incarnation integer not null,
   primary key (segment, path));
@@ -61,7 +66,7 @@ class SegmentRow(Struct, frozen=True):
         parent: Encoded parent link, or nothing for the root of an application.
         description: Encoded flat description.
         incarnation: Number of this creation, greater than that of any earlier one here.
-        state: `created`, `deployed`, `started` or `ending`.
+        state: `created`, `deployed`, `started`, `updating` or `ending`.
         recovery: `adopt` or `clean`.
         record: Encoded record once it is ending.
         inherited: Encoded reserved values that hold above it.
@@ -239,8 +244,18 @@ class Ledger:
         """Read all segments, oldest first."""
         return [
             SegmentRow(*row)  # type: ignore[arg-type] # columns are in field order
-            for row in self._rows("select * from segments order by created_ms, id")
+            for row in self._rows(
+                "select id, application, path, name, parent, description, incarnation, state,"
+                " recovery, record, created_ms, inherited, origin from segments"
+                " order by created_ms, id"
+            )
         ]
+
+    def previous(self, segment: str) -> bytes | None:
+        """Read the encoded description an application had before its last update."""
+        for (value,) in self._rows("select previous from segments where id = ?", (segment,)):
+            return value if isinstance(value, bytes) else None
+        return None
 
     def effects(self, segment: str | None = None) -> list[EffectRow]:
         """Read effects in the order they were intended, of one segment or of all."""
@@ -313,7 +328,11 @@ def set_meta(key: str, value: str) -> Statement:
 
 def put_segment(row: SegmentRow) -> Statement:
     """Write a segment; its row is there from its creation on."""
-    return "insert or replace into segments values (?,?,?,?,?,?,?,?,?,?,?,?,?)", (
+    sql = """insert into segments values (?,?,?,?,?,?,?,?,?,?,?,?,?,null) on conflict (id) do update
+             set application = excluded.application, path = excluded.path, name = excluded.name,
+             parent = excluded.parent, description = excluded.description, state = excluded.state,
+             recovery = excluded.recovery, record = excluded.record, origin = excluded.origin"""
+    return sql, (
         row.id, row.application, row.path, row.name, row.parent, row.description,
         row.incarnation, row.state, row.recovery, row.record, row.created_ms, row.inherited,
         row.origin,
@@ -323,6 +342,11 @@ def put_segment(row: SegmentRow) -> Statement:
 def set_segment_state(segment: str, state: str, record: bytes | None = None) -> Statement:
     """Write how far a segment has come, or that it is ending and why."""
     return "update segments set state = ?, record = ? where id = ?", (state, record, segment)
+
+
+def set_previous(segment: str, description: bytes) -> Statement:
+    """Write the description an application had before its last update."""
+    return "update segments set previous = ? where id = ?", (description, segment)
 
 
 def drop_segment(segment: str) -> tuple[Statement, ...]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.runtime.flows import FlowRun
     from engine.runtime.handles import Link
     from engine.runtime.ledger import EffectRow
+    from engine.runtime.nursery import Nursery
     from engine.runtime.process import Process
 
 
@@ -37,6 +38,10 @@ def component_id(segment: str, path: str, incarnation: int) -> str:
     """Derive a component's id: the same after a restart of the daemon, never used for another."""
     text = f"{segment}\0{path}\0{incarnation}".encode()
     return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+GENERATION = "sfGeneration"
+"""Attribute of an application's root: how often it was updated, from 1 on."""
 
 
 class Origin(Struct, frozen=True):
@@ -276,6 +281,18 @@ class Live:
             value = type(self.prim).reserved.get(name)
         return value is True
 
+    def swap(self, description: Description) -> None:
+        """Take another description; changes stay."""
+        self.description = description
+        self._table = None
+
+    @property
+    def nursery(self) -> Nursery:
+        """Return what brings up single children; only compounds have one."""
+        if self.flow is None:
+            raise TypeError(f"{self.path} has no children")
+        return self.flow.nursery
+
     def link(self, name: str) -> Link[Any]:
         """Return the live link declared under this name."""
         from engine.runtime.handles import Link  # noqa: PLC0415 - the two know each other
@@ -354,6 +371,7 @@ class Segment:
         self.lease: Lease | None = None
         self.orphan_since_s: float | None = None
         self.growth: asyncio.Task[Any] | None = None
+        self.updating = False
         self.report: Callable[[str, int, int], None] | None = None
         self.done = 0
         self.total = 0
@@ -364,6 +382,12 @@ class Segment:
         self.errors: list[str] = []
         self.leftovers: list[str] = []
         self.ended_elsewhere = 0
+
+    @property
+    def version(self) -> int:
+        """Return how often it was updated, from 1 on."""
+        value = self.root.value(GENERATION)
+        return value if isinstance(value, int) else 1
 
     def rename(self, application: str, path: str, name: str) -> None:
         """Take another complete name; ids and places of birth stay."""

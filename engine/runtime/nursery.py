@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from engine.core.faults import Ended, EngineError, Fault, Kind, fault_of, raised
@@ -31,9 +32,20 @@ class Nursery:
     # -- bringing up
 
     async def start(
-        self, name: str, description: Description, *, upto: Phase = Phase.START
+        self,
+        name: str,
+        description: Description,
+        *,
+        upto: Phase = Phase.START,
+        settle_s: float = 0.0,
     ) -> Handle:
         """Bring a child to life, an earlier one of its name fully gone first.
+
+        Args:
+            name: Its name.
+            description: What it is made from; kept as a change where the parent has another.
+            upto: How far to bring it.
+            settle_s: Seconds it must have been ready before it counts as started.
 
         Returns:
             What others need to reach it.
@@ -49,7 +61,7 @@ class Nursery:
             await process.ledger.durable(change)
         process.write_fate(live, name, "growing", None)
         try:
-            await self._try(name, description, upto)
+            await self._try(name, self._grow(name, description, upto, settle_s))
         except EngineError as error:
             record = self._failure(name, error.fault)
             process.write_fate(live, name, "down", record)
@@ -68,9 +80,22 @@ class Nursery:
         text = f"deployment failed at {fault.where or self._live.path}"
         return Record(DEPLOYMENT_FAILURE, text, f"{self._live.path}:{name}", cause=fault)
 
-    async def _try(self, name: str, description: Description, upto: Phase) -> None:
+    async def step(self, name: str, description: Description, phase: Phase) -> None:
+        """Bring a child through one phase, several of them in turn; see `start`."""
+        process, live = self._process, self._live
+        if phase is Phase.CREATE:
+            process.write_fate(live, name, "growing", None)
+            await self._try(name, self._create(name, description))
+            return
+        await self._try(name, self._enter(name, phase))
+        if phase is Phase.START:
+            process.write_fate(live, name, "", None)
+            self._put_in_order(name)
+            process.readiness.child(live, name, ready=live.children[name].ready)
+
+    async def _try(self, name: str, work: Coroutine[object, object, None]) -> None:
         records: list[Record] = []
-        growth = asyncio.get_running_loop().create_task(self._grow(name, description, upto))
+        growth: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._growing[name] = (growth, records)
         try:
             await growth
@@ -94,22 +119,33 @@ class Nursery:
         await self._undo(name, self._failure(name, fault))
         raise raised(fault)
 
-    async def _grow(self, name: str, description: Description, upto: Phase) -> None:
+    async def _grow(
+        self, name: str, description: Description, upto: Phase, settle_s: float
+    ) -> None:
+        await self._create(name, description)
+        for phase in [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]:
+            await self._enter(name, phase)
+        if settle_s > 0:
+            await self._process.readiness.settled(self._live, name, settle_s)
+
+    async def _create(self, name: str, description: Description) -> None:
         process, live = self._process, self._live
-        phases = [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]
         incarnation = await process.born(live.segment, f"{live.place}:{name}")
         address = await process.subprocesses.locate(live, description)
         if address is not None:
             part = RemotePart(live, name, process.new_id(), address)
             live.children[name] = part
             await process.parts.create(part, description)
-            for phase in phases:
-                await process.parts.enter(part, phase)
             return
         child = await process.phases.create(live.segment, live, name, description, incarnation)
         child.restarts = self._restarts.get(name, 0)
-        for phase in phases:
-            await process.phases.enter(child, phase)
+
+    async def _enter(self, name: str, phase: Phase) -> None:
+        child = self._live.children[name]
+        if isinstance(child, RemotePart):
+            await self._process.parts.enter(child, phase)
+        else:
+            await self._process.phases.enter(child, phase)
 
     async def _undo(self, name: str, record: Record) -> None:
         child = self._live.children.pop(name, None)

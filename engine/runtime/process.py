@@ -65,6 +65,7 @@ from engine.runtime.services import Services
 from engine.runtime.subprocesses import ROOT, Spawner, Subprocesses
 from engine.runtime.termination import Termination
 from engine.runtime.types import Types
+from engine.runtime.updating import Updating
 from engine.runtime.workers import Workers
 from engine.settings import Settings
 from engine.wire.codec import decode, encode, unflatten
@@ -136,6 +137,7 @@ class Process:
         self.readiness = Readiness(self)
         self.changer = Changer(self)
         self.detaching = Detaching(self)
+        self.updating = Updating(self)
         self.growth = Growth(self)
         self.termination = Termination(self)
         self.orphanage = Orphanage(self)

@@ -143,6 +143,29 @@ class Readiness:
         wanted: tuple[Value, ...] = value.items if isinstance(value, Vector) else (value,)
         await asyncio.gather(*(self._wait_for(live, each) for each in wanted))
 
+    async def settled(self, live: Live, name: str, seconds: float) -> None:
+        """Wait until a child has been ready for some seconds without a break.
+
+        Raises:
+            HookFailed: It was not ready for so long within its `sfReadyTimeout` and that time.
+        """
+        loop = asyncio.get_running_loop()
+        limit_s = live.number("sfReadyTimeout", READY_S) + seconds
+        until, since = loop.time() + limit_s, loop.time()
+        while loop.time() < until:
+            child = live.children.get(name)
+            if child is None or child.state.ended:
+                break
+            if not child.ready:
+                since = loop.time()
+            elif loop.time() - since >= seconds:
+                return
+            await asyncio.sleep(min(0.1, seconds))
+        raise HookFailed(
+            f"was not ready for {seconds:g} s within {limit_s:g} s", code="SF-READY-001",
+            where=f"{live.path}:{name}", phase="start",
+        )  # fmt: skip
+
     async def _wait_for(self, live: Live, wanted: Value) -> None:
         if not isinstance(wanted, Reference):
             raise BadDescription(

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from engine.core.events import Ident
 from engine.core.faults import EngineError, NotFound
 from engine.core.lifecycle import State
+from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
 from engine.wire.codec import flatten, unflatten
@@ -30,6 +31,7 @@ from engine.wire.messages import (
     ReadPlan,
     ReadSegment,
     ReadTree,
+    ReadUpdate,
     Resolve,
     SegmentFacts,
     TreeRow,
@@ -76,6 +78,8 @@ class Reader:
                 return self._segment(segment)
             case ReadPlan():
                 return await self._process.planner.plan(question)
+            case ReadUpdate():
+                return await plan_update(self._process, question)
             case ReadDump():
                 return await self._dump(question)
             case ReadDiagnosis(services):

@@ -82,6 +82,9 @@ class Recovery:
             return decode(row.record, Record)
         if row.state == "started":
             return Record(LIVENESS_FAILURE, "its daemon was restarted", row.path)
+        if row.state == "updating":
+            text = "its daemon was restarted in the middle of an update"
+            return Record(LIVENESS_FAILURE, text, row.path)
         return Record(
             DEPLOYMENT_FAILURE, "its daemon was restarted before it had started", row.path
         )

@@ -220,6 +220,26 @@ class Drain(Struct, frozen=True, tag="drain"):
     limit_s: float = 0.0
 
 
+class Update(Struct, frozen=True, tag="update"):
+    """Change a running application into what is described.
+
+    Attributes:
+        tree: What it is to become; nothing: what it was before its last update.
+        expect: Digest of the plan this was decided on; another one refuses it.
+    """
+
+    ref: str
+    tree: FlatTree | None = None
+    expect: str = ""
+
+
+class UpdatePart(Struct, frozen=True, tag="update_part"):
+    """Change a part of an application; sent by its parent's process once everything was looked at."""
+
+    segment: str
+    tree: FlatTree
+
+
 class Spawn(Struct, frozen=True, tag="spawn"):
     """Have a sub-process of this name here, started if need be.
 
@@ -258,6 +278,8 @@ Op: TypeAlias = (
     | Rename
     | Drain
     | Spawn
+    | Update
+    | UpdatePart
     | Stop
 )
 
@@ -366,6 +388,21 @@ class Drained(Struct, frozen=True, tag="drained"):
     stayed: tuple[str, ...]
 
 
+class Updated(Struct, frozen=True, tag="updated"):
+    """Result of Update: how many components were altered, replaced, made and ended.
+
+    Attributes:
+        generation: How often the application was updated, from 1 on.
+    """
+
+    name: str
+    altered: int
+    replaced: int
+    made: int
+    ended: int
+    generation: int
+
+
 class Spawned(Struct, frozen=True, tag="spawned"):
     """Result of Spawn: where the sub-process answers."""
 
@@ -373,7 +410,9 @@ class Spawned(Struct, frozen=True, tag="spawned"):
     address: str
 
 
-Result: TypeAlias = Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained | Spawned
+Result: TypeAlias = (
+    Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained | Spawned | Updated
+)
 
 
 class Answer(Struct, frozen=True, tag="answer"):
@@ -438,6 +477,14 @@ class ReadPlan(Struct, frozen=True, tag="plan"):
     tree: FlatTree
 
 
+class ReadUpdate(Struct, frozen=True, tag="plan_update"):
+    """Ask what an update would do to an application, or to a part held here, changing nothing."""
+
+    tree: FlatTree
+    ref: str = ""
+    segment: str = ""
+
+
 class ReadDump(Struct, frozen=True, tag="dump"):
     """Ask for a live sub-tree as a description; `resolved` follows LAZY references to values."""
 
@@ -447,7 +494,14 @@ class ReadDump(Struct, frozen=True, tag="dump"):
 
 
 Reading: TypeAlias = (
-    ReadPlan | ReadDump | ReadTree | ReadAttributes | Resolve | ReadSegment | ReadDiagnosis
+    ReadPlan
+    | ReadUpdate
+    | ReadDump
+    | ReadTree
+    | ReadAttributes
+    | Resolve
+    | ReadSegment
+    | ReadDiagnosis
 )
 
 
@@ -523,6 +577,8 @@ class PlanRow(Struct, frozen=True):
     change: str
     kind: str
     address: str
+    why: str = ""
+    attributes: tuple[str, ...] = ()
 
 
 class Plan(Struct, frozen=True, tag="planned"):
