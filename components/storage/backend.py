@@ -357,11 +357,19 @@ class StorageBackend(Prim):
         await self._wait_for_user()
         ending = ending_of(record)
         volumes = [made.effect for made in self.live.effects if self.offers_of([made.effect])]
+        found = self.using_existing_volumes
+        stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
+        if found and stay != "always":
+            given_up = [GivenUpVolume(offer.path) for offer in self._offers]
+            volumes.extend([await self.make(each, keep="always") for each in given_up])
+        later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
+        keep = later if stay == "later" else stay
         if ending is not Ending.ROLLBACK and self._offers:
             wanted = image_saved(wanted=self.save_image, on=self.save_image_on, ending=ending)
-            if wanted and not await self._saved(volumes):
+            if wanted and not await self._saved(volumes, keep):
                 return
-        await self._decide(volumes, ending)
+        for volume in volumes:
+            await self.amend(volume, keep)
 
     async def _wait_for_user(self) -> None:
         if self._user is None:
@@ -371,7 +379,7 @@ class StorageBackend(Prim):
         except EngineError as error:
             self.log.debug("the domain is gone already: %s", error)
 
-    async def _saved(self, volumes: Sequence[Effect]) -> bool:
+    async def _saved(self, volumes: Sequence[Effect], then: str) -> bool:
         """Pack the root volume; until that is done, and if it fails, the volumes stay."""
         for volume in volumes:
             await self.amend(volume, "always")
@@ -384,7 +392,7 @@ class StorageBackend(Prim):
         image = SavedImage(
             volume=root.path, volume_format=root.format, extension=self.save_image_extension,
             path=str(folder / f"{name}.{self.save_image_extension}"), stem=stem, domain=prefix,
-            keep_newest=self.save_image_keep,
+            keep_newest=self.save_image_keep, then=then,
         )  # fmt: skip
         try:
             await self.make(image, keep="always")
@@ -395,14 +403,3 @@ class StorageBackend(Prim):
             self.note(text, "error")
             return False
         return True
-
-    async def _decide(self, volumes: Sequence[Effect], ending: Ending) -> None:
-        found = self.using_existing_volumes
-        stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
-        later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
-        keep = later if stay == "later" else stay
-        for volume in volumes:
-            await self.amend(volume, keep)
-        if found and stay != "always":
-            for offer in self._offers:
-                await self.make(GivenUpVolume(offer.path), keep=keep)

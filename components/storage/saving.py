@@ -7,23 +7,34 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 from typing_extensions import override
 
 from engine.core.faults import Refused
-from engine.runtime.effects import Effect, Presence, Site
+from engine.runtime.effects import Effect, Owner, Presence, Site
 
 EXTENSIONS = ("tar", "tar.gz", "tgz", "tar.xz", "tar.zst", "raw", "img", "qcow2")
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./tmp/*")
 _PACKERS = {"tar": (), "tar.gz": ("-z",), "tgz": ("-z",), "tar.xz": ("-J",), "tar.zst": ("--zstd",)}
 
 
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written beside an image: its digest, and whose volume it was made from."""
+
+    digest: str
+    domain: str
+    component: str
+    incarnation: int = 0
+    time: str
+
+
 class SavedImage(Effect, frozen=True):
     """An image made from a volume, with what it was made of beside it.
 
-    It appears under its name only once it is whole; half of one is removed.
+    It appears under its name only once it is whole. Were the daemon to die while it is made, it is made
+    again at the next start, and the volumes wait for that.
 
     Attributes:
         volume: File or device that is packed.
@@ -32,7 +43,10 @@ class SavedImage(Effect, frozen=True):
         extension: One of `EXTENSIONS`.
         keep_newest: How many images of the same stem stay; 0 for all.
         stem: Beginning of the names that count as the same image.
+        then: What becomes of the volumes once the image is whole, in the words of `make`'s `keep`.
     """
+
+    finishes: ClassVar[bool] = True
 
     volume: str
     volume_format: str
@@ -41,6 +55,12 @@ class SavedImage(Effect, frozen=True):
     stem: str
     domain: str
     keep_newest: int = 0
+    then: str = "never"
+
+    @property
+    @override
+    def keep_others(self) -> str:
+        return self.then
 
     @override
     def label(self) -> str:
@@ -50,11 +70,21 @@ class SavedImage(Effect, frozen=True):
     def _part(self) -> Path:
         return Path(f"{self.path}.part")
 
+    @property
+    def _sidecar(self) -> Path:
+        return Path(f"{self.path}.json")
+
     @override
     async def look(self, at: Site) -> Presence:
-        if Path(self.path).exists():
+        """Take an image for ours only if this very creation of the component made it."""
+        if not Path(self.path).exists():
+            return Presence.ABSENT
+        try:
+            facts = msgspec.json.decode(self._sidecar.read_bytes(), type=_Facts)
+        except (OSError, msgspec.MsgspecError):
             return Presence.FOREIGN
-        return Presence.ABSENT
+        mine = (facts.component, facts.incarnation) == (at.owner.path, at.owner.incarnation)
+        return Presence.OURS if mine else Presence.FOREIGN
 
     @override
     async def make(self, at: Site) -> Self:
@@ -66,7 +96,7 @@ class SavedImage(Effect, frozen=True):
             await self._convert(at, "raw")
         else:
             await self._pack(at)
-        await at.blocking(self._finish, at.owner.path)
+        await at.blocking(self._finish, at.owner)
         await at.blocking(self._forget_old)
         return self
 
@@ -110,17 +140,18 @@ class SavedImage(Effect, frozen=True):
             await at.run(("debugfs", "-R", f"rdump / {folder}", self.volume))
             await at.run(self._tar(folder))
 
-    def _finish(self, component: str) -> None:
+    def _finish(self, owner: Owner) -> None:
         digest = hashlib.sha256()
         with self._part.open("rb") as file:
             while chunk := file.read(2**20):
                 digest.update(chunk)
             os.fsync(file.fileno())
-        facts = {
-            "digest": f"sha256:{digest.hexdigest()}", "domain": self.domain, "component": component,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }  # fmt: skip
-        Path(f"{self.path}.json").write_bytes(msgspec.json.encode(facts))
+        facts = _Facts(
+            digest=f"sha256:{digest.hexdigest()}", domain=self.domain, component=owner.path,
+            incarnation=owner.incarnation,
+            time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )  # fmt: skip
+        self._sidecar.write_bytes(msgspec.json.encode(facts))
         self._part.replace(self.path)
 
     def _forget_old(self) -> None:
@@ -140,4 +171,8 @@ class SavedImage(Effect, frozen=True):
     @override
     async def undo(self, at: Site) -> None:
         """Remove what is half made; a whole image is a result and stays."""
-        await at.blocking(lambda: self._part.unlink(missing_ok=True))
+        await at.blocking(self._remove_part)
+
+    def _remove_part(self) -> None:
+        if self._part.exists():
+            self._part.unlink()

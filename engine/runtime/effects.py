@@ -138,6 +138,13 @@ class Effect(Struct, frozen=True):
     """
 
     survival: ClassVar[Literal["host", "process"]] = "host"
+    finishes: ClassVar[bool] = False
+    """Made at a component's end from what it made before: finished after a crash, not undone."""
+
+    @property
+    def keep_others(self) -> str:
+        """Say what becomes of the component's other effects once this one, which finishes, is made."""
+        return "never"
 
     def label(self) -> str:
         """Name the thing for people."""

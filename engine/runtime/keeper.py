@@ -163,7 +163,9 @@ class Keeper:
                 self.undo_later(made, after_s)
                 self._tell(live, made, f"kept for {after_s:g} s")
                 continue
-            if keeps(made.row.keep, record):
+            if (
+                keeps(made.row.keep, record) and made.row.state != "intent"
+            ):  # half of it never stays
                 self._process.ledger.lazy(drop_effect(made.row.id))
                 self._tell(live, made, "kept")
                 continue

@@ -31,6 +31,7 @@ from engine.runtime.detaching import Detaching
 from engine.runtime.dispatch import Dispatch
 from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
+from engine.runtime.finishing import Finishing
 from engine.runtime.flows import child_ended
 from engine.runtime.growth import Growth
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
@@ -126,6 +127,7 @@ class Process:
         self._incarnation = max(ledger.last_incarnation(), int(time.time() * 1000))
         self.resolver = Resolver(self)
         self.reaper = Reaper(self)
+        self.finishing = Finishing(self)
         self.keeper = Keeper(self)
         self.peers = Peers(self, connect, settings.peers)
         self.services.put(Peers, self.peers)  # type: ignore[arg-type] # found by its class
@@ -228,6 +230,7 @@ class Process:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.finishing.stop()
         self.peers.hang_up()
         await self.services.close()
         self.workers.close()

@@ -47,6 +47,11 @@ class Reaper:
             future.add_done_callback(lambda _: self._at_once(made.row.id))
         self._wake.set()
 
+    def forget(self, made: Made) -> None:
+        """Leave an effect in place after all."""
+        self._items.pop(made.row.id, None)
+        self._busy.pop(made.row.id, None)
+
     def _at_once(self, row_id: int) -> None:
         item = self._items.get(row_id)
         if item is not None:

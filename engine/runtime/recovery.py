@@ -61,7 +61,8 @@ class Recovery:
                 text = f"{row.path} could not be recovered and is left: {fault_of(error).message}"
                 self._process.events.note(None, "error", text)
         for stray in effects.values():
-            for effect in stray:
+            rest, _ = self._process.finishing.take(stray)
+            for effect in rest:
                 await self._undo_effect(effect)
 
     # -- undoing what was half made or half gone
@@ -69,11 +70,13 @@ class Recovery:
     async def _undo(self, row: SegmentRow, effects: list[EffectRow]) -> None:
         record = self._record(row)
         left = 0
-        for effect in reversed(effects):
+        rest, taken = self._process.finishing.take(effects)
+        for effect in reversed(rest):
             left += not await self._undo_effect(effect, record)
         self._process.forget_segment(row.id, row.application, row.parent is None, record)
-        rest = f"; {left} left with the reaper" if left else ""
-        text = f"{row.path}: was {row.state} when the daemon ended; undone{rest}"
+        more = f"; {left} left with the reaper" if left else ""
+        more += "".join(f"; {path} is being finished" for path, _ in sorted(taken))
+        text = f"{row.path}: was {row.state} when the daemon ended; undone{more}"
         self._process.events.publish(None, Noted("warning", text))
         self._process.log.warning(text)
 
@@ -93,7 +96,8 @@ class Recovery:
         """Undo one effect, or leave it as `keep` says; say whether nothing is left to do."""
         process = self._process
         ended_as = record if record is not None and not effect.due_ms else None
-        if effect.survival == "process" or (ended_as is not None and keeps(effect.keep, ended_as)):
+        stays = ended_as is not None and keeps(effect.keep, ended_as) and effect.state != "intent"
+        if effect.survival == "process" or stays:
             process.ledger.lazy(drop_effect(effect.id))
             return True
         try:
@@ -188,7 +192,8 @@ class Recovery:
         """Look at every host effect; give each to its component; return who lost something."""
         process = self._process
         looks: list[tuple[Live, Made]] = []
-        for row in effects:
+        rest, taken = process.finishing.take(effects)
+        for row in rest:
             if row.survival == "process":
                 process.ledger.lazy(drop_effect(row.id))
                 continue
@@ -206,6 +211,8 @@ class Recovery:
                 looks.append((live, process.keeper.restore(row)))
         found = await asyncio.gather(*(self._look(made) for _, made in looks))
         lost: dict[str, str] = {}
+        for live in filter(None, (rebuilt.find(*place) for place in taken)):
+            lost[live.id] = "was ending when the daemon went down"
         for (live, made), presence in zip(looks, found, strict=True):
             process.keeper.adopt(live, [made])
             if presence is Presence.UNKNOWN:

@@ -81,6 +81,21 @@ def test_the_commands_of_the_getting_started_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_networks_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "networks.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "lan.sf").write_text(block[1])
+
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    out = run_document(commands(prose), tmp_path, {})
+
+    assert "started site on localhost" in out
+    assert "10.30.0.5" in out
+    assert "terminated site" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_readme_work_as_written(tmp_path):
     text = (ROOT / "README.md").read_text()
     by_hand = text.partition("## By hand")[2].partition("\n## ")[0]

@@ -155,7 +155,7 @@ def test_a_failed_update_ends_the_application(tmp_path):
 @pytest.mark.parametrize("bad", [{"fail": "start"}, {"fail": "check", "sfLivenessDelay": 1}])
 def test_a_bad_version_is_rolled_back_to_the_old_one_fully_running(tmp_path, bad):
     async def work(_, made):
-        one, two = made
+        one, _two = made
         worse = {
             name: maker(tmp_path, name, text="v2", **(bad if name == "b" else {}), **place)
             for name, place in (("a", {}), ("b", {"sfProcessHost": "host2"}))
