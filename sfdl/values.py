@@ -16,31 +16,31 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 
-class Long(Struct, frozen=True, tag="long"):
+class Long(Struct, frozen=True, tag="long", gc=False):
     """A 64-bit signed integer written with the suffix `L`."""
 
     value: int
 
 
-class Float(Struct, frozen=True, tag="float"):
+class Float(Struct, frozen=True, tag="float", gc=False):
     """A single-precision number written with the suffix `F`; `value` is rounded as such."""
 
     value: float
 
 
-class Bytes(Struct, frozen=True, tag="bytes"):
+class Bytes(Struct, frozen=True, tag="bytes", gc=False):
     """A byte array."""
 
     value: bytes
 
 
-class Vector(Struct, frozen=True, tag="vector"):
+class Vector(Struct, frozen=True, tag="vector", gc=False):
     """An ordered list of values, in the order written."""
 
     items: tuple[Value, ...]
 
 
-class Tbd(Struct, frozen=True, tag="tbd"):
+class Tbd(Struct, frozen=True, tag="tbd", gc=False):
     """A value still to be defined; never in a finished description."""
 
 
@@ -69,14 +69,14 @@ ROOT: Final = PartKind.ROOT
 THIS: Final = PartKind.THIS
 
 
-class Part(Struct, frozen=True):
+class Part(Struct, frozen=True, gc=False):
     """One step of a reference; `name` is empty for PARENT, ROOT, THIS and PROCESS."""
 
     kind: PartKind
     name: str = ""
 
 
-class Reference(Struct, frozen=True, tag="ref"):
+class Reference(Struct, frozen=True, tag="ref", gc=False):
     """A path of parts, still to be followed.
 
     A bare first word is `ATTRIB`, a bare later word `HERE`. `default` counts only if `optional`.
@@ -89,7 +89,7 @@ class Reference(Struct, frozen=True, tag="ref"):
     default: Value = None
 
 
-class Kept(Struct, frozen=True, tag="kept"):
+class Kept(Struct, frozen=True, tag="kept", gc=False):
     """A function application or assertion left for run time.
 
     `function` is the short predefined class name or a dotted path; `arguments` hold the names and
@@ -103,7 +103,7 @@ class Kept(Struct, frozen=True, tag="kept"):
     assertion: bool = False
 
 
-class Description(Struct, frozen=True, tag="description"):
+class Description(Struct, frozen=True, tag="description", gc=False):
     """Immutable ordered attributes: what the compiler gives and everything else shares.
 
     There is no parent and no position inside, so equal sub-trees may be one object. `tags` lists

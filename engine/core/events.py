@@ -1,4 +1,7 @@
-"""Events: what happened, as small frozen data with a sentence for people."""
+"""Events: what happened, as small frozen data with a sentence for people.
+
+There are many of them and they cannot form circles, so the garbage collector need not look at them.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,54 @@ from msgspec import Struct
 from engine.core.records import Record
 
 
-class Ident(Struct, frozen=True):
+class Ident(Struct, frozen=True, gc=False):
     """Which component of which daemon; opaque to users and never used again."""
 
     daemon: str
     component: str
 
 
-class StateChanged(Struct, frozen=True, tag="state"):
+class StateChanged(Struct, frozen=True, tag="state", gc=False):
     """A component entered a state; `record` is set once it is ending."""
 
     state: str
     record: Record | None = None
 
 
-class ReadyChanged(Struct, frozen=True, tag="ready"):
+class ReadyChanged(Struct, frozen=True, tag="ready", gc=False):
     """A component became ready, or stopped being so."""
 
     ready: bool
 
 
-class HealthChanged(Struct, frozen=True, tag="health"):
+class HealthChanged(Struct, frozen=True, tag="health", gc=False):
     """The verdict about a component changed."""
 
     good: bool | None
     text: str
 
 
-class AttributeChanged(Struct, frozen=True, tag="attribute"):
+class AttributeChanged(Struct, frozen=True, tag="attribute", gc=False):
     """An attribute got another value; `text` shows it, secrets excepted."""
 
     attribute: str
     text: str
 
 
-class Restarted(Struct, frozen=True, tag="restart"):
+class Restarted(Struct, frozen=True, tag="restart", gc=False):
     """A flow decided something about a child."""
 
     text: str
 
 
-class EffectEvent(Struct, frozen=True, tag="effect"):
+class EffectEvent(Struct, frozen=True, tag="effect", gc=False):
     """An external thing was made, undone, or is left with the reaper."""
 
     what: str
     step: str
 
 
-class Progressed(Struct, frozen=True, tag="op"):
+class Progressed(Struct, frozen=True, tag="op", gc=False):
     """An operation went on."""
 
     operation: str
@@ -65,7 +68,7 @@ class Progressed(Struct, frozen=True, tag="op"):
     total: int = 0
 
 
-class Noted(Struct, frozen=True, tag="log"):
+class Noted(Struct, frozen=True, tag="log", gc=False):
     """A line worth keeping, with its level: `info`, `warning` or `error`."""
 
     level: str
@@ -84,7 +87,7 @@ Detail: TypeAlias = (
 )
 
 
-class Event(Struct, frozen=True, tag="event"):
+class Event(Struct, frozen=True, tag="event", gc=False):
     """One event of one process.
 
     Attributes:

@@ -20,34 +20,34 @@ class State(Enum):
     @property
     def ended(self) -> bool:
         """Say whether the component is ending or has ended."""
-        return self in {State.TERMINATING, State.TERMINATED}
+        return self is State.TERMINATING or self is State.TERMINATED
+
+
+_STATES = {
+    "create": (State.CREATING, State.CREATED),
+    "deploy": (State.DEPLOYING, State.DEPLOYED),
+    "start": (State.STARTING, State.STARTED),
+}
 
 
 class Phase(Enum):
-    """The three walks over a tree that bring it to life, in order."""
+    """The three walks over a tree that bring it to life, in order.
+
+    Attributes:
+        before: The state a component must be in to enter it; nothing for CREATE.
+        during: The state shown while its hook runs.
+        after: The state once it is done.
+    """
 
     CREATE = "create"
     DEPLOY = "deploy"
     START = "start"
 
-    @property
-    def during(self) -> State:
-        """Return the state shown while the phase's hook runs."""
-        return _DURING[self]
-
-    @property
-    def after(self) -> State:
-        """Return the state once the phase is done."""
-        return _AFTER[self]
-
-
-_DURING = {
-    Phase.CREATE: State.CREATING,
-    Phase.DEPLOY: State.DEPLOYING,
-    Phase.START: State.STARTING,
-}
-_AFTER = {Phase.CREATE: State.CREATED, Phase.DEPLOY: State.DEPLOYED, Phase.START: State.STARTED}
-_BEFORE = {Phase.DEPLOY: State.CREATED, Phase.START: State.DEPLOYED}
+    def __init__(self, word: str) -> None:
+        """Look up the states of a phase once: they are asked for very often."""
+        self.before = {"deploy": State.CREATED, "start": State.DEPLOYED}.get(word)
+        self.during = _STATES[word][0]
+        self.after = _STATES[word][1]
 
 
 class Permit(Enum):
@@ -72,4 +72,4 @@ def may_enter(phase: Phase, state: State) -> Permit:
         return Permit.ENDED
     if state is phase.after:
         return Permit.DONE
-    return Permit.GO if state is _BEFORE.get(phase) else Permit.WRONG_STATE
+    return Permit.GO if state is phase.before else Permit.WRONG_STATE

@@ -61,6 +61,7 @@ from engine.runtime.readiness import Readiness
 from engine.runtime.reading import Reader
 from engine.runtime.reaper import Reaper
 from engine.runtime.recovery import Recovery
+from engine.runtime.relays import Relays
 from engine.runtime.resolver import Resolver
 from engine.runtime.services import Services
 from engine.runtime.subprocesses import ROOT, Spawner, Subprocesses
@@ -131,6 +132,7 @@ class Process:
         self.keeper = Keeper(self)
         self.peers = Peers(self, connect, settings.peers)
         self.services.put(Peers, self.peers)  # type: ignore[arg-type] # found by its class
+        self.relays = Relays(self)
         self.subprocesses = Subprocesses(self, spawner)
         self.parts = Parts(self)
         self.phases = Phases(self, self.parts)
@@ -231,6 +233,7 @@ class Process:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.finishing.stop()
+        await self.relays.stop()
         self.peers.hang_up()
         await self.services.close()
         self.workers.close()

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from engine.core.events import Event
 from engine.core.faults import BadDescription, EngineError, Refused, fault_of
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.ledger import Ledger, LedgerError, SegmentRow
 from engine.wire.codec import decode
-from engine.wire.messages import Notice, Page, ParentLink, Pull, Spawn, Spawned, Stop
+from engine.wire.messages import Notice, ParentLink, Spawn, Spawned, Stop
 from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ class Subprocesses:
         finally:
             del self._starting[name]
         self._process.events.note(None, "info", f"sub-process {name} answers at {child.address}")
-        for work in (self._watch(name, child, config), self._relay(name, child)):
-            task = asyncio.get_running_loop().create_task(work)
-            self._watches.add(task)
-            task.add_done_callback(self._watches.discard)
+        self._process.relays.follow(child.address, "", inf)
+        task = asyncio.get_running_loop().create_task(self._watch(name, child, config))
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
         return child
 
     # -- after a restart of the root
@@ -208,6 +208,7 @@ class Subprocesses:
     async def _watch(self, name: str, child: Child, config: Mapping[str, str]) -> None:
         """Wait for the end of one; what it held is dead at once, its name free, the rest undone."""
         status = await child.ended()
+        self._process.relays.leave(child.address)
         if self._running.get(name) is child:
             del self._running[name]
         if self._closing:
@@ -245,25 +246,6 @@ class Subprocesses:
             self._process.noticed(notice)
         else:
             self._process.liveness.tell(parent.address, notice)
-
-    # -- their events
-
-    async def _relay(self, name: str, child: Child) -> None:
-        """Take the events of a sub-process into the stream of its root."""
-        cursor = "0"
-        while self._running.get(name) is child:
-            try:
-                page = await self._process.peers.stream(
-                    child.address, Pull(cursor=cursor, wait_ms=15_000), 20.0
-                )
-            except EngineError:
-                await asyncio.sleep(1.0)
-                continue
-            if isinstance(page, Page):
-                cursor = page.next
-                for event in page.rows:
-                    if isinstance(event, Event):
-                        self._process.events.relay(event)
 
     # -- the end of all
 

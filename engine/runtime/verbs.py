@@ -113,7 +113,10 @@ class Verbs:
         return await self._process.liveness.answer(decode(message, Beat))
 
     async def _stream(self, message: bytes) -> object:
-        return await self._process.events.pull(decode(message, Pull))
+        wanted = decode(message, Pull)
+        if wanted.whole and wanted.application:
+            self._process.relays.follow_application(wanted.application)
+        return await self._process.events.pull(wanted)
 
 
 def _failure(verb: str, fault: Fault) -> object:

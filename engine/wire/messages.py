@@ -665,11 +665,13 @@ class Pull(Struct, frozen=True):
         cursor: As given by the last page; empty starts with the next event, `0` at the oldest kept.
         application: Only events of this application, or all.
         kinds: Only these kinds, or all.
+        whole: Take in the events of the application's parts in other processes as well.
         wait_ms: How long to wait for the first event, at most 20,000.
     """
 
     cursor: str = ""
     application: str = ""
     kinds: tuple[str, ...] = ()
+    whole: bool = False
     limit: int = 500
     wait_ms: int = 0

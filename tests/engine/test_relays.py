@@ -1,0 +1,38 @@
+"""Events of an application's parts, followed at the process that holds its root."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.testing.kit import engines, virtual_time
+from engine.wire.codec import decode, encode
+from engine.wire.messages import Page, Pull
+
+GROUP = "engine.compound.Compound"
+SIGNALLER = "engine.testing.components.Signaller"
+
+
+def test_who_follows_a_whole_application_sees_its_parts_and_only_then(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 3) as (network, (one, two, three)):
+            far = {"sfClass": SIGNALLER, "sfProcessHost": "host3"}
+            near = {"sfClass": GROUP, "sfProcessHost": "host2", "far": far}
+            await one.deploy("app", {"sfClass": GROUP, "near": near})
+
+            async def pull(cursor, wait_ms=0):
+                wanted = Pull(cursor=cursor, application="app", whole=True, wait_ms=wait_ms)
+                answer = await network.verbs["host1:3800"].handle("stream", encode(wanted))
+                return decode(answer, Page)
+
+            page = await pull("")
+            assert not two.process.relays._tasks
+            await asyncio.sleep(1)
+            lost = next(live for live in three.process.lives.values() if live.path.endswith("far"))
+            lost.prim.set_ready(True)
+            page = await pull(page.next, 20_000)
+            assert [event.path for event in page.rows] == ["app:near:far"]
+            await asyncio.sleep(200)
+            assert not one.process.relays._tasks, "a relay nobody asks for must end"
+            await one.terminate("app")
+
+    virtual_time(story())
