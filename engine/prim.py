@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -14,6 +13,7 @@ from engine.core.faults import EngineError, Kind, NotFound, fault_of
 from engine.core.records import Record
 from engine.runtime.attributes import Declarations
 from engine.runtime.handles import decode_result
+from engine.runtime.logbook import ComponentLog
 from engine.settings import Settings
 from engine.wire.codec import encode
 from engine.wire.messages import Handle
@@ -181,10 +181,9 @@ class Prim:
         return self.live.process.settings
 
     @property
-    def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Return a logger that names the component."""
-        logger = logging.getLogger(f"sf.{self.live.segment.application}")
-        return logging.LoggerAdapter(logger, {"component": self.path})
+    def log(self) -> ComponentLog:
+        """Return the component's logger; its level can be changed per sub-tree while it runs."""
+        return ComponentLog(self.live.process, self.live)
 
     # -- what a component does
 

@@ -84,6 +84,10 @@ class EventLog:
         """Tell what a component is doing."""
         self.publish(live, Progressed("", text, round(fraction * 100), 100))
 
+    def tell(self, live: Live, level: str, text: str) -> None:
+        """Keep a sentence a component has logged itself."""
+        self.publish(live, Noted(level, text))
+
     def note(self, live: Live | None, level: str, text: str) -> None:
         """Keep a sentence, and log it."""
         self.publish(live, Noted(level, text))

@@ -35,6 +35,7 @@ from engine.wire.messages import (
     Rename,
     Request,
     Result,
+    SetLevel,
     Spawn,
     Start,
 )
@@ -174,7 +175,7 @@ class Operations:
 
     async def _run(self, operation: Operation) -> None:
         durable = not isinstance(
-            operation.op, Call | Ping | Cancel | Forget | Rename | Drain | Spawn
+            operation.op, Call | Ping | Cancel | Forget | Rename | Drain | Spawn | SetLevel
         )
         about = getattr(operation.op, "segment", "") or getattr(operation.op, "ref", "")
         now_ms = int(time.time() * 1000)

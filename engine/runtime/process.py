@@ -51,6 +51,7 @@ from engine.runtime.ledger import (
 )
 from engine.runtime.live import Live, RemotePart, Segment
 from engine.runtime.liveness import Liveness
+from engine.runtime.logbook import Logbook
 from engine.runtime.operations import Operations
 from engine.runtime.orphans import Orphanage
 from engine.runtime.parts import Parts
@@ -119,6 +120,7 @@ class Process:
         self.services = Services()
         self.types = Types(settings.packages)
         self.events = EventLog(self.daemon_id, secrets.token_hex(4))
+        self.logbook = Logbook(self)
         self.lives: dict[str, Live] = {}
         self.names: dict[str, Live] = {}
         self.apps: dict[str, Segment] = {}
@@ -149,9 +151,7 @@ class Process:
         self.reader = Reader(self)
         self.planner = Planner(self)
         self.state = "starting"
-        self.recovered = asyncio.Event()
-        self.stopping = asyncio.Event()
-        self.stopped = asyncio.Event()
+        self.recovered, self.stopping, self.stopped = (asyncio.Event() for _ in range(3))
         self._tasks: list[asyncio.Task[None]] = []
         self._works: set[asyncio.Task[None]] = set()
 
@@ -221,6 +221,12 @@ class Process:
             for table in (self._ended_apps, self._ended_parts):
                 for key in [key for key, (_, at) in table.items() if at < before]:
                     del table[key]
+            for name in self.logbook.applications:
+                if name not in self._ended_apps and not self._holds(name):
+                    self.logbook.forget(name)
+
+    def _holds(self, application: str) -> bool:
+        return any(segment.application == application for segment in self.segments.values())
 
     async def stop(self) -> None:
         """Let go of everything without ending components: the ledger brings them back."""

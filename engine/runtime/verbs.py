@@ -19,6 +19,7 @@ from engine.wire.messages import (
     Failed,
     Hello,
     Pull,
+    PullLog,
     Reading,
     Request,
     Welcome,
@@ -113,7 +114,9 @@ class Verbs:
         return await self._process.liveness.answer(decode(message, Beat))
 
     async def _stream(self, message: bytes) -> object:
-        wanted = decode(message, Pull)
+        wanted: Pull | PullLog = decode(message, Pull | PullLog)  # type: ignore[arg-type] # a union is a type to msgspec
+        if isinstance(wanted, PullLog):
+            return await self._process.logbook.pull(wanted)
         if wanted.whole and wanted.application:
             self._process.relays.follow_application(wanted.application)
         return await self._process.events.pull(wanted)

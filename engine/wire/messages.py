@@ -209,6 +209,19 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     request: str
 
 
+class SetLevel(Struct, frozen=True, tag="set_level"):
+    """Set which log records count in a sub-tree; an empty level takes that back.
+
+    Attributes:
+        ref: A component as users name it; empty: the whole process.
+        path: Its complete name, where that is known already.
+    """
+
+    level: str
+    ref: str = ""
+    path: str = ""
+
+
 class Drain(Struct, frozen=True, tag="drain"):
     """Take no new work, and ask components to move away; or, with `on` false, take work again.
 
@@ -277,6 +290,7 @@ Op: TypeAlias = (
     | Forget
     | Rename
     | Drain
+    | SetLevel
     | Spawn
     | Update
     | UpdatePart
@@ -403,6 +417,13 @@ class Updated(Struct, frozen=True, tag="updated"):
     generation: int
 
 
+class Levelled(Struct, frozen=True, tag="levelled"):
+    """Result of SetLevel: the level that counts for a component now."""
+
+    path: str
+    level: str
+
+
 class Spawned(Struct, frozen=True, tag="spawned"):
     """Result of Spawn: where the sub-process answers."""
 
@@ -411,7 +432,17 @@ class Spawned(Struct, frozen=True, tag="spawned"):
 
 
 Result: TypeAlias = (
-    Grown | Gone | Returned | Pong | Changed | Cut | Cancelled | Drained | Spawned | Updated
+    Grown
+    | Gone
+    | Returned
+    | Pong
+    | Changed
+    | Cut
+    | Cancelled
+    | Drained
+    | Spawned
+    | Updated
+    | Levelled
 )
 
 
@@ -540,10 +571,27 @@ class AttributeRow(Struct, frozen=True, tag="attribute"):
     tags: tuple[str, ...] = ()
 
 
+class LogRow(Struct, frozen=True, tag="log"):
+    """One record a component logged.
+
+    Attributes:
+        seq: Number in its process.
+        level: `trace`, `debug`, `info`, `warn`, `error` or `fatal`.
+        node: Name of the host it was written on.
+    """
+
+    seq: int
+    at_ms: int
+    level: str
+    path: str
+    text: str
+    node: str
+
+
 class Page(Struct, frozen=True, tag="page"):
     """Rows, and where to go on: empty `next` means there is no more for now."""
 
-    rows: tuple[TreeRow | AttributeRow | Event, ...]
+    rows: tuple[TreeRow | AttributeRow | Event | LogRow, ...]
     next: str = ""
     gap: bool = False
 
@@ -658,7 +706,23 @@ class BeatAnswer(Struct, frozen=True, tag="beat"):
 # -- stream
 
 
-class Pull(Struct, frozen=True):
+class PullLog(Struct, frozen=True, tag="log"):
+    """Ask for what components logged, after a cursor.
+
+    Attributes:
+        path: Complete name of the top of a sub-tree; empty: everything in the process.
+        level: Only this level and worse; empty: all that was kept.
+        wait_ms: How long to wait for the first record, at most 20,000.
+    """
+
+    cursor: str = ""
+    path: str = ""
+    level: str = ""
+    limit: int = 500
+    wait_ms: int = 0
+
+
+class Pull(Struct, frozen=True, tag="events"):
     """Ask for events after a cursor.
 
     Attributes:

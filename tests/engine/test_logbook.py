@@ -1,0 +1,68 @@
+"""What components log: kept by sub-tree, with levels that can be changed while they run."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.core.faults import Refused
+from engine.testing.kit import engines, virtual_time
+from engine.wire.messages import PullLog, SetLevel
+
+GROUP = "engine.compound.Compound"
+
+
+def live(engine, path):
+    return next(each for each in engine.process.lives.values() if each.path == path)
+
+
+def test_records_are_kept_by_sub_tree_and_level_and_bad_ones_are_events(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 2) as (_, (one, two)):
+            far = {"sfClass": GROUP, "sfProcessHost": "host2"}
+            root = {"sfClass": GROUP, "a": {"sfClass": GROUP, "b": {"sfClass": GROUP}}, "far": far}
+            await one.deploy("app", root)
+            live(one, "app:a:b").prim.log.info("%d of %d", 1, 2)
+            live(one, "app").prim.log.warning("low on %s", "disk")
+            live(one, "app:a").prim.log.debug("not kept")
+            book = one.process.logbook
+            rows = (await book.pull(PullLog(path="app:a"))).rows
+            assert [(row.path, row.level, row.text) for row in rows] == [
+                ("app:a:b", "info", "1 of 2")
+            ]
+            rows = (await book.pull(PullLog(level="warn"))).rows
+            assert [row.text for row in rows] == ["low on disk"]
+            assert any(
+                getattr(event.body, "text", "") == "low on disk"
+                for event in one.process.events._ring
+            )
+
+            await one.submit(SetLevel("trace", ref="app:a"))
+            live(one, "app:a:b").prim.log.trace("deep")
+            live(one, "app").prim.log.debug("not kept either")
+            page = await book.pull(PullLog(cursor=str(rows[-1].seq)))
+            assert [row.text for row in page.rows] == ["deep"]
+            await one.submit(SetLevel("error", ref="app:far"))
+            live(two, "app:far").prim.log.warning("not kept over there")
+            assert not (await two.process.logbook.pull(PullLog())).rows
+            with pytest.raises(Refused, match="no log level"):
+                await one.submit(SetLevel("loud", ref="app"))
+
+    virtual_time(story())
+
+
+def test_what_an_application_logged_is_forgotten_some_time_after_its_end(tmp_path):
+    import asyncio
+
+    async def story():
+        async with engines(tmp_path / "state", 1, remember_s=60.0) as (_, (one,)):
+            await one.deploy("app", {"sfClass": GROUP})
+            live(one, "app").prim.log.info("here")
+            await one.terminate("app")
+            assert one.process.logbook.applications
+            await asyncio.sleep(40)
+            assert one.process.logbook.applications
+            one.process._ended_apps.clear()
+            await asyncio.sleep(40)
+            assert not one.process.logbook.applications
+
+    virtual_time(story())
