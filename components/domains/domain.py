@@ -319,7 +319,7 @@ class Domain(Compound):
             if given.given:
                 target = await self.get(kind)
                 made = isinstance(target, Handle)
-                source = await given.api.attach(self.handle) if made else target
+                source = await given.api.attach(self.handle, kind) if made else target
                 if not isinstance(source, str):
                     raise BadDescription(
                         f"{kind} must be a component or a name", code="SF-DOM-002", where=self.path

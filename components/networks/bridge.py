@@ -109,6 +109,8 @@ class Bridge(Joined, type="net.bridge"):
     Machines name it with their own attribute `bridge`.
     """
 
+    joined_by: ClassVar[str] = "bridge"
+
     bridge_name = attr(device_kind, "br0", doc="Name of the bridge device.", called="name")
     create = attr(bool_, False, doc="Make it, and remove it at the end; needs root.")
     enslaved = attr(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from typing_extensions import override
 
-from engine.core.faults import EngineError, Refused
+from engine.core.faults import BadDescription, EngineError, Refused
 from engine.core.records import Record
 from engine.prim import Prim
 from engine.runtime.attributes import exposed
@@ -21,7 +22,13 @@ class User:
 
 
 class Joined(Prim):
-    """Something of this host that machines join; it ends after they have let go."""
+    """Something of this host that machines join; it ends after they have let go.
+
+    Attributes:
+        joined_by: Attribute of a machine that names it, `network` or `bridge`.
+    """
+
+    joined_by: ClassVar[str]
 
     def __init__(self) -> None:
         """Have nobody on it."""
@@ -32,12 +39,22 @@ class Joined(Prim):
         """Return what the hypervisor calls it."""
 
     @exposed()
-    async def attach(self, user: Handle) -> str:
+    async def attach(self, user: Handle, by: str) -> str:
         """Say that a machine will be on it; return what the hypervisor calls it.
 
+        Args:
+            user: The machine.
+            by: Attribute it names it with.
+
         Raises:
+            BadDescription: It is to be named with another attribute.
             Refused: The machine is on another host.
         """
+        if by != self.joined_by:
+            raise BadDescription(
+                f"{by} leads to {self.path}, which is a {self.joined_by}", code="SF-DOM-002",
+                where=user.name, hint=f"write {self.joined_by} instead of {by}",
+            )  # fmt: skip
         if user.ident.daemon != self.live.process.daemon_id:
             raise Refused(
                 f"{self.path} is on {self.handle.address}, {user.name} on {user.address}",

@@ -54,6 +54,8 @@ class Network(Joined, type="net.network"):
     It is defined and started with the component, and removed at its end once no machine is on it.
     """
 
+    joined_by: ClassVar[str] = "network"
+
     network_name = attr(
         names.name_kind, "", doc="Name at the hypervisor; from the component's path if empty.",
         called="networkName",

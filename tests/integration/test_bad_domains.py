@@ -130,6 +130,8 @@ ROWS = {
         vm('network "nowhere";'), 1, ["app:vm", "no network nowhere", "networks there: default", "Network"]),
     "bridge that is not there": (
         vm('bridge "nobr0";'), 1, ["app:vm", "no bridge nobr0 on this host", "bridges here:", "ip link add"]),
+    "bridge that is a network": (
+        NET.format("") + vm("bridge LAZY ATTRIB lan;"), 3, ["app:vm", "app:lan, which is a network", "network instead of bridge"]),
     "bridge with a name no device has": (
         "b extends Bridge { name \"a/b\"; }", 3, ["app:b.name", "network device"]),
     "network without a subnet": ('lan extends Network {}', 3, ["app:lan", "needs a subnet", "10.30.0.1/24"]),

@@ -232,3 +232,31 @@ async def test_a_wrong_attribute_is_refused_before_anything_is_made(bench, more,
     assert words in str(failure.value)
     assert await networks(bench) == {}
     assert bench.one.process.lives == bench.two.process.lives == {}
+
+
+async def test_a_mac_of_a_domain_made_by_somebody_else_is_refused_with_its_name(bench):
+    there = await hypervisor(bench)
+    other = await there.define(
+        "<domain type='test'><name>other</name><memory>65536</memory><os><type>hvm</type></os>"
+        "<devices><interface type='network'><mac address='52:54:0A:1E:00:05'/>"
+        "<source network='default'/></interface></devices></domain>"
+    )
+
+    with pytest.raises(EngineError, match="mac 52:54:0a:1e:00:05 is that of domain other already"):
+        await bench.deploy(text(beside=GUEST))
+
+    assert await networks(bench) == {}
+    await there.undefine(other)
+
+
+async def test_a_network_that_is_not_active_is_refused_with_the_command_that_starts_it(bench):
+    there = await hypervisor(bench)
+    default = await there.networks.by_name("default")
+    await there.networks.stop(default.uuid)
+
+    with pytest.raises(EngineError, match="network default is not active") as failure:
+        await bench.deploy(text(beside=GUEST.replace("LAZY ATTRIB lan", '"default"')))
+
+    hints = [fault.hint for fault in failure.value.fault.chain()]
+    assert "start it: virsh -c test:///default net-start default" in hints
+    await there.networks.start(default.uuid, autostart=True)
