@@ -206,6 +206,28 @@ async def test_a_request_asked_again_while_it_runs_and_after_it_is_done_once(tmp
         await one.terminate("app")
 
 
+def test_a_make_cancelled_while_its_intent_is_written_leaves_no_row(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            ledger = one.process.ledger
+            write = ledger.durable
+
+            async def slow(*statements):
+                await write(*statements)
+                if any("into effects" in sql for sql, _ in statements):
+                    await asyncio.sleep(5)
+
+            ledger.durable = slow
+            deployment = asyncio.create_task(one.deploy("app", maker(tmp_path / "a")))
+            await asyncio.sleep(1)
+            await one.terminate("app")
+            with pytest.raises(EngineError, match="ended by request"):
+                await deployment
+            assert ledger.counts()["effects"] == 0
+
+    virtual_time(story())
+
+
 def test_a_ledger_of_another_format_is_refused(tmp_path):
     from engine.runtime.ledger import LedgerError
 
