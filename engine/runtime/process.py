@@ -25,7 +25,7 @@ from engine.core.faults import (
     fault_of,
 )
 from engine.core.lifecycle import State
-from engine.core.records import LIVENESS_FAILURE, Record
+from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.changing import Changer
 from engine.runtime.detaching import Detaching
 from engine.runtime.dispatch import Dispatch
@@ -345,12 +345,12 @@ class Process:
 
     def finish(self, live: Live, record: Record) -> None:
         """End a component by itself and let its parent decide."""
-        if live.state.ended:
+        if live.state.ended or _rolled_back(live):
             return
         if live.state is not State.STARTED or live.segment.growth is not None:
             record = record.begun_at(live.path, self.wall_s())
-            if self.fail_growth(live, record) and live.state is not State.STARTED:
-                return  # the rollback ends it, once its running hook has been stopped
+            if self.fail_growth(live, record):
+                return  # the rollback ends it and undoes what it made, whatever `keep` says
         if live is live.segment.root:
             self.termination.end_segment(live.segment, record)
             return
@@ -508,6 +508,16 @@ class Process:
         """Write down that a segment is ending, before anything of it is undone."""
         segment.state = "ending"
         self.ledger.lazy(set_segment_state(segment.id, "ending", encode(record)))
+
+
+def _rolled_back(live: Live) -> bool:
+    """Say whether the tree a component is in is being rolled back: that ends it, and undoes all."""
+    at = live.parent
+    while at is not None:
+        if at.record is not None and at.record.type == DEPLOYMENT_FAILURE:
+            return True
+        at = at.parent
+    return False
 
 
 def _user() -> str:

@@ -228,6 +228,44 @@ def test_a_make_cancelled_while_its_intent_is_written_leaves_no_row(tmp_path):
     virtual_time(story())
 
 
+def test_a_rollback_undoes_what_a_component_would_have_kept_that_ended_before_it(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            description = {
+                "sfClass": GROUP,
+                "a": maker(tmp_path / "a", keep="always"),
+                "b": maker(tmp_path / "b", block="start", sfStartTimeout=30),
+            }
+            deployment = asyncio.create_task(one.deploy("app", description))
+            await asyncio.sleep(1)
+            assert (tmp_path / "a").exists()
+            await live(one, "a").prim.end("abnormal")
+            with pytest.raises(EngineError, match="told to end"):
+                await deployment
+            assert not (tmp_path / "a").exists()
+
+    virtual_time(story())
+
+
+def test_a_rollback_undoes_what_a_component_would_have_kept_that_ends_during_it(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            description = {
+                "sfClass": GROUP,
+                "a": maker(tmp_path / "a", keep="always"),
+                "b": {"sfClass": FILE, "file": str(tmp_path / "b"), "fail": "start",
+                      "block": "terminate", "sfTerminateTimeout": 5},
+            }  # fmt: skip
+            deployment = asyncio.create_task(one.deploy("app", description))
+            await asyncio.sleep(1)
+            await live(one, "a").prim.end("abnormal")
+            with pytest.raises(EngineError, match="told to fail"):
+                await deployment
+            assert not (tmp_path / "a").exists()
+
+    virtual_time(story())
+
+
 def test_a_ledger_of_another_format_is_refused(tmp_path):
     from engine.runtime.ledger import LedgerError
 
