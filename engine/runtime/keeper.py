@@ -63,7 +63,9 @@ class Keeper:
         self._refuse_second(live)
         await self._clear_the_way(live)
         made = self.record(live, effect, keep, executor)
-        live.effects.append(made)  # before its row: a cancelled make leaves no row that nobody drops
+        live.effects.append(
+            made
+        )  # before its row: a cancelled make leaves no row that nobody drops
         await self._process.ledger.durable(put_effect(made.row))
         self._tell(live, made, "making")
         presence = await effect.look(made.site)

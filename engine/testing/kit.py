@@ -347,23 +347,38 @@ async def until(condition: Callable[[], T], *, timeout_s: float = 30.0) -> T:
         await asyncio.sleep(0.01)
 
 
+MOST_TURNS = 50_000
+"""Turns of a virtual loop at one moment before something is taken to spin for ever."""
+
+
 class _JumpingSelector(selectors.SelectSelector):
     """Never waits: the clock jumps instead."""
 
     loop: VirtualLoop
+    turns: int = 0
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        ready = [] if self.loop.alone else super().select(0)
         if not ready and timeout is None:
             raise RuntimeError("nothing left to happen: the test waits for ever")
         if not ready and timeout is not None and timeout > 0:
             self.loop.now_s += timeout
+            self.turns = 0
+        self.turns += 1
+        if self.turns > MOST_TURNS:
+            raise RuntimeError("time stands still: something spins for ever")
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when nothing else is to be done."""
+    """An event loop whose time passes only when nothing else is to be done.
+
+    Attributes:
+        alone: Nothing outside the loop is waited for: no socket, no thread, no child.
+    """
+
+    alone = False
 
     def __init__(self) -> None:
         """Start at second 1000."""
