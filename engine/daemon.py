@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import signal
@@ -16,15 +17,17 @@ from typing import TextIO
 
 from engine.core.faults import Refused, raised
 from engine.core.records import Record
+from engine.listening import connect_with, listen, place_of, quotas_of, teller
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
 from engine.runtime.workers import ThreadWorkers
+from engine.security import community
+from engine.security.contexts import Contexts
 from engine.settings import Settings
 from engine.wire.codec import flatten
-from engine.wire.links import PyroLink
 from engine.wire.messages import Create, Request, Terminate
-from engine.wire.pyro import NodeServer
+from engine.wire.server import Door
 from sfdl.values import Description
 
 ALONE = "application"
@@ -82,40 +85,43 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
+    place = place_of(settings)
     try:
         ledger = Ledger(settings.folder / "ledger.sqlite")
     except LedgerError as error:
         raise Refused(str(error), code="SF-DAEMON-002") from error
     process = Process(
         settings,
-        address=f"{settings.bind}:{settings.port}",
+        address=place.address,
         ledger=ledger,
         workers=ThreadWorkers(),
-        connect=PyroLink,
+        connect=connect_with(lambda: place.contexts),
     )
+    process.security = place.facts()
     if os.environ.get("SMARTDOMAINS_SABOTAGE"):
         from engine.testing.sabotage import from_environment  # noqa: PLC0415 - only when asked for
 
         process.keeper.saboteur = from_environment()
     verbs = Verbs(process)
+    door = Door(place.contexts, quotas_of(settings), teller(loop, process))
     try:
-        server = NodeServer(settings.bind, settings.port, verbs.from_thread(loop))
-    except OSError as error:
+        servers = listen(place, settings.port, verbs.from_thread(loop), door)
+    except Refused:
         ledger.close()
-        raise Refused(
-            f"cannot listen at {settings.bind}:{settings.port}: {error.strerror or error}",
-            code="SF-DAEMON-003", hint="is a daemon running there already? try: sfping localhost",
-        ) from error  # fmt: skip
+        raise
     _on_signals(loop, process)
-    server.start()
+    for server in servers:
+        server.start()
     try:
         await process.begin()
+        log.warning("listening at %s: %s", ", ".join(place.hosts), place.sentence)
         announce(f"ready {process.node_name} {process.address} {process.version}")
         await process.stopping.wait()
     finally:
         with contextlib.suppress(Exception):
             await process.stop()
-        await loop.run_in_executor(None, server.close)
+        for server in servers:
+            await loop.run_in_executor(None, server.close)
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, process: Process) -> None:
@@ -175,7 +181,7 @@ async def _alone(
     settings.folder.mkdir(parents=True)
     process = Process(
         settings, address="here", ledger=Ledger(settings.folder / "ledger.sqlite"),
-        workers=ThreadWorkers(), connect=PyroLink,
+        workers=ThreadWorkers(), connect=connect_with(lambda: _as_daemon(settings.port)),
     )  # fmt: skip
     await process.begin()
     try:
@@ -191,6 +197,14 @@ async def _alone(
         return process.ended_application(ALONE) or Record.normal()
     finally:
         await process.stop()
+
+
+@functools.cache
+def _as_daemon(port: int) -> Contexts | None:
+    """Return what a process that listens nowhere goes to daemons with, once it does."""
+    if os.environ.get("SMARTDOMAINS_INSECURE"):
+        return None
+    return Contexts(community.for_daemon(community.folder_of(os.environ), port))
 
 
 async def _lasting(process: Process, lasts_s: float | None) -> None:

@@ -1,11 +1,13 @@
 """Settings of a daemon: defaults, file, environment, command line; the later wins.
 
-The file is TOML; every field also answers to `SMARTDOMAINS_` and its name in capitals.
+The file is TOML, its names in either style (`stateDir`, `state_dir`); every field also answers to
+`SMARTDOMAINS_` and its name in capitals.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +30,22 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a daemon can be told.
 
     Attributes:
-        bind: Address to listen at; loopback only as long as there are no certificates.
+        bind: Addresses to listen at, joined by commas. Empty: every one with a certificate that was
+            given, else loopback.
         port: TCP port.
+        advertise: Name or address others reach this daemon by; empty: the first its certificate names.
+        cert: Certificate of this daemon, PEM; empty: that of the local community, made when missing.
+        key: Its key, readable by its owner only.
+        ca: Certificate of the one authority that is believed.
+        crl: Its revocation list; empty: `crl.pem` beside `ca` if there is one. Read again on change.
+        community_dir: Folder of the local community; empty: `community` in the user's state folder.
+        insecure: Do without TLS: whoever reaches the port may do everything.
+        connections: Connections a client's certificate may have at a time.
+        peer_connections: Connections a daemon's certificate may have at a time.
+        requests_per_s: Requests a second of a client's certificate; daemons are never refused.
+        requests_burst: Requests of a client's certificate that may come at once.
+        require_signed_descriptions: Take applications with a signature of `description_keys` only.
+        description_keys: Public keys as `sfca keygen` prints them, `ed25519:...`.
         node: Name of this host among hosts; the host's own name when empty.
         community: Name all daemons of one user share; the user's own name when empty.
         state_dir: Folder for ledgers and work; one sub-folder per port.
@@ -53,8 +69,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
     """
 
-    bind: str = "127.0.0.1"
+    bind: str = ""
     port: int = 3800
+    advertise: str = ""
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+    crl: str = ""
+    community_dir: str = ""
+    insecure: bool = False
+    connections: int = 32
+    peer_connections: int = 128
+    requests_per_s: float = 200.0
+    requests_burst: float = 400.0
+    require_signed_descriptions: bool = False
+    description_keys: tuple[str, ...] = ()
     node: str = ""
     community: str = ""
     state_dir: str = ""
@@ -101,14 +130,15 @@ def load(
     sources: dict[str, str] = {}
     if file is not None:
         try:
-            _merge(values, sources, tomllib.loads(file.read_text("utf-8")), str(file))
+            said = tomllib.loads(file.read_text("utf-8"))
+            _merge(values, sources, {_snake(name): said[name] for name in said}, str(file))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{file}: {error}") from error
     known = {name.upper(): name for name in Settings.__struct_fields__}
     for name, text in (os.environ if environment is None else environment).items():
         field = known.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
         if field is not None:
-            _merge(values, sources, {field: _parsed(text)}, name)
+            _merge(values, sources, {field: _parsed(field, text)}, name)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     _merge(values, sources, given, "command line")
     try:
@@ -126,7 +156,17 @@ def _merge(
     sources.update(dict.fromkeys(new, source))
 
 
-def _parsed(text: str) -> object:
-    if "=" in text and "," not in text.partition("=")[0]:
-        return dict(pair.partition("=")[::2] for pair in text.split(","))
-    return text
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
+
+
+def _parsed(field: str, text: str) -> object:
+    """Read what an environment variable says: `a,b` for a list, `a=1,b=2` for a table."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    match getattr(Settings(), field):
+        case tuple():
+            return words
+        case dict():
+            return dict(word.partition("=")[::2] for word in words)
+        case _:
+            return text

@@ -25,6 +25,7 @@ from engine.core.events import (
     Noted,
     Progressed,
     ReadyChanged,
+    Rejected,
     Restarted,
     StateChanged,
 )
@@ -184,7 +185,7 @@ class Model:
                 # a child made on a host that is not followed yet tells nobody but its parent
                 node.restarting = True
                 self._want(node.host, node.row.path, now_s + COALESCE_S)
-            case AttributeChanged() | EffectEvent() | Progressed() | Noted():
+            case AttributeChanged() | EffectEvent() | Progressed() | Noted() | Rejected():
                 pass  # shown as lines only; attributes are read again for the selected component
 
     def _state(self, node: Node, body: StateChanged, now_s: float) -> None:

@@ -16,6 +16,7 @@ from engine.core.events import (
     Noted,
     Progressed,
     ReadyChanged,
+    Rejected,
     Restarted,
     StateChanged,
 )
@@ -80,9 +81,8 @@ def line(event: Event, host: str) -> Line:
 def _detail(body: Detail) -> tuple[str, bool]:
     match body:
         case StateChanged(state, record):
-            if record is None:
-                return state, False
-            return f"{state}: {record.sentence()}", not record.is_normal
+            ended = record is not None and not record.is_normal
+            return (f"{state}: {record.sentence()}" if record is not None else state), ended
         case ReadyChanged(ready):
             return ("ready" if ready else "no longer ready"), not ready
         case HealthChanged(good, text):
@@ -90,14 +90,16 @@ def _detail(body: Detail) -> tuple[str, bool]:
             return (f"{word}: {text}" if text else word), good is False
         case AttributeChanged(attribute, text):
             return f"{attribute} = {text}", False
-        case Restarted(text):
-            return text, False
         case EffectEvent(what, step):
             return f"{step} {what}", False
         case Progressed(_, text, done, total):
             return (f"{text} ({done}/{total})" if total else text), False
-        case Noted(level, text):
-            return text, level != "info"
+        case Restarted(text) | Noted("info", text):
+            return text, False
+        case Noted(_, text):
+            return text, True
+        case Rejected() as refusal:
+            return refusal.sentence(), True
 
 
 def clock(at_ms: int, zone: tzinfo | None = None) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar, Union
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 
 import msgspec
 
 from engine.core.events import Event
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
 from engine.core.records import Record
+from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import decode, encode, flatten, unflatten
 from engine.wire.messages import (
     PROTOCOL,
@@ -45,6 +47,9 @@ from engine.wire.messages import (
     Welcome,
 )
 from sfdl.values import Description
+
+if TYPE_CHECKING:
+    from engine.wire.links import Security
 
 T = TypeVar("T")
 POLL_S = 0.25
@@ -112,13 +117,19 @@ class Operation(Generic[T]):
 class Client:
     """Talks to one daemon; not for several threads at a time."""
 
-    def __init__(self, address: str, *, timeout_s: float = 60.0) -> None:
-        """Take `host:port` and how long answers may take; connects on first use."""
+    def __init__(
+        self, address: str, *, timeout_s: float = 60.0, security: Security | None = None
+    ) -> None:
+        """Take `host:port` and how long answers may take; connects on first use.
+
+        Without `security` it goes there with what the settings say, or this user's own certificate.
+        """
+        from engine.security.community import of_user  # noqa: PLC0415 - with what follows
         from engine.wire.links import Channel  # noqa: PLC0415 - Pyro5 is slow to import
 
         self.address = address
         self._timeout_s = timeout_s
-        self._channel = Channel(address)
+        self._channel = Channel(address, security or cache(of_user))
         self._reached = False
 
     def close(self) -> None:
@@ -209,17 +220,19 @@ class Client:
 
     def start(
         self, name: str, tree: Description, *, request_id: str = "", expect: str = "",
-        budget_s: float = 600.0,
+        signature: str = "", budget_s: float = 600.0,
     ) -> Operation[Grown]:  # fmt: skip
         """Have a description made real as the application `name`.
 
         The same request id gives the same application, however often it is sent. With `expect`, the
-        digest of a plan, it is refused if the plan would be another one now.
+        digest of a plan, it is refused if the plan would be another one now. A daemon may ask for a
+        `signature` of the description, as `sfca sign` makes it.
         """
         id_ = request_id or secrets.token_hex(8)
         op = Create(
             segment=f"s-{id_}", application=name, path=name, name=name, tree=flatten(tree),
             upto="started", expect=expect,
+            inherited=((SIGNATURE, signature),) if signature else (),
         )  # fmt: skip
         return Operation(self, op, id_, budget_s, Grown)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -127,6 +128,20 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None: 
         ctx.exit()
 
 
+SECURITY: tuple[Callable[[F], F], ...] = (
+    click.option("--cert", default="", help="Your certificate, PEM.  [default: found by itself]"),
+    click.option("--key", default="", help="Its key."),
+    click.option("--ca", default="", help="Certificate of the authority believed."),
+    click.option("--insecure", is_flag=True, help="The daemon runs without TLS."),
+)
+"""Options of every command that goes to a daemon."""
+
+
+def _set_up(**said: str) -> None:
+    """Let an option be the setting of the same name, for this run."""
+    os.environ.update({f"SMARTDOMAINS_{name.upper()}": text for name, text in said.items() if text})
+
+
 def shared(*, timeout_s: float = 60.0) -> Callable[[F], F]:
     """Give a command the shared options; it gets a `front`, and its failures become exit codes."""
 
@@ -134,8 +149,9 @@ def shared(*, timeout_s: float = 60.0) -> Callable[[F], F]:
         @functools.wraps(function)
         def run(
             *args: Any, port: int, timeout: float, as_json: bool, quiet: bool, verbose: bool,
-            request_id: str, **kwargs: Any,
+            request_id: str, cert: str, key: str, ca: str, insecure: bool, **kwargs: Any,
         ) -> object:  # fmt: skip
+            _set_up(cert=cert, key=key, ca=ca, insecure="1" if insecure else "")
             front = Front(
                 port=port, timeout_s=timeout, as_json=as_json, quiet=quiet, verbose=verbose
             )
@@ -148,6 +164,7 @@ def shared(*, timeout_s: float = 60.0) -> Callable[[F], F]:
             click.option("--json", "as_json", is_flag=True, help="One JSON object as the result."),
             click.option("-q", "--quiet", is_flag=True, help="No progress."),
             click.option("-v", "--verbose", is_flag=True, help="Say more."),
+            *SECURITY,
             click.option("--request-id", default="", help="Ask again about an earlier request."),
             click.option(
                 "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True,
@@ -161,6 +178,30 @@ def shared(*, timeout_s: float = 60.0) -> Callable[[F], F]:
     return decorate
 
 
+def quiet_options(function: F) -> F:
+    """Give a command that goes to no daemon its shared options and a `front`; see `shared`."""
+
+    @functools.wraps(function)
+    def run(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> object:
+        front = Front(port=0, timeout_s=0.0, as_json=as_json, quiet=quiet, verbose=False)
+        return _guarded(front, lambda: function(*args, front=front, **kwargs))
+
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object as the result."),
+        click.option("-q", "--quiet", is_flag=True, help="Say less."),
+    ):
+        run = option(run)
+    return run  # type: ignore[return-value] # click wraps it
+
+
+def override(text: str) -> tuple[str, str]:
+    """Read `REF=VALUE` of `--set`: an attribute below sfConfig, and its value."""
+    ref, found, value = text.partition("=")
+    if not found or not ref:
+        raise click.BadParameter(f"{text!r} is not REF=VALUE", param_hint="--set")
+    return f"sfConfig:{ref}", value
+
+
 def _guarded(front: Front, work: Callable[[], object]) -> object:
     from engine.client.client import DaemonUnreachable  # noqa: PLC0415 - after the arguments are read
 
@@ -172,6 +213,9 @@ def _guarded(front: Front, work: Callable[[], object]) -> object:
         from sfdl.errors import CompileError  # noqa: PLC0415 - beside its only use
 
         front.fail(error, Exit.DESCRIPTION if isinstance(error, CompileError) else None)
+    except OSError as error:
+        click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        sys.exit(Exit.FAILED)
     except UnicodeEncodeError:
         click.echo("error: an argument is not valid text", err=True)
         sys.exit(Exit.USAGE)

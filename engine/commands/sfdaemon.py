@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from engine.commands._exit import Exit
+from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Command
 from engine.core.faults import EngineError
 from engine.settings import SettingsError, load
@@ -26,15 +26,22 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str] | None:
 
 @click.command(cls=Command)
 @click.option("-p", "--port", type=click.IntRange(1, 65535), help="TCP port.  [default: 3800]")
-@click.option("--bind", help="Address to listen at, loopback only.  [default: 127.0.0.1]")
+@click.option("--bind", help="Addresses to listen at.  [default: loopback; all with --cert]")
+@click.option("--advertise", help="Name others reach it by.  [default: first of its certificate]")
+@click.option("--cert", help="Certificate of this daemon.  [default: of the local community]")
+@click.option("--key", help="Its key.")
+@click.option("--ca", help="Certificate of the authority believed.")
+@click.option("--crl", help="Revocation list.  [default: crl.pem beside --ca]")
+@click.option("--insecure", is_flag=True, default=None, help="No TLS: anybody may do anything.")
 @click.option("--node", help="Name of this host among hosts.")
 @click.option("--peer", "peers", multiple=True, metavar="NAME=HOST:PORT", help="Where a host is.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Folder for ledger and work.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file, TOML.")
 @click.option("-v", "--verbose", count=True, help="Log more.")
 def main(
-    port: int | None, bind: str | None, node: str | None, peers: tuple[str, ...],
-    state_dir: Path | None, config: Path | None, verbose: int,
+    port: int | None, bind: str | None, advertise: str | None, cert: str | None, key: str | None,
+    ca: str | None, crl: str | None, node: str | None, peers: tuple[str, ...],
+    state_dir: Path | None, config: Path | None, verbose: int, *, insecure: bool | None,
 ) -> None:  # fmt: skip
     """Run a daemon: it takes descriptions, makes them real and keeps them alive.
 
@@ -44,7 +51,8 @@ def main(
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = {
-        "port": port, "bind": bind, "node": node, "peers": _pairs(peers),
+        "port": port, "bind": bind, "advertise": advertise, "cert": cert, "key": key, "ca": ca,
+        "crl": crl, "insecure": insecure or None, "node": node, "peers": _pairs(peers),
         "state_dir": str(state_dir.absolute()) if state_dir else None,
     }  # fmt: skip
     try:
@@ -52,13 +60,8 @@ def main(
     except SettingsError as error:
         click.echo(f"sfdaemon: error: {error.message}", err=True)
         sys.exit(Exit.USAGE)
-    if settings.bind not in {"127.0.0.1", "::1", "localhost"}:
-        click.echo(
-            f"sfdaemon: error: {settings.bind} is not loopback; without certificates a daemon "
-            "listens on loopback only",
-            err=True,
-        )
-        sys.exit(Exit.USAGE)
+    if settings.insecure:
+        click.echo("sfdaemon: warning: no TLS: whoever reaches the port may do anything", err=True)
     from engine.daemon import main as run  # noqa: PLC0415 - only when it runs
 
     try:
@@ -67,4 +70,4 @@ def main(
         click.echo(f"sfdaemon: error {error.fault.code}: {error.fault.message}", err=True)
         if error.fault.hint:
             click.echo(f"   help        {error.fault.hint}", err=True)
-        sys.exit(Exit.FAILED)
+        sys.exit(Exit.USAGE if error.fault.code == "SF-SEC-010" else exit_of(error.fault))

@@ -17,6 +17,7 @@ from engine.core.events import (
     Noted,
     Progressed,
     ReadyChanged,
+    Rejected,
     Restarted,
     StateChanged,
 )
@@ -70,6 +71,8 @@ def sentence(event: Event) -> str:
             return f"{words}: {text}" if text else words
         case AttributeChanged(attribute, text):
             return f"{attribute} = {text}"
+        case Rejected() as refusal:
+            return refusal.sentence()
         case EffectEvent(what, step):
             return f"{step} {what}"
         case Restarted(text) | Progressed(text=text) | Noted(text=text):

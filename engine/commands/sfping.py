@@ -31,6 +31,7 @@ def main(host: str, name: str | None, *, count: int, front: Front) -> None:
             text = (
                 f"{welcome.name} at {welcome.address}: {welcome.state}, version {welcome.version}, "
                 f"{welcome.components} components, up {welcome.uptime_s:g} s, {took_ms:.1f} ms"
+                f"{', INSECURE: no TLS' if welcome.security == 'insecure' else ''}"
             )
             data = msgspec.to_builtins(welcome)
         else:

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.client.client import Client
 from engine.commands._exit import Exit, exit_of
-from engine.commands._front import Command, Front, shared
+from engine.commands._front import Command, Front, override, shared
 from engine.commands._progress import wait
 from engine.core.diff import diff
 from engine.wire.messages import Plan
@@ -30,11 +30,13 @@ from sfdl.values import Description
 @click.option(
     "--expect", default="", metavar="DIGEST", help="Refuse unless the plan is still this."
 )
+@click.option("--signature", type=click.Path(path_type=Path), metavar="FILE",
+              help="Send this signature of the description along (sfca sign).")  # fmt: skip
 @click.option("--show", is_flag=True, help="Only show what would be made; contact nobody.")
 @shared(timeout_s=600.0)
 def main(
     host: str, name: str, description: Path, folders: tuple[Path, ...], settings: tuple[str, ...],
-    *, show: bool, plan: bool, expect: str, front: Front,
+    *, show: bool, plan: bool, expect: str, signature: Path | None, front: Front,
 ) -> None:  # fmt: skip
     """Compile DESCRIPTION here, and have HOST make it real as the application NAME.
 
@@ -44,7 +46,7 @@ def main(
     import sfdl  # noqa: PLC0415 - slow to import, not needed for --help
 
     began = time.monotonic()
-    overrides = [_override(text) for text in settings]
+    overrides = [override(text) for text in settings]
     tree = sfdl.compile(description, search_path=folders, overrides=overrides).root
     compiled_ms = round((time.monotonic() - began) * 1000)
     application = name or _own_name(tree)
@@ -60,8 +62,9 @@ def main(
     hosts = {row.host for row in rows if row.host} or {host}
     front.say(f"{application}: {len(rows)} components to make on {', '.join(sorted(hosts))}")
     operation = client.start(
-        application, tree, request_id=front.request_id, expect=expect, budget_s=front.timeout_s
-    )
+        application, tree, request_id=front.request_id, expect=expect,
+        signature=_read(signature) if signature is not None else "", budget_s=front.timeout_s,
+    )  # fmt: skip
     grown = wait(front, operation)
     times = "".join(f", {phase} {ms} ms" for phase, ms in grown.times_ms)
     text = (
@@ -75,11 +78,11 @@ def main(
     front.result(data, text)
 
 
-def _override(text: str) -> tuple[str, str]:
-    ref, found, value = text.partition("=")
-    if not found or not ref:
-        raise click.BadParameter(f"{text!r} is not REF=VALUE", param_hint="--set")
-    return f"sfConfig:{ref}", value
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{file}: {error}", param_hint="--signature") from error
 
 
 def _own_name(tree: Description) -> str:

@@ -19,7 +19,8 @@ from engine.wire.messages import TreeRow
 def main(host: str, name: str | None, *, depth: int, reaper: bool, front: Front) -> None:
     """Show the applications at HOST, or the tree of the component NAME over all its hosts."""
     client = Client(front.address(host), timeout_s=front.timeout_s)
-    client.hello()
+    if client.hello().security == "insecure":
+        front.say(f"INSECURE: the daemon at {host} runs without TLS")
     if reaper:
         facts = client.diagnosis().facts
         lines = [text for key, text in facts if key.startswith("reaper_")]

@@ -75,6 +75,23 @@ class Noted(Struct, frozen=True, tag="log", gc=False):
     text: str
 
 
+class Rejected(Struct, frozen=True, tag="security"):
+    """Somebody was refused: who it was as far as it is known, from where, and why."""
+
+    caller: str
+    address: str
+    text: str
+
+    def sentence(self) -> str:
+        """Say it in words.
+
+        Example:
+            >>> Rejected("", "10.0.0.7:4711", "no certificate was shown").sentence()
+            'refused somebody from 10.0.0.7:4711: no certificate was shown'
+        """
+        return f"refused {self.caller or 'somebody'} from {self.address or 'here'}: {self.text}"
+
+
 Detail: TypeAlias = (
     StateChanged
     | ReadyChanged
@@ -84,6 +101,7 @@ Detail: TypeAlias = (
     | EffectEvent
     | Progressed
     | Noted
+    | Rejected
 )
 
 

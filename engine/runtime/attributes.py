@@ -6,11 +6,12 @@ libraries are all made from it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
 from engine.core.faults import EngineError
+from engine.core.secrecy import TAG
 from engine.runtime.kinds import BadValueError, Kind, shown
 from sfdl.values import Description, Kept, Reference, Tbd, Value
 
@@ -305,9 +306,12 @@ class Declarations:
         self.unique = tuple(declared for declared in self.attrs.values() if declared.unique)
 
     def bind(
-        self, context: Mapping[str, Value], bound: dict[str, object], *, where: str
-    ) -> tuple[str, ...]:
+        self, context: Mapping[str, Value], bound: dict[str, object], *, where: str,
+        secret: Collection[str] = (),
+    ) -> tuple[str, ...]:  # fmt: skip
         """Bind every declared attribute whose value is plain; return the names of LAZY ones.
+
+        Values of `secret` attributes are not shown when they do not fit.
 
         Raises:
             BadValueError: One or more values do not fit; the text lists them all.
@@ -322,7 +326,8 @@ class Declarations:
             try:
                 bound[name] = declared.read(value)
             except BadValueError as error:
-                wrong.append(f"{where}.{name}: {error}")
+                hidden = name in secret or TAG in declared.tags
+                wrong.append(f"{where}.{name}: {'does not fit' if hidden else error}")
         wrong.extend(self._wrong_links(context, where))
         if wrong:
             raise BadValueError("; ".join(wrong))

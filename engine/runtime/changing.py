@@ -15,6 +15,7 @@ from engine.core.faults import (
     fault_of,
 )
 from engine.core.lifecycle import State
+from engine.core.secrecy import HIDDEN, redacted
 from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import Statement, drop_change, put_change
 from engine.runtime.live import Live
@@ -160,7 +161,8 @@ class Changer:
                 return await self._process.resolver.fetch(live, name)
             return type(live.prim).declarations.attrs[name].read(live.value(name))
         except BadValueError as error:
-            raise BadDescription(f"{name} {error}", code="SF-ATTR-001", where=live.path) from error
+            text = "does not fit" if live.is_secret(name) else str(error)
+            raise BadDescription(f"{name} {text}", code="SF-ATTR-001", where=live.path) from None
 
     def _state(self, live: Live, name: str) -> tuple[Value | Tbd, object]:
         """Remember an attribute as it is, to put it back."""
@@ -181,13 +183,14 @@ class Changer:
         if isinstance(value, Tbd) and name not in live.description.names():
             live.changes.pop(name)
             return drop_change(live.segment.id, live.place, name)
-        return put_change(live.segment.id, live.place, name, encode_value(value))
+        return put_change(
+            live.segment.id, live.place, name, encode_value(value, secret=live.is_secret(name))
+        )
 
     def _shown(self, live: Live, name: str, before: tuple[Value, object]) -> Value:
-        secret = "secret" in dict(live.description.tags).get(name, frozenset())
         change, _ = before
         old = live.description.get(name) if change is _UNCHANGED else change
-        return "(secret)" if secret else old
+        return HIDDEN if live.is_secret(name) else redacted(old)
 
 
 _UNCHANGED = Tbd()

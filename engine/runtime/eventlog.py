@@ -21,6 +21,7 @@ from engine.core.events import (
     StateChanged,
 )
 from engine.core.faults import Refused
+from engine.core.secrecy import HIDDEN, redacted
 from engine.runtime.kinds import shown
 from engine.wire.messages import Page, Pull
 
@@ -75,10 +76,8 @@ class EventLog:
 
     def attribute(self, live: Live, name: str, value: Value) -> None:
         """Tell that an attribute changed; secret ones are not shown."""
-        secret = any(
-            name == tagged and "secret" in words for tagged, words in live.description.tags
-        )
-        self.publish(live, AttributeChanged(name, "(secret)" if secret else shown(value)))
+        text = HIDDEN if live.is_secret(name) else shown(redacted(value))
+        self.publish(live, AttributeChanged(name, text))
 
     def progress(self, live: Live, fraction: float, text: str) -> None:
         """Tell what a component is doing."""

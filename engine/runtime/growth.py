@@ -28,6 +28,8 @@ from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.duplicates import duplicates
 from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
 from engine.runtime.live import Segment
+from engine.runtime.signing import check_signed
+from engine.security import signatures
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
     Create,
@@ -70,9 +72,11 @@ class Growth:
             )  # fmt: skip
         if op.parent is None:
             self.check_name(op.application)
+        tree = unflatten(op.tree)
+        signature = str(dict(op.inherited).get(signatures.ATTRIBUTE, ""))
+        check_signed(process.settings, signature, tree if op.parent is None else None)
         if op.expect:
             await self._check_expected(op)
-        tree = unflatten(op.tree)
         if op.parent is None:
             self._refuse_duplicates(tree, op.application)
         segment = Segment(

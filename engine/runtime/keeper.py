@@ -84,7 +84,7 @@ class Keeper:
         done = await effect.make(made.site)
         await self._strike("made", made)
         made.effect = done
-        made.row = replace(made.row, state="made", data=encode_effect(done)[1])
+        made.row = replace(made.row, state="made", data=self._encoded(live, done)[1])
         self._process.ledger.lazy(put_effect(made.row))
         self._tell(live, made, "made")
         return done
@@ -93,7 +93,7 @@ class Keeper:
         self, live: Live, effect: Effect, keep: str = "never", executor: Executor | None = None
     ) -> Made:
         """Describe the intent to make an effect; the caller writes the row durably."""
-        class_, data = encode_effect(effect)
+        class_, data = self._encoded(live, effect)
         segment = live.segment
         row = EffectRow(
             id=self._next_id,
@@ -221,6 +221,11 @@ class Keeper:
             self._process.log.exception("undo of %s failed", made.effect.label())
             return fault_of(error).message
         return None
+
+    def _encoded(self, live: Live, effect: Effect) -> tuple[str, bytes]:
+        """Encode an effect; that of a component with secrets may hold them, so it is sealed."""
+        class_, data = encode_effect(effect)
+        return class_, self._process.ledger.vault.seal(data) if live.has_secrets else data
 
     async def _strike(self, when: str, made: Made) -> None:
         if self.saboteur is not None:

@@ -20,6 +20,12 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from engine.core.secrecy import TAG
+from engine.security.vault import MARK, Vault
+from engine.wire.codec import encode
+
+SECRET = encode(TAG)
+"""Is in every encoded description or value that has a secret."""
 FORMAT = "2"
 UPGRADES = {
     "1": (
@@ -136,6 +142,9 @@ class Ledger:
 
     Reads happen at start-up and for reports; writes go through one thread. With `inline`, writes are
     done at once in the calling thread: that is for tests under virtual time.
+
+    Attributes:
+        vault: Seals what says that it is secret on its way into the file, and opens it again.
     """
 
     def __init__(self, path: Path | Literal[":memory:"], *, inline: bool = False) -> None:
@@ -153,6 +162,7 @@ class Ledger:
         except sqlite3.Error as error:
             raise LedgerError(f"{path}: {error}") from error
         self._lock = threading.Lock()
+        self.vault = Vault(path.with_name("secrets.key") if isinstance(path, Path) else None)
         known = self.meta("format")
         if known not in {None, FORMAT, *UPGRADES}:
             raise LedgerError(f"{path}: format {known}, this program reads format {FORMAT}")
@@ -222,17 +232,23 @@ class Ledger:
             self._db.execute("begin")
             try:
                 for sql, values in statements:
-                    self._db.execute(sql, values)
+                    self._db.execute(sql, [self._kept(each) for each in values])
                 self._db.execute("commit")
             except BaseException:
                 self._db.execute("rollback")
                 raise
 
+    def _kept(self, value: object) -> object:
+        secret = isinstance(value, bytes) and SECRET in value and not value.startswith(MARK)
+        return self.vault.seal(value) if secret and isinstance(value, bytes) else value
+
     # -- reading
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> Iterator[tuple[object, ...]]:
         with self._lock, closing(self._db.execute(sql, values)) as cursor:
-            yield from cursor.fetchall()
+            rows = cursor.fetchall()
+        for row in rows:
+            yield tuple(self.vault.open(each) if isinstance(each, bytes) else each for each in row)
 
     def meta(self, key: str) -> str | None:
         """Read one fact about the ledger itself, such as `daemon`."""

@@ -19,6 +19,7 @@ from engine.core.events import Ident
 from engine.core.leases import Lease, Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import Record
+from engine.core.secrecy import TAG, secret_names
 from engine.runtime.effects import Owner
 from engine.wire.messages import Handle, ParentLink
 from sfdl.values import Description, Tbd, Value
@@ -112,6 +113,7 @@ class Live:
         "changes",
         "checked_s",
         "children",
+        "confided",
         "description",
         "effects",
         "ending",
@@ -156,6 +158,7 @@ class Live:
         self.id = component_id(segment.origin.segment, self.place, incarnation)
         self.changes: dict[str, Value] = {}
         self.bound: dict[str, object] = {}
+        self.confided: set[str] = set()
         self.lazy_names: tuple[str, ...] = ()
         self.children: dict[str, Live | RemotePart] = {}
         self.effects: list[Made] = []
@@ -240,6 +243,20 @@ class Live:
             return
         self.changes[name] = value
         self.process.events.attribute(self, name, value)
+
+    def is_secret(self, name: str) -> bool:
+        """Say whether an attribute is tagged secret, by the description or its type, or led to one."""
+        if name in self.confided or name in secret_names(self.description):
+            return True
+        declared = type(self.prim).declarations.attrs.get(name)
+        return declared is not None and TAG in declared.tags
+
+    @property
+    def has_secrets(self) -> bool:
+        """Say whether any attribute is secret, or a reference was followed to one."""
+        return bool(self.confided or secret_names(self.description)) or any(
+            TAG in declared.tags for declared in type(self.prim).declarations.attrs.values()
+        )
 
     def inherited(self, name: str) -> Value:
         """Return the nearest definition of a reserved attribute going up, or NULL.

@@ -30,6 +30,7 @@ from engine.wire.messages import (
     Drain,
     Forget,
     Gone,
+    Op,
     Ping,
     Progress,
     Rename,
@@ -145,6 +146,11 @@ class Operations:
         record = Record.normal("cancelled by request")
         return segment is not None and self._process.growth.abort(segment, record, requested=True)
 
+    def under_way(self, request_id: str) -> Op | None:
+        """Return what is being carried out under an id."""
+        operation = self._running.get(request_id)
+        return operation.op if operation is not None else None
+
     async def submit(self, request: Request) -> Answer:
         """Start an operation, or say how a known one stands, waiting a while for its end."""
         operation = self._running.get(request.id)
@@ -190,6 +196,9 @@ class Operations:
             answer = Answer("failed", fault=STOPPING)
         except EngineError as error:
             answer = Answer("failed", fault=error.fault)
+        except msgspec.DecodeError as error:
+            fault = Fault(Kind.REFUSED, f"message not understood: {error}", code="SF-WIRE-001")
+            answer = Answer("failed", fault=fault)
         except Exception as error:
             log.exception("operation %s failed", operation.id)
             answer = Answer("failed", fault=fault_of(error))

@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from engine.core.diff import children
-from engine.core.faults import Busy, Ended, EngineError, TimedOut, Unreachable, fault_of
+from engine.core.faults import Busy, Ended, EngineError, NotAllowed, TimedOut, Unreachable, fault_of
 from engine.core.leases import Watch, fence
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
+from engine.core.secrecy import has_secrets
 from engine.runtime.effects import Effect, Presence, Site, encode_effect
 from engine.runtime.ledger import drop_effect, put_effect
 from engine.runtime.live import Live, Made, RemotePart
 from engine.runtime.peers import Peers
+from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import flatten
 from engine.wire.messages import (
     Create,
@@ -109,6 +111,11 @@ class Parts:
     async def create(self, part: RemotePart, description: Description) -> None:
         """Have a part created where it belongs; the intent is durable first."""
         parent = part.parent
+        if self._process.settings.insecure and has_secrets(description):
+            raise NotAllowed(
+                f"{part.path} has secrets, and daemons without TLS do not pass them on",
+                code="SF-SEC-013", where=part.path,
+            )  # fmt: skip
         await self._clear_the_way(part)
         part.watch = self._watch(part, description)
         fence_s = (
@@ -214,7 +221,10 @@ class Parts:
             )  # fmt: skip
 
     def _inherited(self, part: RemotePart) -> tuple[tuple[str, Plain], ...]:
-        pairs = []
+        signature = part.parent.segment.inherited.get(SIGNATURE)
+        pairs: list[tuple[str, Plain]] = []
+        if isinstance(signature, str):
+            pairs.append((SIGNATURE, signature))
         for name in PASSED_DOWN:
             value = part.parent.inherited(name)
             if isinstance(value, str | int | float | bool):

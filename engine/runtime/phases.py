@@ -21,6 +21,7 @@ from engine.core.faults import (
 )
 from engine.core.lifecycle import Permit, Phase, State, may_enter
 from engine.core.ordering import order
+from engine.core.secrecy import secret_names
 from engine.runtime.flows import FlowRun
 from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import put_change
@@ -198,7 +199,10 @@ class Phases:
         live.prim = cls()
         live.prim.live = live
         try:
-            live.lazy_names = cls.declarations.bind(live.context(), live.bound, where=live.path)
+            live.lazy_names = cls.declarations.bind(
+                live.context(), live.bound, where=live.path,
+                secret=secret_names(live.description),
+            )  # fmt: skip
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", phase="create") from error
         make_flow = getattr(live.prim, "make_flow", None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.diff import Difference, children, diff
 from engine.core.faults import EngineError, Fault, Kind, NameInUse, fault_of
+from engine.core.secrecy import secret_names
 from engine.runtime.duplicates import duplicates
 from engine.runtime.kinds import BadValueError
 from engine.wire.codec import encode_tree, flatten, unflatten
@@ -70,7 +71,7 @@ class Planner:
         kind = node.get("sfClass")
         try:
             cls = self._process.types.component(str(kind or ""), where=where)
-            cls.declarations.bind(dict(node.attributes), {}, where=where)
+            cls.declarations.bind(dict(node.attributes), {}, where=where, secret=secret_names(node))
         except EngineError as error:
             problems.append(error.fault)
         except BadValueError as error:

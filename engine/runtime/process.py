@@ -112,6 +112,7 @@ class Process:
         self.workers = workers
         self.log = logging.getLogger("sf.process")
         self.version = importlib.metadata.version("smartdomains")
+        self.security: dict[str, str] = {"security": "none"}
         self.node_name = settings.node or socket.gethostname()
         self.community = f"local-{settings.community or _user()}"
         self.daemon_id = self._identity()

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from engine.core.events import Ident
 from engine.core.faults import EngineError, NotFound
 from engine.core.lifecycle import State
+from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
 from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
@@ -265,10 +266,10 @@ class Reader:
                     else (f"{type(child.prim).__name__}, {child.state.value}")
                 )
                 rows.append(AttributeRow(name, text, "component", words))
-            elif "secret" in words:
-                rows.append(AttributeRow(name, "(secret)", "secret", words))
+            elif live.is_secret(name):
+                rows.append(AttributeRow(name, HIDDEN, TAG, words))
             else:
-                rows.append(AttributeRow(name, written(value), kind_of(value), words))
+                rows.append(AttributeRow(name, written(redacted(value)), kind_of(value), words))
         extra: dict[str, Value] = {
             "sfState": live.state.value,
             "sfReady": live.ready,
@@ -313,7 +314,6 @@ class Reader:
 
     async def _described(self, live: Live, lost: list[str], *, resolved: bool) -> Description:
         """Describe a live component as it is now; parts that do not answer are as they were."""
-        secret = {name for name, words in live.description.tags if "secret" in words}
         pairs: list[tuple[str, Value]] = []
         for name, value in live.context().items():
             child = live.children.get(name)
@@ -322,18 +322,23 @@ class Reader:
                 now = await self._described(child, lost, resolved=resolved)
             elif isinstance(child, RemotePart):
                 now = await self._described_part(child, value, lost, resolved=resolved)
-            elif name in secret:
-                now = "(secret)"
+            elif live.is_secret(name):
+                now = HIDDEN
             elif resolved and isinstance(value, Reference | Kept):
                 now = await self._settled(live, value)
+            else:
+                now = redacted(value)
             pairs.append((name, now))
         return Description(tuple(pairs), live.description.tags, live.description.data)
 
     async def _settled(self, live: Live, value: Value) -> Value:
+        token = sight.set(Sight.PEOPLE)
         try:
             found = await self._process.resolver.settle(live, value)
         except EngineError:
             return value
+        finally:
+            sight.reset(token)
         return value if isinstance(found, Handle) else found
 
     async def _described_part(
@@ -346,9 +351,9 @@ class Reader:
             answer = await self._process.peers.read(part.address, question, 5.0)
         except EngineError as error:
             lost.append(f"{part.path}: {error.fault.message}")
-            return before
+            return redacted(before)
         if not isinstance(answer, Dumped):
-            return before
+            return redacted(before)
         lost.extend(answer.lost)
         return unflatten(answer.tree)
 
@@ -363,7 +368,7 @@ class Reader:
             "address": process.address,
             "version": process.version,
             "pid": str(os.getpid()),
-            "security": "none (loopback only)",
+            **process.security,
             "components": str(len(process.lives)),
             "applications": ", ".join(process.apps) or "none",
             "segments": str(len(process.segments)),

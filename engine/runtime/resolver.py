@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from engine.core.events import Ident
-from engine.core.faults import BadDescription, EngineError, NotFound, Refused
+from engine.core.faults import BadDescription, EngineError, NotAllowed, NotFound, Refused
+from engine.core.secrecy import (
+    HIDDEN,
+    Sight,
+    has_secrets,
+    met,
+    redacted,
+    secret_names,
+    sight,
+    witnessing,
+)
 from engine.runtime.kinds import BadValueError
 from engine.runtime.live import Live, RemotePart
 from engine.wire.codec import decode, encode, flatten, unflatten
@@ -30,9 +40,16 @@ def encode_parts(parts: Sequence[Part]) -> str:
 
 
 def decode_parts(text: str) -> tuple[Part, ...]:
-    """Read parts written by `encode_parts`."""
-    pairs = decode(bytes.fromhex(text), list[tuple[str, str]])
-    return tuple(Part(PartKind(kind), name) for kind, name in pairs)
+    """Read parts written by `encode_parts`.
+
+    Raises:
+        msgspec.DecodeError: They are none.
+    """
+    try:
+        pairs = decode(bytes.fromhex(text), list[tuple[str, str]])
+        return tuple(Part(PartKind(kind), name) for kind, name in pairs)
+    except ValueError as error:
+        raise msgspec.DecodeError(f"no parts of a reference: {error}") from error
 
 
 def spoken(parts: Sequence[Part]) -> str:
@@ -62,22 +79,30 @@ class Resolver:
             Unreachable: A process on the way does not answer.
         """
         try:
-            return await self.follow(live, reference.parts, HOPS, ())
+            with witnessing() as witness:
+                found = await self.follow(live, reference.parts, HOPS, ())
         except NotFound:
             if reference.optional:
                 return reference.default
             raise
+        if witness.met and sight.get() is Sight.COMPONENT:
+            live.confided.add("")
+        return found
 
     async def fetch(self, live: Live, name: str) -> object:
         """Read a declared attribute anew and check it; see `Prim.fetch`."""
         declared = type(live.prim).declarations.attrs[name]
-        value = await self.settle(live, live.value(name))
+        with witnessing() as witness:
+            value = await self.settle(live, live.value(name))
+        if witness.met:
+            live.confided.add(name)
         if isinstance(value, Handle):
             raise BadDescription(f"{name} leads to a component, not to a value", where=live.path)
         try:
             return declared.read(value)
         except BadValueError as error:
-            raise BadDescription(f"{name} {error}", where=live.path) from error
+            text = "does not fit" if live.is_secret(name) else str(error)
+            raise BadDescription(f"{name} {text}", where=live.path) from None
 
     async def settle(self, live: Live, value: Value) -> Value | Handle:
         """Turn a LAZY reference or kept function into what it stands for now."""
@@ -202,6 +227,10 @@ class Resolver:
         if not at.has(name):
             raise NotFound(f"there is no {name} in {at.path}", code="SF-REF-001", where=at.path)
         value = at.value(name)
+        if at.is_secret(name):
+            met()
+            if sight.get() is not Sight.COMPONENT:
+                return _hidden(at, name)
         if isinstance(value, Reference) and not value.data:
             parts = (*value.parts, *rest)
             try:
@@ -212,7 +241,7 @@ class Resolver:
                 raise
         if isinstance(value, Kept) and not value.data:
             return await self._compute(at, value)
-        return value
+        return value if rest else _seen(at, name, value)
 
     # -- across processes
 
@@ -274,12 +303,15 @@ class Resolver:
         hops: int,
         walked: tuple[str, ...],
     ) -> _Elsewhere:
-        question = Resolve(start.ident, encode_parts(rest), hops - 1, walked)
+        shown = sight.get() is Sight.PEOPLE
+        question = Resolve(start.ident, encode_parts(rest), hops - 1, walked, shown=shown)
         answer = await self._process.peers.read(address, question)
         if not isinstance(answer, Resolved):
             raise EngineError(f"{address} gave another answer than asked for")
         if answer.handle is not None:
             return _Elsewhere(answer.handle)
+        if answer.secret:
+            met()
         if answer.value is None:
             return _Elsewhere(None)
         return _Elsewhere(unflatten(answer.value).get("value"))
@@ -287,20 +319,29 @@ class Resolver:
     async def answer(self, question: Resolve) -> Resolved:
         """Go on with a walk that a peer began."""
         parts = decode_parts(question.parts)
+        if question.shown:
+            asked_for = Sight.PEOPLE
+        else:
+            asked_for = Sight.NOBODY if self._process.settings.insecure else Sight.COMPONENT
+        token = sight.set(asked_for)
+        try:
+            with witnessing() as witness:
+                found = await self._go_on(question, parts)
+        finally:
+            sight.reset(token)
+        if isinstance(found, Handle):
+            return Resolved(handle=found)
+        return Resolved(value=flatten(Description((("value", found),))), secret=witness.met)
+
+    async def _go_on(self, question: Resolve, parts: tuple[Part, ...]) -> Value | Handle:
         if question.start.component:
             start = self._process.live(question.start)
         elif parts and parts[0].name in self._process.subprocesses.addresses:
-            inside = await self.registered(self._process.address, parts)
-            return _answered(inside)
+            return await self.registered(self._process.address, parts)
         else:
-            start, parts = self._process.application(parts[0].name), parts[1:]
-        return _answered(await self.follow(start, parts, question.hops, question.walked, own=False))
-
-
-def _answered(found: Value | Handle) -> Resolved:
-    if isinstance(found, Handle):
-        return Resolved(handle=found)
-    return Resolved(value=flatten(Description((("value", found),))))
+            names, parts = parts[:1], parts[1:]
+            start = self._process.application(names[0].name if names else "")
+        return await self.follow(start, parts, question.hops, question.walked, own=False)
 
 
 class _Elsewhere(msgspec.Struct, frozen=True):
@@ -317,10 +358,33 @@ def _refuse_local(live: Live, name: str) -> None:
         )  # fmt: skip
 
 
+def _hidden(at: Live, name: str) -> Value:
+    if sight.get() is Sight.PEOPLE:
+        return HIDDEN
+    raise NotAllowed(
+        f"{name} is secret, and this daemon runs without TLS", code="SF-SEC-013",
+        where=at.path, hint="secrets leave a process over TLS only: do without --insecure",
+    )  # fmt: skip
+
+
+def _seen(at: Live, name: str, value: Value) -> Value:
+    """Return data as whoever asks may see it."""
+    if not has_secrets(value):
+        return value
+    met()
+    if sight.get() is Sight.COMPONENT:
+        return value
+    return redacted(value) if sight.get() is Sight.PEOPLE else _hidden(at, name)
+
+
 def _inside(here: Spot | Value, part: Part, holder: Live) -> Value:
     if isinstance(here, Description) and part.kind in {PartKind.HERE, PartKind.ATTRIB}:
         if part.name in here.names():
-            return here.get(part.name)
+            if part.name in secret_names(here):
+                met()
+                if sight.get() is not Sight.COMPONENT:
+                    return _hidden(holder, part.name)
+            return _seen(holder, part.name, here.get(part.name))
         raise NotFound(
             f"there is no {part.name} in that data", code="SF-REF-001", where=holder.path
         )

@@ -28,6 +28,8 @@ from engine.runtime.comparing import Change, Comparison, plan
 from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import drop_change, put_change, put_segment, set_previous
 from engine.runtime.live import GENERATION, Live, RemotePart, Segment
+from engine.runtime.signing import check_signed
+from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import decode_tree, encode_tree, encode_value, flatten, unflatten
 from engine.wire.messages import (
     Handle,
@@ -76,7 +78,11 @@ class Updating:
             raise Refused(
                 f"{op.ref} is not a whole application", code="SF-UPDATE-005", where=found.path
             )
-        new = unflatten(op.tree) if op.tree is not None else await self._previous(segment)
+        if op.tree is not None:
+            new = unflatten(op.tree)
+            check_signed(self._process.settings, op.signature, new)
+        else:
+            new = await self._previous(segment)
         outlook = await plan(self._process, ReadUpdate(flatten(new), op.ref))
         if op.expect and outlook.digest != op.expect:
             raise Refused(
@@ -89,6 +95,8 @@ class Updating:
                 Fault(first.kind, first.message, first.code, first.where, first.hint,
                       causes=(*first.causes, *outlook.problems[1:]))
             )  # fmt: skip
+        if op.signature:
+            segment.inherited[SIGNATURE] = op.signature
         await self._run(segment, new, operation)
         count = {
             sign: sum(row.change == sign for row in outlook.rows) for sign in ("+", "-", "~", "+/-")
@@ -146,6 +154,9 @@ class Updating:
     async def part(self, op: UpdatePart, operation: Operation) -> Updated:
         """Change a part of an application as its parent's process asks."""
         segment = self._process.growth.segment(op.segment)
+        check_signed(self._process.settings, op.signature, None)
+        if op.signature:
+            segment.inherited[SIGNATURE] = op.signature
         await self._change_segment(segment, unflatten(op.tree), operation)
         return Updated(segment.path, 0, 0, 0, 0, segment.version)
 
@@ -281,7 +292,7 @@ class Updating:
         if not isinstance(new, Description):
             raise BadDescription(f"{part.name} is no component any more", where=part.path)
         await self._process.peers.submit(
-            part.address, UpdatePart(part.segment, flatten(new)),
+            part.address, UpdatePart(part.segment, flatten(new), _signature(part.parent.segment)),
             request_id=self._process.new_id(), budget_s=PART_S,
         )  # fmt: skip
 
@@ -298,3 +309,9 @@ def _described(new: Description, name: str) -> Description:
     if not isinstance(value, Description):
         raise BadDescription(f"{name} is no component")
     return value
+
+
+def _signature(segment: Segment) -> str:
+    """Return the signature a segment came with, or nothing."""
+    found = segment.inherited.get(SIGNATURE)
+    return found if isinstance(found, str) else ""

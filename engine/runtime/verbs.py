@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
+from engine.core.events import Rejected
+from engine.core.faults import Busy, EngineError, Fault, Kind, NotAllowed, fault_of
+from engine.runtime.permission import permit
+from engine.security.identity import Caller
 from engine.wire.codec import decode, encode
 from engine.wire.messages import (
     PROTOCOL,
     Answer,
     Beat,
-    Failed,
     Hello,
     Pull,
     PullLog,
     Reading,
     Request,
     Welcome,
+    failed,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ class Verbs:
     def __init__(self, process: Process) -> None:
         """Serve one process."""
         self._process = process
-        self._verbs: dict[str, Callable[[bytes], Awaitable[object]]] = {
+        self._verbs: dict[str, Callable[[bytes, Caller], Awaitable[object]]] = {
             "hello": self._hello,
             "submit": self._submit,
             "read": self._read,
@@ -46,23 +49,28 @@ class Verbs:
             "stream": self._stream,
         }
 
-    async def handle(self, verb: str, message: bytes) -> bytes:
+    async def handle(self, verb: str, message: bytes, caller: Caller) -> bytes:
         """Answer one message; failures are answers too."""
         try:
             if verb != "hello":
                 await self._recovered()
-            return encode(await self._verbs[verb](message))
+            return encode(await self._verbs[verb](message, caller))
+        except NotAllowed as error:
+            self._process.events.publish(
+                None, Rejected(caller.name, caller.address, error.fault.message)
+            )
+            return encode(failed(verb, error.fault))
         except EngineError as error:
-            return encode(_failure(verb, error.fault))
+            return encode(failed(verb, error.fault))
         except msgspec.DecodeError as error:
             fault = Fault(
                 Kind.REFUSED, f"message not understood: {error}", code="SF-WIRE-001",
                 hint="run the same version on both sides",
             )  # fmt: skip
-            return encode(_failure(verb, fault))
+            return encode(failed(verb, fault))
         except Exception as error:
             self._process.log.exception("%s failed", verb)
-            return encode(_failure(verb, fault_of(error)))
+            return encode(failed(verb, fault_of(error)))
 
     async def _recovered(self) -> None:
         """Wait until what an earlier life left has been taken up or undone."""
@@ -72,21 +80,23 @@ class Verbs:
         except TimeoutError as error:
             raise Busy("the daemon is still taking up what an earlier life left") from error
 
-    def from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, bytes], bytes]:
+    def from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, bytes, Caller], bytes]:
         """Return a function for transport threads that waits for the loop's answer."""
 
-        def handle(verb: str, message: bytes) -> bytes:
-            future = asyncio.run_coroutine_threadsafe(self.handle(verb, message), loop)
+        def handle(verb: str, message: bytes, caller: Caller) -> bytes:
+            answer = self.handle(verb, message, caller)
+            future = asyncio.run_coroutine_threadsafe(answer, loop)
             try:
                 return future.result(SLACK_S)
             except TimeoutError:
                 future.cancel()
-                return encode(_failure(verb, Fault(Kind.TIMEOUT, "the daemon is too busy")))
+                return encode(failed(verb, Fault(Kind.TIMEOUT, "the daemon is too busy")))
 
         return handle
 
-    async def _hello(self, message: bytes) -> Welcome:
+    async def _hello(self, message: bytes, caller: Caller) -> Welcome:
         hello = decode(message, Hello)
+        permit(self._process, caller, "hello", hello)
         process = self._process
         if hello.protocol != PROTOCOL:
             process.events.note(None, "warning", f"{hello.caller} speaks protocol {hello.protocol}")
@@ -101,26 +111,29 @@ class Verbs:
             uptime_s=round(time.monotonic() - process.began_s, 1),
             components=len(process.lives),
             process=process.settings.process,
+            security="tls" if caller.private else "insecure",
         )
 
-    async def _submit(self, message: bytes) -> Answer:
-        return await self._process.operations.submit(decode(message, Request))
+    async def _submit(self, message: bytes, caller: Caller) -> Answer:
+        request = decode(message, Request)
+        permit(self._process, caller, "submit", request.op)
+        return await self._process.operations.submit(request)
 
-    async def _read(self, message: bytes) -> object:
+    async def _read(self, message: bytes, caller: Caller) -> object:
         question: Reading = decode(message, Reading)  # type: ignore[arg-type] # a union is a type to msgspec
+        permit(self._process, caller, "read", question)
         return await self._process.reader.read(question)
 
-    async def _beat(self, message: bytes) -> object:
-        return await self._process.liveness.answer(decode(message, Beat))
+    async def _beat(self, message: bytes, caller: Caller) -> object:
+        beat = decode(message, Beat)
+        permit(self._process, caller, "beat", beat)
+        return await self._process.liveness.answer(beat)
 
-    async def _stream(self, message: bytes) -> object:
+    async def _stream(self, message: bytes, caller: Caller) -> object:
         wanted: Pull | PullLog = decode(message, Pull | PullLog)  # type: ignore[arg-type] # a union is a type to msgspec
+        permit(self._process, caller, "stream", wanted)
         if isinstance(wanted, PullLog):
             return await self._process.logbook.pull(wanted)
         if wanted.whole and wanted.application:
             self._process.relays.follow_application(wanted.application)
         return await self._process.events.pull(wanted)
-
-
-def _failure(verb: str, fault: Fault) -> object:
-    return Answer("failed", fault=fault) if verb == "submit" else Failed(fault)

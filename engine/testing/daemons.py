@@ -1,21 +1,30 @@
-"""Real daemons for tests and demonstrations: started, killed, started again, and always stopped."""
+"""Real daemons for tests and demonstrations: started, killed, started again, and always stopped.
+
+All of one run are of one community with an authority of its own, made once; they speak TLS with each
+other and with clients, as users' daemons do.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from engine.client.client import Client
+from engine.security.community import for_daemon
 from engine.testing.sabotage import VARIABLE, Plan
 
 T = TypeVar("T")
@@ -41,6 +50,29 @@ def wait_until(condition: Callable[[], T], *, timeout_s: float = 30.0, what: str
                 f"{what or 'condition'}: not within {timeout_s:g} s; last: {seen!r}"
             )
         time.sleep(0.02)
+
+
+@cache
+def authority_folder() -> Path:
+    """Return the folder of this run's community; it goes away with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="sd-community-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def own_community() -> Iterator[Path]:
+    """Have this process, and programs it starts, belong to this run's community."""
+    name = "SMARTDOMAINS_COMMUNITY_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = str(authority_folder())
+    try:
+        yield authority_folder()
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 class Daemon:
@@ -133,19 +165,21 @@ class Daemon:
 
 @contextlib.contextmanager
 def daemons(
-    folder: Path, *names: str, prefix: tuple[str, ...] = (), **environment: str
+    state: Path, *names: str, prefix: tuple[str, ...] = (), **environment: str
 ) -> Iterator[tuple[Daemon, ...]]:
     """Run daemons that know each other by name; stop them whatever happens."""
     ports = {name: free_port() for name in names}
     peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     made = tuple(
-        Daemon(folder, name, port, peers, prefix=prefix, **environment)
+        Daemon(state, name, port, peers, prefix=prefix, **environment)
         for name, port in ports.items()
     )
-    try:
-        for daemon in made:
-            daemon.start()
-        yield made
-    finally:
-        for daemon in made:
-            daemon.stop()
+    with own_community() as folder:
+        try:
+            for daemon in made:
+                for_daemon(folder, daemon.port)
+                daemon.start()
+            yield made
+        finally:
+            for daemon in made:
+                daemon.stop()

@@ -21,6 +21,7 @@ from engine.runtime.ledger import Ledger
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
 from engine.runtime.workers import InlineWorkers, ThreadWorkers
+from engine.security.identity import Caller, Role
 from engine.settings import Settings
 from engine.wire.codec import flatten
 from engine.wire.messages import (
@@ -38,6 +39,7 @@ from engine.wire.messages import (
 from sfdl.values import Description, Part, PartKind, Reference, Value, Vector
 
 T = TypeVar("T")
+PEER = Caller("a process of this test", "daemon", frozenset({Role.PEER}))
 
 
 def tree(attributes: Mapping[str, object]) -> Description:
@@ -154,9 +156,9 @@ class MemoryLink:
         cut = (self._origin, self._address) in self._network.severed
         if target is None or cut or (rule is not None and rule.mode in {"drop", "cut"}):
             raise Unreachable(f"{self._address} cannot be reached: connection refused")
-        answer = await target.handle(verb, message)
+        answer = await target.handle(verb, message, PEER)
         if rule is not None and rule.mode == "twice":
-            answer = await target.handle(verb, message)
+            answer = await target.handle(verb, message, PEER)
         if rule is not None and rule.mode == "lose":
             raise Unreachable(f"{self._address}: the connection broke")
         return answer

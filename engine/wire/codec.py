@@ -7,9 +7,12 @@ from typing import TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from engine.core.secrecy import TAG
 from sfdl.values import Bytes, Description, Float, Kept, Long, Reference, Tbd, Value, Vector
 
 T = TypeVar("T")
+MOST_NODES = 1_000_000
+"""Components and data that a description may unfold to: small tables can stand for huge trees."""
 
 
 class NodeRef(Struct, frozen=True, tag="node"):
@@ -110,15 +113,20 @@ def unflatten(tree: FlatTree) -> Description:
     """Turn a table back into a description; equal sub-trees become one object.
 
     Raises:
-        msgspec.ValidationError: The table is empty or refers forwards.
+        msgspec.ValidationError: The table is empty, refers forwards, or unfolds to more than
+            `MOST_NODES` components and data.
     """
     done: list[Description] = []
+    sizes: list[int] = []
+    size = 0
 
     def value(item: FlatValue) -> Value:
+        nonlocal size
         match item:
             case NodeRef(number):
                 if not 0 <= number < len(done):
                     raise msgspec.ValidationError("description refers to a node that is not there")
+                size += sizes[number]
                 return done[number]
             case FlatVector(items):
                 return Vector(tuple(value(each) for each in items))
@@ -129,7 +137,11 @@ def unflatten(tree: FlatTree) -> Description:
                 return item
 
     for node in tree.nodes:
+        size = 1
         attributes = tuple((name, value(item)) for name, item in node.attributes)
+        if size > MOST_NODES:
+            raise msgspec.ValidationError("description unfolds to too many components")
+        sizes.append(size)
         tags = tuple((name, frozenset(words)) for name, words in node.tags)
         done.append(Description(attributes, tags, node.data))
     if not done:
@@ -151,7 +163,10 @@ def decode(data: bytes, type_: type[T]) -> T:
     Raises:
         msgspec.DecodeError: The bytes are not such a message.
     """
-    return msgspec.msgpack.decode(data, type=type_)
+    try:
+        return msgspec.msgpack.decode(data, type=type_)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(f"not a message: {error}") from error
 
 
 def encode_tree(root: Description) -> bytes:
@@ -159,9 +174,10 @@ def encode_tree(root: Description) -> bytes:
     return encode(flatten(root))
 
 
-def encode_value(value: Value) -> bytes:
-    """Encode any value of the language by itself."""
-    return encode_tree(Description((("value", value),)))
+def encode_value(value: Value, *, secret: bool = False) -> bytes:
+    """Encode any value of the language by itself; one that is secret says so."""
+    tags = (("value", frozenset({TAG})),) if secret else ()
+    return encode_tree(Description((("value", value),), tags))
 
 
 def decode_value(data: bytes) -> Value:

@@ -58,6 +58,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
         address: `host:port` it answers at.
         version: Of the program, for people.
         state: `running`, `draining` or `stopping`.
+        security: `tls`, or `insecure` for a daemon that was told to do without.
     """
 
     protocol: int
@@ -70,6 +71,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
     uptime_s: float
     components: int
     process: str = "rootProcess"
+    security: str = "tls"
 
 
 # -- submit
@@ -239,11 +241,13 @@ class Update(Struct, frozen=True, tag="update"):
     Attributes:
         tree: What it is to become; nothing: what it was before its last update.
         expect: Digest of the plan this was decided on; another one refuses it.
+        signature: Of the new description, where daemons demand one.
     """
 
     ref: str
     tree: FlatTree | None = None
     expect: str = ""
+    signature: str = ""
 
 
 class UpdatePart(Struct, frozen=True, tag="update_part"):
@@ -251,6 +255,7 @@ class UpdatePart(Struct, frozen=True, tag="update_part"):
 
     segment: str
     tree: FlatTree
+    signature: str = ""
 
 
 class Spawn(Struct, frozen=True, tag="spawn"):
@@ -481,12 +486,14 @@ class Resolve(Struct, frozen=True, tag="resolve"):
     Attributes:
         parts: Text of the remaining parts.
         walked: Components passed so far, to find loops.
+        shown: The value is for people to see, who see no secrets.
     """
 
     start: Ident
     parts: str
     hops: int
     walked: tuple[str, ...] = ()
+    shown: bool = False
 
 
 class ReadSegment(Struct, frozen=True, tag="segment"):
@@ -597,10 +604,15 @@ class Page(Struct, frozen=True, tag="page"):
 
 
 class Resolved(Struct, frozen=True, tag="resolved"):
-    """A reference followed: a handle, or a value as a tree of one attribute called `value`."""
+    """A reference followed: a handle, or a value as a tree of one attribute called `value`.
+
+    Attributes:
+        secret: The value is, or holds, a secret.
+    """
 
     handle: Handle | None = None
     value: FlatTree | None = None
+    secret: bool = False
 
 
 class SegmentFacts(Struct, frozen=True, tag="held"):
@@ -648,6 +660,11 @@ class Failed(Struct, frozen=True, tag="failed"):
     """A reading that could not be answered."""
 
     fault: Fault
+
+
+def failed(verb: str, fault: Fault) -> Answer | Failed:
+    """Return the answer of a verb that says it failed."""
+    return Answer("failed", fault=fault) if verb == "submit" else Failed(fault)
 
 
 ReadAnswer: TypeAlias = Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | Failed

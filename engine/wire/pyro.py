@@ -1,31 +1,40 @@
-"""Pyro5, set up the one way we use it, and the server side of a process.
+"""Pyro5, set up the one way we use it.
 
 Pyro5 is transport only: one object called `node` with five verbs of bytes. Its defaults do not suit
-daemons, so `configure` replaces them; environment variables are not obeyed. Decoders other than
-msgpack are refused: their table entries stay, since Pyro's own error path looks one of them up.
+daemons, so `configure` replaces them; environment variables are not obeyed. What arrives is read by a
+decoder that knows the few shapes we use and makes no objects; compressed, batched and one-way messages
+are refused. The table entries of other decoders stay, since Pyro's own error path looks one of them up.
+
+TLS is ours: Pyro asks `_context` for the context of a connection it makes, and listens in plain; the
+server turns what it accepts into TLS in the connection's own thread (see `server`).
 """
 
 from __future__ import annotations
 
+import ssl
 import threading
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
+import msgpack
 import Pyro5.api
 import Pyro5.configure
 import Pyro5.errors
 import Pyro5.protocol
 import Pyro5.serializers
-import Pyro5.server
+import Pyro5.socketutil
+from typing_extensions import override
 
 OBJECT = "node"
 VERBS = ("hello", "submit", "read", "beat", "stream")
 MOST_BYTES = 16 * 2**20
 IDLE_S = 30.0
-THREADS = 256
+THREADS = 1024
 
 _lock = threading.Lock()
 _done = False
+_dialling = threading.local()
 
 
 class _Refusing:
@@ -40,6 +49,56 @@ class _Refusing:
         """Refuse."""
         del data
         raise Pyro5.errors.ProtocolError("only msgpack is accepted")
+
+
+class _Plain(Pyro5.serializers.MsgpackSerializer):  # type: ignore[misc] # Pyro5 has no types
+    """Decodes calls of our verbs, answers and greetings; never an object."""
+
+    @override
+    def loads(self, data: bytes) -> object:
+        """Decode a greeting or an answer; an error of the other side's Pyro is raised as one."""
+        found = _unpack(data)
+        if isinstance(found, dict) and found.get("__exception__"):
+            return Pyro5.errors.ProtocolError(f"{found.get('__class__')}: {found.get('args')}")
+        return found
+
+    @override
+    def loadsCall(self, data: bytes) -> tuple[str, str, list[bytes], dict[str, object]]:
+        """Decode a call; anything but one of our verbs with one message is refused."""
+        match _unpack(data):
+            case [object_, verb, [bytes() as message], {**rest}] if (
+                object_ == OBJECT and verb in VERBS and not rest
+            ):
+                return OBJECT, verb, [message], {}
+        raise Pyro5.errors.ProtocolError("not a call of ours")
+
+
+def _unpack(data: bytes) -> object:
+    try:
+        return msgpack.unpackb(
+            data, raw=False, max_array_len=64, max_map_len=64, max_ext_len=0,
+            max_bin_len=MOST_BYTES, max_str_len=65536,
+        )  # fmt: skip
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Pyro5.errors.ProtocolError(f"not understood: {error}") from None
+
+
+class _Message(Pyro5.protocol.ReceivingMessage):  # type: ignore[misc] # Pyro5 has no types
+    """A message that arrives; what we never send is refused before its payload is read."""
+
+    __slots__ = ()
+    FORBIDDEN = (
+        Pyro5.protocol.FLAGS_COMPRESSED
+        | Pyro5.protocol.FLAGS_ONEWAY
+        | Pyro5.protocol.FLAGS_BATCH
+        | Pyro5.protocol.FLAGS_KEEPSERIALIZED
+        | Pyro5.protocol.FLAGS_ITEMSTREAMRESULT
+    )
+
+    def __init__(self, header: bytes, payload: bytes | None = None) -> None:
+        super().__init__(header, payload)
+        if self.flags & self.FORBIDDEN or self.annotations_size:
+            raise Pyro5.errors.ProtocolError("a message of a form that is not accepted")
 
 
 def configure() -> None:
@@ -57,61 +116,32 @@ def configure() -> None:
         config.MAX_MESSAGE_SIZE = MOST_BYTES + 4096
         config.MAX_RETRIES = 0
         config.DETAILED_TRACEBACK = False
+        config.SSL = True  # so that the context of a connection is asked for
+        Pyro5.socketutil.get_ssl_context = _context
+        Pyro5.protocol.ReceivingMessage = _Message
         for name in ("marshal", "serpent", "json"):
             serializer = Pyro5.serializers.serializers[name]
             refusing = type(f"Refusing{name}", (_Refusing, type(serializer)), {})()
-            Pyro5.serializers.serializers[name] = refusing
-            Pyro5.serializers.serializers_by_id[serializer.serializer_id] = refusing
+            _replace(name, refusing)
+        _replace("msgpack", _Plain())
         _done = True
 
 
-class _Node:
-    """The one exposed object: five verbs, bytes in and out."""
-
-    def __init__(self, handle: Callable[[str, bytes], bytes]) -> None:
-        self._handle = handle
-
-    @Pyro5.api.expose  # type: ignore[untyped-decorator] # Pyro5 has no types
-    def hello(self, message: bytes) -> bytes:
-        return self._handle("hello", message)
-
-    @Pyro5.api.expose  # type: ignore[untyped-decorator] # Pyro5 has no types
-    def submit(self, message: bytes) -> bytes:
-        return self._handle("submit", message)
-
-    @Pyro5.api.expose  # type: ignore[untyped-decorator] # Pyro5 has no types
-    def read(self, message: bytes) -> bytes:
-        return self._handle("read", message)
-
-    @Pyro5.api.expose  # type: ignore[untyped-decorator] # Pyro5 has no types
-    def beat(self, message: bytes) -> bytes:
-        return self._handle("beat", message)
-
-    @Pyro5.api.expose  # type: ignore[untyped-decorator] # Pyro5 has no types
-    def stream(self, message: bytes) -> bytes:
-        return self._handle("stream", message)
+def _replace(name: str, serializer: Pyro5.serializers.SerializerBase) -> None:
+    Pyro5.serializers.serializers[name] = serializer
+    Pyro5.serializers.serializers_by_id[serializer.serializer_id] = serializer
 
 
-class NodeServer:
-    """Listens for peers and clients; each connection has a thread, each message goes to `handle`."""
+@contextmanager
+def dialling(context: ssl.SSLContext | None) -> Iterator[None]:
+    """Have connections that this thread makes inside use a TLS context, or none."""
+    _dialling.context = context
+    try:
+        yield
+    finally:
+        _dialling.context = None
 
-    def __init__(self, host: str, port: int, handle: Callable[[str, bytes], bytes]) -> None:
-        """Bind the port.
 
-        Raises:
-            OSError: The address is in use or not ours.
-        """
-        configure()
-        self._daemon: Any = Pyro5.server.Daemon(host=host, port=port)
-        self._daemon.register(_Node(handle), objectId=OBJECT)
-        self.port: int = self._daemon.sock.getsockname()[1]
-        self._thread = threading.Thread(target=self._daemon.requestLoop, name="node", daemon=True)
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop answering and free the port; waits at most a few seconds."""
-        self._daemon.shutdown()
-        self._thread.join(timeout=5)
+def _context(**files: object) -> ssl.SSLContext | None:
+    """Stand in for Pyro's own maker of contexts, which believes the system's authorities too."""
+    return None if "servercert" in files else getattr(_dialling, "context", None)

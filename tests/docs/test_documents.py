@@ -108,6 +108,23 @@ def test_the_commands_of_the_readme_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_security_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "security.md").read_text()
+    (tmp_path / "app.sf").write_text(
+        '#include "org/smartfrog/components.sf"\nsfConfig extends Compound { a 1; }'
+    )
+    lines = re.findall(r"^    ((?:sf[a-z]+|export) .*)$", text, re.MULTILINE)
+
+    out = run_document(lines, tmp_path, {})
+
+    assert "issued daemon node1" in out
+    assert out.count("running, version") == 2
+    assert "signed" in out
+    assert "state    revoked" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_demonstration_ends_with_nothing_left(tmp_path):
     done = alone(f"{ROOT}/scripts/demo", tmp_path)
 

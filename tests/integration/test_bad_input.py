@@ -15,7 +15,7 @@ import pytest
 from engine.testing.daemons import daemons, free_port
 from engine.wire.codec import encode
 from engine.wire.messages import Welcome
-from engine.wire.pyro import NodeServer
+from engine.wire.server import Door, NodeServer, Quotas
 
 pytestmark = pytest.mark.integration
 
@@ -173,10 +173,11 @@ def test_failures_are_one_json_object_when_asked_for(daemon):
 def test_another_protocol_version_is_refused_in_words():
     port = free_port()
     welcome = Welcome(99, "d", "old", f"127.0.0.1:{port}", "9.9", "running", 1, 0.0, 0)
-    server = NodeServer("127.0.0.1", port, lambda verb, message: encode(welcome))
+    door = Door(None, Quotas(), lambda refused: None)
+    server = NodeServer("127.0.0.1", port, lambda verb, message, caller: encode(welcome), door)
     server.start()
     try:
-        done = run("sfstatus", "localhost", "-p", port)
+        done = run("sfstatus", "localhost", "-p", port, "--insecure")
     finally:
         server.close()
 
@@ -185,7 +186,7 @@ def test_another_protocol_version_is_refused_in_words():
     assert "same version" in done.stderr
 
 
-def test_something_else_at_the_port_is_refused_in_words():
+def test_something_else_at_the_port_is_refused_in_words(daemon):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():
