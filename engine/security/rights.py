@@ -45,6 +45,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "submit update": _OPERATE | _PEER,
     "submit update_part": _PEER,
     "submit spawn": _PEER,
+    "submit set_level": _ADMIN | _PEER,
     "submit drain": _ADMIN,
     "submit stop": _ADMIN,
 }

@@ -12,7 +12,7 @@ from typing_extensions import override
 from engine.compound import Compound
 from engine.core.flows import Flow, Happening
 from engine.core.records import Record
-from engine.core.supervision import Backoff, Budget, OneForOne
+from engine.core.supervision import Backoff, Budget, Policy, Supervise
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, link
 from engine.runtime.effects import Effect
@@ -164,5 +164,6 @@ class Guard(Actor, Compound, type="sim.guard"):
 
     @override
     def make_flow(self) -> Flow[Any]:
-        rule = OneForOne({}, Budget(3, 30.0), Backoff(0.5, 4.0))
+        names = tuple(name for name, _ in self.live.child_descriptions())
+        rule = Supervise(Policy(names, budget=Budget(3, 30.0), backoff=Backoff(0.5, 4.0)))
         return Told(self.live, rule)

@@ -13,6 +13,7 @@ from engine.runtime.eventlog import EventLog
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
 from engine.settings import Settings
+from engine.testing.kit import PEER
 from engine.testing.simulation.components import Observer, observer
 from engine.testing.simulation.loop import Life, SimLoop
 from engine.testing.simulation.network import Network, SimLink
@@ -86,7 +87,7 @@ class Machine:
         """Answer one message as the daemon."""
         if self._verbs is None:
             await asyncio.Event().wait()
-        answer = await self._verbs.handle(verb, message)  # type: ignore[union-attr] # just asked
+        answer = await self._verbs.handle(verb, message, PEER)  # type: ignore[union-attr] # just asked
         if verb == "beat":
             self._rules.renewed(self.name, decode(message, Beat).renew)
         return answer
