@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.testing.kit import engines, virtual_time
+from engine.testing.kit import PEER, engines, virtual_time
 from engine.wire.codec import decode, encode
 from engine.wire.messages import Page, Pull
 
@@ -21,7 +21,7 @@ def test_who_follows_a_whole_application_sees_its_parts_and_only_then(tmp_path):
 
             async def pull(cursor, wait_ms=0):
                 wanted = Pull(cursor=cursor, application="app", whole=True, wait_ms=wait_ms)
-                answer = await network.verbs["host1:3800"].handle("stream", encode(wanted))
+                answer = await network.verbs["host1:3800"].handle("stream", encode(wanted), PEER)
                 return decode(answer, Page)
 
             page = await pull("")
