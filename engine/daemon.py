@@ -17,7 +17,7 @@ from typing import TextIO
 
 from engine.core.faults import Refused, raised
 from engine.core.records import Record
-from engine.listening import connect_with, listen, place_of, quotas_of, teller
+from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
@@ -25,6 +25,7 @@ from engine.runtime.workers import ThreadWorkers
 from engine.security import community
 from engine.security.contexts import Contexts
 from engine.settings import Settings
+from engine.spawning import ProgramSpawner
 from engine.wire.codec import flatten
 from engine.wire.messages import Create, Request, Terminate
 from engine.wire.server import Door
@@ -96,6 +97,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ledger=ledger,
         workers=ThreadWorkers(),
         connect=connect_with(lambda: place.contexts),
+        spawner=None if settings.root else ProgramSpawner(settings, place.address),
     )
     process.security = place.facts()
     if os.environ.get("SMARTDOMAINS_SABOTAGE"):
@@ -105,10 +107,11 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     verbs = Verbs(process)
     door = Door(place.contexts, quotas_of(settings), teller(loop, process))
     try:
-        servers = listen(place, settings.port, verbs.from_thread(loop), door)
+        servers = listen_as(settings, place, verbs.from_thread(loop), door)
     except Refused:
         ledger.close()
         raise
+    process.address = with_port(place.address, servers[0].port)
     _on_signals(loop, process)
     for server in servers:
         server.start()

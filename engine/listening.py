@@ -103,6 +103,34 @@ def _address(settings: Settings, hosts: tuple[str, ...], named: tuple[str, ...])
     return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
 
 
+def with_port(address: str, port: int) -> str:
+    """Return an address with another port.
+
+    Example:
+        >>> with_port("[::1]:3800", 4000)
+        '[::1]:4000'
+    """
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def listen_as(settings: Settings, place: Place, handle: Handle, door: Door) -> list[NodeServer]:
+    """Bind the port a process is to have: a sub-process keeps the one it was first given.
+
+    Raises:
+        Refused: The port is taken, or an address is not ours.
+    """
+    if not settings.root:
+        return listen(place, settings.port, handle, door)
+    file = settings.folder / "port"
+    known = file.read_text().strip() if file.exists() else ""
+    try:
+        servers = listen(place, int(known) if known.isdecimal() else 0, handle, door)
+    except Refused:
+        servers = listen(place, 0, handle, door)
+    file.write_text(f"{servers[0].port}\n")
+    return servers
+
+
 def listen(place: Place, port: int, handle: Handle, door: Door) -> list[NodeServer]:
     """Bind the port at every address of a place; nothing is answered yet.
 
@@ -112,7 +140,7 @@ def listen(place: Place, port: int, handle: Handle, door: Door) -> list[NodeServ
     servers: list[NodeServer] = []
     for host in place.hosts:
         try:
-            servers.append(NodeServer(host, port, handle, door))
+            servers.append(NodeServer(host, servers[0].port if servers else port, handle, door))
         except OSError as error:
             for server in servers:
                 server.close()

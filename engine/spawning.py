@@ -59,6 +59,7 @@ class ProgramSpawner:
             **os.environ,
             **{key.removeprefix("env."): text for key, text in config.items() if "." in key},
             SETTINGS: msgspec.json.encode(settings).decode(),
+            "SMARTDOMAINS_PROCESS": name,
             CLEAN: "yes" if clean else "",
         }
         process = await asyncio.create_subprocess_exec(
