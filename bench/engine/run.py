@@ -1,6 +1,6 @@
 """Measures what users wait for, and writes docs/performance.md.
 
-    python bench/engine/run.py          all of it, about two minutes
+    python bench/engine/run.py          all of it, about five minutes
 
 Method: every figure is the median of several runs in one go on this machine, beside a yardstick
 measured in the same go (a bare interpreter, the bare libvirt calls), so that ratios mean something on
@@ -13,16 +13,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import libvirt
+from scale import report
 
 import sfdl
 from engine.core.records import Record
 from engine.testing.daemons import Daemon, daemons
-from engine.testing.kit import tree
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -95,44 +94,6 @@ def domains(daemon: Daemon, count: int):
     return statistics.median(taken)
 
 
-def many(daemon: Daemon, count: int):
-    prim = {"sfClass": "engine.prim.Prim", "value": 1}
-    root = tree({"sfClass": "engine.compound.Compound", **{f"c{n}": prim for n in range(count)}})
-    client = daemon.client()
-    slowest = [0.0]
-    stop = threading.Event()
-
-    def ping():
-        pinger = daemon.client()
-        while not stop.is_set():
-            began = time.perf_counter()
-            pinger.hello()
-            slowest[0] = max(slowest[0], time.perf_counter() - began)
-            time.sleep(0.01)
-        pinger.close()
-
-    thread = threading.Thread(target=ping)
-    thread.start()
-    try:
-        began = time.perf_counter()
-        client.start("many", root).result()
-        started = time.perf_counter() - began
-        began = time.perf_counter()
-        rows = sum(1 for _ in client.whole_tree("many"))
-        read = time.perf_counter() - began
-        began = time.perf_counter()
-        client.terminate("many", Record.normal()).result()
-        ended = time.perf_counter() - began
-    finally:
-        stop.set()
-        thread.join()
-    assert rows == count + 1
-    client.close()
-    status = Path(f"/proc/{daemon.pid}/status").read_text()
-    peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-    return started, read, ended, slowest[0], peak / 1024
-
-
 def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -142,7 +103,8 @@ def main() -> None:
         bare = bare_domain()
         single = domains(one, 1)
         hundred = domains(one, 100)
-        started, read, ended, slowest, peak = many(one, 10_000)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        scale_lines = report(Path(folder))
     lines = [
         "# Performance",
         "",
@@ -159,13 +121,7 @@ def main() -> None:
         f"| one domain: create, deploy and start, ledger synced | {single * 1000:.0f} |",
         f"| each of 100 domains, one after the other | {hundred * 10:.1f} |",
         "",
-        "| 10,000 trivial components in one process | |",
-        "|---|---|",
-        f"| create, deploy, start | {started:.2f} s |",
-        f"| read the whole tree, 500 rows a page | {read:.2f} s |",
-        f"| terminate | {ended:.2f} s |",
-        f"| slowest ping of the daemon meanwhile | {slowest * 1000:.0f} ms |",
-        f"| peak memory of the daemon | {peak:.0f} MiB |",
+        *scale_lines,
         "",
     ]
     PAGE.write_text("\n".join(lines), "utf-8")
