@@ -18,7 +18,8 @@ from engine.runtime.process import Process
 from engine.security import community
 from engine.security.contexts import Contexts
 from engine.settings import Settings
-from engine.wire.links import PyroLink, Security
+from engine.wire.channel import Security
+from engine.wire.links import PyroLink
 from engine.wire.server import Door, Handle, NodeServer, Quotas
 
 log = logging.getLogger("sf.daemon")

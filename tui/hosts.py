@@ -24,6 +24,7 @@ class HostView:
         listed: Asked for by the user; others are followed because components live there.
         heard_s: When it answered last, on the console's clock; nothing if it never did.
         why: Why it is lost, or whose other name it is.
+        insecure: It runs without TLS.
     """
 
     address: str
@@ -33,6 +34,7 @@ class HostView:
     daemon: str = ""
     heard_s: float | None = None
     why: str = ""
+    insecure: bool = False
     components: int = 0
 
     @property

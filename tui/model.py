@@ -117,6 +117,7 @@ class Model:
             self._let_go(other, view)
         view.reach, view.why, view.heard_s = Reach.LIVE, "", now_s
         view.name, view.daemon = welcome.name, welcome.daemon
+        view.insecure = welcome.security == "insecure"
         self._daemons[welcome.daemon] = view.address
         self._refusals.clear()
         self._read_all(view, now_s)

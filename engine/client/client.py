@@ -13,10 +13,10 @@ import msgspec
 from engine.core.events import Event
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
 from engine.core.records import Record
-from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import decode, encode, flatten, unflatten
 from engine.wire.messages import (
     PROTOCOL,
+    SIGNATURE,
     Answer,
     AttributeRow,
     Create,
@@ -49,7 +49,7 @@ from engine.wire.messages import (
 from sfdl.values import Description
 
 if TYPE_CHECKING:
-    from engine.wire.links import Security
+    from engine.wire.channel import Security
 
 T = TypeVar("T")
 POLL_S = 0.25
@@ -125,7 +125,7 @@ class Client:
         Without `security` it goes there with what the settings say, or this user's own certificate.
         """
         from engine.security.community import of_user  # noqa: PLC0415 - with what follows
-        from engine.wire.links import Channel  # noqa: PLC0415 - Pyro5 is slow to import
+        from engine.wire.channel import Channel  # noqa: PLC0415 - Pyro5 is slow to import
 
         self.address = address
         self._timeout_s = timeout_s

@@ -137,7 +137,7 @@ SECURITY: tuple[Callable[[F], F], ...] = (
 """Options of every command that goes to a daemon."""
 
 
-def _set_up(**said: str) -> None:
+def set_up(**said: str) -> None:
     """Let an option be the setting of the same name, for this run."""
     os.environ.update({f"SMARTDOMAINS_{name.upper()}": text for name, text in said.items() if text})
 
@@ -151,7 +151,7 @@ def shared(*, timeout_s: float = 60.0) -> Callable[[F], F]:
             *args: Any, port: int, timeout: float, as_json: bool, quiet: bool, verbose: bool,
             request_id: str, cert: str, key: str, ca: str, insecure: bool, **kwargs: Any,
         ) -> object:  # fmt: skip
-            _set_up(cert=cert, key=key, ca=ca, insecure="1" if insecure else "")
+            set_up(cert=cert, key=key, ca=ca, insecure="1" if insecure else "")
             front = Front(
                 port=port, timeout_s=timeout, as_json=as_json, quiet=quiet, verbose=verbose
             )

@@ -29,9 +29,9 @@ from engine.runtime.duplicates import duplicates
 from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
 from engine.runtime.live import Segment
 from engine.runtime.signing import check_signed
-from engine.security import signatures
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
+    SIGNATURE,
     Create,
     Grown,
     ReadPlan,
@@ -73,7 +73,7 @@ class Growth:
         if op.parent is None:
             self.check_name(op.application)
         tree = unflatten(op.tree)
-        signature = str(dict(op.inherited).get(signatures.ATTRIBUTE, ""))
+        signature = str(dict(op.inherited).get(SIGNATURE, ""))
         check_signed(process.settings, signature, tree if op.parent is None else None)
         if op.expect:
             await self._check_expected(op)

@@ -23,9 +23,9 @@ from engine.runtime.effects import Effect, Presence, Site, encode_effect
 from engine.runtime.ledger import drop_effect, put_effect
 from engine.runtime.live import Live, Made, RemotePart
 from engine.runtime.peers import Peers
-from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import flatten
 from engine.wire.messages import (
+    SIGNATURE,
     Create,
     Deploy,
     Gone,

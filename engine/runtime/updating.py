@@ -29,9 +29,9 @@ from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import drop_change, put_change, put_segment, set_previous
 from engine.runtime.live import GENERATION, Live, RemotePart, Segment
 from engine.runtime.signing import check_signed
-from engine.security.signatures import ATTRIBUTE as SIGNATURE
 from engine.wire.codec import decode_tree, encode_tree, encode_value, flatten, unflatten
 from engine.wire.messages import (
+    SIGNATURE,
     Handle,
     ReadUpdate,
     Update,

@@ -6,9 +6,7 @@ revocation list counts at once.
 
 from __future__ import annotations
 
-import os
 import ssl
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.core.faults import NotAllowed
+from engine.security.files import check_key
 from engine.security.identity import Certificate, read_certificate
 
 
@@ -41,25 +40,6 @@ class Credentials(Struct, frozen=True):
         return cls(Path(cert), Path(key), Path(ca), Path(crl) if crl else beside)
 
 
-def check_key(key: Path) -> None:
-    """Check that a key is its owner's alone.
-
-    Raises:
-        NotAllowed: It is not there, or others can read it.
-    """
-    try:
-        facts = key.stat()
-    except OSError as error:
-        raise NotAllowed(f"{key}: {error.strerror}", code="SF-SEC-001") from error
-    if stat.S_IMODE(facts.st_mode) & 0o077:
-        raise NotAllowed(
-            f"the key {key} can be read by others", code="SF-SEC-005",
-            hint=f"if nobody has: chmod 600 {key}; else: sfca revoke, and issue another",
-        )  # fmt: skip
-    if facts.st_uid not in {os.geteuid(), 0}:
-        raise NotAllowed(f"the key {key} belongs to somebody else", code="SF-SEC-005")
-
-
 class Contexts:
     """The TLS contexts made of one set of credentials.
 
@@ -81,7 +61,8 @@ class Contexts:
         self._lock = threading.Lock()
         self._state = self._look()
         self._listed = files.crl.exists()
-        self._made = self._make()
+        self._made: dict[int, ssl.SSLContext] = {}
+        self._made[ssl.PROTOCOL_TLS_CLIENT] = self._context(ssl.PROTOCOL_TLS_CLIENT)
 
     @property
     def own(self) -> Certificate:
@@ -94,37 +75,35 @@ class Contexts:
 
     def server(self) -> ssl.SSLContext:
         """Return the context for those who come; a certificate of the authority is demanded."""
-        return self._current()[0]
+        return self._current(ssl.PROTOCOL_TLS_SERVER)
 
     def client(self) -> ssl.SSLContext:
         """Return the context for going to others, whose certificate must fit their address."""
-        return self._current()[1]
+        return self._current(ssl.PROTOCOL_TLS_CLIENT)
 
     def _look(self) -> object:
         return self.believed(), _seen(self.files.cert), _seen(self.files.key)
 
-    def _current(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    def _current(self, protocol: int) -> ssl.SSLContext:
         with self._lock:
             state = self._look()
             if state != self._state:
                 self._state = state
                 try:
-                    self._made = self._make()
+                    self._made = {each: self._context(each) for each in self._made}
                     self.trouble = ""
                 except NotAllowed as error:
                     self.trouble = error.fault.message
-            return self._made
-
-    def _make(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-        check_key(self.files.key)
-        if not self._listed:
-            self._listed = self.files.crl.exists()
-        server = self._context(ssl.PROTOCOL_TLS_SERVER)
-        server.num_tickets = 0  # every connection shows its certificate anew
-        return server, self._context(ssl.PROTOCOL_TLS_CLIENT)
+            if protocol not in self._made:
+                self._made[protocol] = self._context(protocol)
+            return self._made[protocol]
 
     def _context(self, protocol: int) -> ssl.SSLContext:
+        check_key(self.files.key)
+        self._listed = self._listed or self.files.crl.exists()
         context = ssl.SSLContext(protocol)
+        if protocol == ssl.PROTOCOL_TLS_SERVER:
+            context.num_tickets = 0  # every connection shows its certificate anew
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
         context.verify_flags |= ssl.VERIFY_X509_STRICT

@@ -1,10 +1,13 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and keys that are their owner's alone."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+from engine.core.faults import NotAllowed
 
 
 def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
@@ -24,3 +27,22 @@ def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_key(key: Path) -> None:
+    """Check that a key is its owner's alone.
+
+    Raises:
+        NotAllowed: It is not there, or others can read it.
+    """
+    try:
+        facts = key.stat()
+    except OSError as error:
+        raise NotAllowed(f"{key}: {error.strerror}", code="SF-SEC-001") from error
+    if stat.S_IMODE(facts.st_mode) & 0o077:
+        raise NotAllowed(
+            f"the key {key} can be read by others", code="SF-SEC-005",
+            hint=f"if nobody has: chmod 600 {key}; else: sfca revoke, and issue another",
+        )  # fmt: skip
+    if facts.st_uid not in {os.geteuid(), 0}:
+        raise NotAllowed(f"the key {key} belongs to somebody else", code="SF-SEC-005")

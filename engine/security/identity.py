@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -89,6 +88,8 @@ def uris(kind: str, roles: Iterable[Role], names: Sequence[str]) -> list[str]:
         >>> uris("client", [Role.OPERATOR], ["web-*"])[1:]
         ['urn:smartdomains:role:operator', 'urn:smartdomains:name:web-%2A']
     """
+    from urllib.parse import quote  # noqa: PLC0415 - not for ordinary commands
+
     found = [f"{URN}kind:{kind}"]
     found += sorted(f"{URN}role:{role.value}" for role in roles)
     return found + [f"{URN}name:{quote(name, safe='')}" for name in names]
@@ -105,6 +106,8 @@ def certificate_of(decoded: Mapping[str, Any]) -> Certificate:
         >>> certificate_of({"subjectAltName": alt, "serialNumber": "0A"}).hosts
         ('n7',)
     """
+    from urllib.parse import unquote  # noqa: PLC0415 - not for ordinary commands
+
     subject = {key: value for pairs in decoded.get("subject", ()) for key, value in pairs}
     name = str(subject.get("commonName", ""))
     hosts: list[str] = []

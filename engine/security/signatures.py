@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.core.faults import NotAllowed, Refused
-from engine.security.contexts import check_key
-from engine.security.files import write_whole
+from engine.security.files import check_key, write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-ATTRIBUTE = "sfSignature"
-"""Reserved value by which a signature is passed down to the parts of a tree."""
 _KIND = "ed25519:"
 
 

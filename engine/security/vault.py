@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.core.faults import Refused
-from engine.security.contexts import check_key
-from engine.security.files import write_whole
+from engine.security.files import check_key, write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

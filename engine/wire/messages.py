@@ -17,6 +17,8 @@ from engine.core.records import Record
 from engine.wire.codec import FlatTree, flatten
 from sfdl.values import Description, Value
 
+SIGNATURE = "sfSignature"
+"""Reserved value by which the signature of a description is passed down to the parts of a tree."""
 PROTOCOL = 1
 """Major version; peers of another one are refused."""
 

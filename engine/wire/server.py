@@ -37,6 +37,8 @@ from engine.wire.pyro import IDLE_S, OBJECT, THREADS, VERBS, configure
 GREETING_S = 5.0
 STRANGERS = 256
 LINGER_S = 0.5
+BACKLOG = 1024
+"""Connections the kernel keeps for us until they are accepted: those it drops come back after 1 s."""
 TOLD_A_SECOND, TOLD_AT_ONCE = 5.0, 50.0
 
 log = logging.getLogger("sf.server")
@@ -409,6 +411,7 @@ class NodeServer:
         configure()
         Pyro5.svr_threads.Pool = _Pool
         self._daemon: Any = _Daemon(host, port, door)
+        self._daemon.sock.listen(BACKLOG)
         self._daemon.register(_Node(handle, door), objectId=OBJECT)
         self.port: int = self._daemon.sock.getsockname()[1]
         self._thread = threading.Thread(target=self._daemon.requestLoop, name="node", daemon=True)

@@ -18,7 +18,7 @@ def describe(view: HostView, now_s: float) -> str:
         >>> describe(HostView("a:1", listed=True, reach=Reach.LIVE, name="one", heard_s=5.0), 9.5)
         '● one silent 4s, 0 components'
     """
-    return f"{GLYPHS[view.reach]} {view.label} {_standing(view, view.age_s(now_s))}"
+    return f"{GLYPHS[view.reach]} {view.label}{' INSECURE' if view.insecure else ''} {_standing(view, view.age_s(now_s))}"
 
 
 def _standing(view: HostView, age_s: float | None) -> str:
