@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import get_args
 
 import msgspec
 import pytest
@@ -36,11 +37,17 @@ def corpus():
         m.Terminate(record, segment="s2", quietly=True), m.Ping("app"),
         m.Call(here, "method", encode([1, "two"])),
         m.Set((m.Change("x", "replace", m.as_tree(7)),), ref="app"),
+        m.Cancel("r1"), m.Detach("app"), m.Forget("s1", here), m.SetLevel("debug", "app"),
+        m.Rename("s2", "app", "app:x", parent), m.Drain(), m.Spawn("p1", (("nice", "1"),)),
+        m.Update("app", flat), m.UpdatePart("s2", flat), m.Stop(),
     ]  # fmt: skip
+    assert {type(op) for op in ops} == set(get_args(m.Op))
     readings = [
         m.ReadTree("app"), m.ReadAttributes("app"), m.Resolve(here, encode_parts([Part(PartKind.HERE, "x")]), 4), m.ReadSegment("s1"),
         m.ReadDiagnosis(services=True), m.ReadPlan("app", flat), m.ReadDump("app", resolved=True),
+        m.ReadUpdate(flat, "app"),
     ]  # fmt: skip
+    assert {type(reading) for reading in readings} == set(get_args(m.Reading))
     notice = m.Notice("s2", here, record)
     return [
         ("hello", encode(m.Hello(1, "fuzz"))),
@@ -48,6 +55,7 @@ def corpus():
         *(("read", encode(reading)) for reading in readings),
         ("beat", encode(m.Beat("d", ("s1",), (notice,)))),
         ("stream", encode(m.Pull("0"))),
+        ("stream", encode(m.PullLog("0"))),
     ]
 
 

@@ -17,8 +17,11 @@ def describe(view: HostView, now_s: float) -> str:
     Example:
         >>> describe(HostView("a:1", listed=True, reach=Reach.LIVE, name="one", heard_s=5.0), 9.5)
         '● one silent 4s, 0 components'
+        >>> describe(HostView("a:1", listed=True, name="one", insecure=True), 0.0)
+        '◌ one INSECURE connecting'
     """
-    return f"{GLYPHS[view.reach]} {view.label}{' INSECURE' if view.insecure else ''} {_standing(view, view.age_s(now_s))}"
+    plain = " INSECURE" if view.insecure else ""
+    return f"{GLYPHS[view.reach]} {view.label}{plain} {_standing(view, view.age_s(now_s))}"
 
 
 def _standing(view: HostView, age_s: float | None) -> str:
