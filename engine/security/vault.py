@@ -7,6 +7,7 @@ loaded when something is sealed or opened for the first time.
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Vault:
         """Take the file of the key, made when first needed; without one it is never written."""
         self._file = key
         self._cipher: AESGCM | None = None
+        self._lock = threading.Lock()  # the loop seals, and the ledger's thread does
 
     def seal(self, data: bytes) -> bytes:
         """Return the data so that only this vault can read it."""
@@ -54,13 +56,14 @@ class Vault:
             ) from error  # fmt: skip
 
     def _key(self) -> AESGCM:
-        if self._cipher is None:
-            from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - slow to load
-                AESGCM,
-            )
+        with self._lock:
+            if self._cipher is None:
+                from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - slow
+                    AESGCM,
+                )
 
-            self._cipher = AESGCM(self._secret())
-        return self._cipher
+                self._cipher = AESGCM(self._secret())
+            return self._cipher
 
     def _secret(self) -> bytes:
         if self._file is None:

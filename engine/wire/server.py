@@ -128,6 +128,7 @@ class Door:
         self._usage = Usage(rate=quotas.requests_per_s, burst=quotas.burst)
         self._telling = Bucket(TOLD_A_SECOND, TOLD_AT_ONCE, time.monotonic())
         self._untold = 0
+        self._trouble = ""
         self._own_serial = contexts.own.serial if contexts is not None else ""
 
     # -- coming
@@ -223,6 +224,11 @@ class Door:
 
     def sweep(self) -> None:
         """Send away whom we waited for too long, and who was let in before a list changed."""
+        trouble = self._contexts.trouble if self._contexts is not None else ""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble:
+                log.warning("changed certificates or lists are not in use: %s", trouble)
         now_s = time.monotonic()
         with self._lock:
             late = [each for each in self._strangers if now_s > (each.until_s or now_s) + 1.0]

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_without_tls_secrets_do_not_leave_their_process(tmp_path, description):
                                .replace("text LAZY ATTRIB password;", ""))  # fmt: skip
         said = run("sfstart", "localhost", "app", description, "-p", one.port, "--insecure", code=5)
         assert "do not pass them on" in said
+
+
+def test_a_vault_used_by_many_threads_at_first_has_one_key(tmp_path):
+    vault = Vault(tmp_path / "secrets.key")
+    with ThreadPoolExecutor(8) as pool:
+        sealed = list(pool.map(vault.seal, [b"data"] * 64))
+    again = Vault(tmp_path / "secrets.key")
+    assert {again.open(each) for each in sealed} == {b"data"}
 
 
 def test_a_vault_opens_what_it_sealed_and_nothing_else(tmp_path):
