@@ -116,7 +116,7 @@ class Parts:
                 f"{part.path} has secrets, and daemons without TLS do not pass them on",
                 code="SF-SEC-013", where=part.path,
             )  # fmt: skip
-        await self._clear_the_way(part)
+        await self.clear_the_way(parent.segment.origin.application, part.place)
         part.watch = self._watch(part, description)
         fence_s = (
             0.0
@@ -183,8 +183,8 @@ class Parts:
             return self._process.peers.name_of(part.address)
         return ""
 
-    async def _clear_the_way(self, part: RemotePart) -> None:
-        """Have an earlier part of that place ended before another one is made.
+    async def clear_the_way(self, application: str, place: str) -> None:
+        """Have an earlier part of a place ended before another component is made there.
 
         One that cannot be asked, but would have ended by itself when its lease ran out, is waited for
         as long as that takes.
@@ -197,9 +197,8 @@ class Parts:
         def earlier() -> list[Item]:
             return [
                 item
-                for item in self._process.reaper.pending(part.parent.segment.origin.application)
-                if isinstance(item.made.effect, RemoteSegment)
-                and item.made.effect.path == part.place
+                for item in self._process.reaper.pending(application)
+                if isinstance(item.made.effect, RemoteSegment) and item.made.effect.path == place
             ]
 
         while left := earlier():
@@ -216,7 +215,7 @@ class Parts:
             item = unsure[0]
             raise Busy(
                 f"an earlier {item.made.effect.label()} is not confirmed gone: {item.error}",
-                code="SF-BUSY-001", where=part.path,
+                code="SF-BUSY-001", where=place,
                 hint="sfstatus --reaper shows what is pending and why",
             )  # fmt: skip
 

@@ -95,6 +95,9 @@ class Phases:
                         live, child_name, self._process.new_id(), address
                     )
                     continue
+                await self._parts.clear_the_way(
+                    segment.origin.application, f"{live.place}:{child_name}"
+                )
                 seat = self.seat(segment, live, child_name, child, incarnation)
                 live.children[child_name] = seat
                 below.append((seat, depth + 1))

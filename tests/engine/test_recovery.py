@@ -159,6 +159,25 @@ def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_second_copy(t
     virtual_time(story())
 
 
+def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_copy_in_this_process(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 2) as (network, (one, two)):
+            away = {"sfClass": GROUP, "sfProcessHost": "host2", "b": maker(tmp_path / "b")}
+            here = {"sfClass": GROUP, "b": maker(tmp_path / "c")}
+            await one.deploy("app", {"sfClass": GROUP, "part": away})
+            network.rules.append(Rule("cut", verb="submit", to="host2:3800", times=-1))
+            await one.terminate("app")
+            with pytest.raises(Busy, match="not confirmed gone"):
+                await one.deploy("app", {"sfClass": GROUP, "part": here})
+            assert not (tmp_path / "c").exists()
+            network.rules.clear()
+            await one.deploy("app", {"sfClass": GROUP, "part": here})
+            assert not two.process.lives
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
 async def test_a_root_that_ends_itself_while_growing_stops_the_hook_under_way(tmp_path):
     async with engines(tmp_path / "state", 1) as (_, (one,)):
         deployment = asyncio.create_task(

@@ -107,9 +107,7 @@ anything = st.one_of(
     st.builds(Thaw, host=hosts, pause_s=pauses),
     st.builds(Cut, source=hosts, to=hosts, both=st.booleans(), pause_s=pauses),
     st.builds(Heal, pause_s=pauses),
-    st.builds(
-        Shift, host=hosts, by_s=st.sampled_from((1.0, -1.0, 120.0, -120.0)), pause_s=pauses
-    ),
+    st.builds(Shift, host=hosts, by_s=st.sampled_from((1.0, -1.0, 120.0, -120.0)), pause_s=pauses),
     st.builds(
         Trouble,
         host=hosts,
@@ -171,7 +169,9 @@ def test_what_runs_is_the_shipped_engine_and_not_a_copy(monkeypatch):
         shipped = getattr(owner, name)
 
         def through(*args, **kwargs):
-            used.add(f"{owner.__module__ if hasattr(owner, '__module__') else owner.__name__}.{name}")
+            used.add(
+                f"{owner.__module__ if hasattr(owner, '__module__') else owner.__name__}.{name}"
+            )
             return shipped(*args, **kwargs)
 
         monkeypatch.setattr(owner, name, through)
