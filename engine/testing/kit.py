@@ -349,7 +349,7 @@ async def until(condition: Callable[[], T], *, timeout_s: float = 30.0) -> T:
         await asyncio.sleep(0.01)
 
 
-MOST_TURNS = 50_000
+MOST_TURNS = 10_000
 """Turns of a virtual loop at one moment before something is taken to spin for ever."""
 
 

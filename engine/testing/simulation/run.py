@@ -7,7 +7,7 @@ import logging
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 from typing_extensions import override
@@ -365,7 +365,8 @@ def run(schedule: Schedule) -> Outcome:
                 broken = Broken(0, repr(error))
             finally:
                 simulation.close()
-                loop.run_until_complete(asyncio.sleep(0))
+                with suppress(RuntimeError):  # what spins has been told already
+                    loop.run_until_complete(asyncio.sleep(0))
     finally:
         loop.close()
     return Outcome(broken, tuple(rules.trace), loop.time() - 1000)
