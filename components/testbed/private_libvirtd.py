@@ -24,12 +24,15 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
+import msgspec
+
 from components.testbed import host_init
+from components.testbed.processes import children, is_program, members, wait
 from components.testbed.tools import ToolFailedError, run, tool
 
 _SOCKET_PATH_MAX = 107
@@ -88,6 +91,7 @@ class PrivateLibvirtd:
             raise RuntimeError(f"{self.name} is on already")
         self.directory.mkdir(parents=True, exist_ok=True)
         self._socket.unlink(missing_ok=True)
+        (self.directory / "plan.json").write_bytes(msgspec.json.encode(self._plan()))
         namespaces = ["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "--mount-proc"]
         # When its starter dies, however it dies, its standard input closes, and it ends.
         with (self.directory / "host.log").open("ab") as log:
@@ -96,7 +100,7 @@ class PrivateLibvirtd:
                     *(tool("unshare"), "--kill-child=KILL", "--propagation", "private"),
                     *namespaces,
                     *(sys.executable, "-I", "-S", host_init.__file__),
-                    *(str(self.directory), self.name, self._uuid, self._address),
+                    str(self.directory / "plan.json"),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -108,6 +112,13 @@ class PrivateLibvirtd:
         except BaseException:
             self.crash()
             raise
+
+    def _plan(self) -> Mapping[str, object]:
+        return {
+            "name": self.name, "directory": str(self.directory), "waits": False, "ends": True,
+            "bridge": [self._address, "52:54:00:4d:00:01"], "port": None, "hosts": None,
+            "libvirt": {"uuid": self._uuid, "address": ""}, "services": [],
+        }  # fmt: skip
 
     def stop(self) -> None:
         """Turn the host off: libvirtd in good order, then all that is left. Harmless twice."""
@@ -126,7 +137,7 @@ class PrivateLibvirtd:
         if process is None:
             return
         # `unshare` waits for the host's PID 1, and that is gone only when all its processes are.
-        for pid in _children(process.pid):
+        for pid in children(process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
@@ -146,11 +157,11 @@ class PrivateLibvirtd:
         """
         before = self.libvirtd_pid()
         os.kill(before, signal.SIGKILL)
-        _wait(lambda: self._successor_of(before), limit_s, "a new libvirtd")
+        wait(lambda: self._successor_of(before), limit_s, "a new libvirtd")
         self._wait_until_answering(limit_s)
 
     def _successor_of(self, before: int) -> bool:
-        pids = [pid for pid, words in self._processes().items() if _is(words, "libvirtd")]
+        pids = [pid for pid, words in self._processes().items() if is_program(words, "libvirtd")]
         return bool(pids) and before not in pids and self._socket.exists()
 
     def libvirtd_pid(self) -> int:
@@ -160,7 +171,7 @@ class PrivateLibvirtd:
             ProcessLookupError: There is none.
         """
         for pid, words in self._processes().items():
-            if _is(words, "libvirtd"):
+            if is_program(words, "libvirtd"):
                 return pid
         raise ProcessLookupError(f"no libvirtd in {self.name}")
 
@@ -168,7 +179,9 @@ class PrivateLibvirtd:
         """Give the process ids of the guests, as seen from outside, by domain name."""
         found = {}
         for pid, words in self._processes().items():
-            if _is(words, "qemu-system") and (name := re.search(r"guest=([^,]+)", " ".join(words))):
+            if is_program(words, "qemu-system") and (
+                name := re.search(r"guest=([^,]+)", " ".join(words))
+            ):
                 found[name[1]] = pid
         return found
 
@@ -180,35 +193,19 @@ class PrivateLibvirtd:
         """Give the command line of each process in the host's PID namespace."""
         if self._process is None:
             return {}
-        init = _children(self._process.pid)
-        space = _pid_namespace(init[0]) if init else None
-        if space is None:
-            return {}
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _pid_namespace(int(entry.name)) == space:
-                with contextlib.suppress(OSError):
-                    words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                    found[int(entry.name)] = words.split("\0")
-        return found
+        init = children(self._process.pid)
+        return members(init[0]) if init else {}
 
     def _wait_until_answering(self, limit_s: float) -> None:
         end = time.monotonic() + limit_s
-        _wait(lambda: self._socket.exists() or not self.running, limit_s, "libvirtd's socket")
+        wait(lambda: self._socket.exists() or not self.running, limit_s, "libvirtd's socket")
         if not self.running:
             raise ToolFailedError(f"{self.name} did not come up: {self._last_words()}")
         try:
             # The socket is there before anybody listens to it; this asks the daemon itself.
-            _wait(self._answers, end - time.monotonic(), "libvirtd's first answer")
+            wait(lambda: answers(self.uri), end - time.monotonic(), "libvirtd's first answer")
         except ToolFailedError as error:
             raise ToolFailedError(f"{error}; {self._last_words()}") from None
-
-    def _answers(self) -> bool:
-        try:
-            run(["virsh", "-c", self.uri, "version"], limit_s=30)
-        except ToolFailedError:
-            return False
-        return True
 
     def _last_words(self) -> str:
         texts = []
@@ -225,31 +222,13 @@ class PrivateLibvirtd:
         self.stop()
 
 
-def _is(words: list[str], program: str) -> bool:
-    return Path(words[0]).name.startswith(program)
-
-
-def _children(pid: int) -> list[int]:
+def answers(uri: str) -> bool:
+    """Ask libvirtd itself, not the library, whether it answers at a URI."""
     try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(word) for word in text.split()]
-
-
-def _pid_namespace(pid: int) -> str | None:
-    try:
-        return str(Path(f"/proc/{pid}/ns/pid").readlink())
-    except OSError:
-        return None
-
-
-def _wait(condition: Callable[[], bool], limit_s: float, what: str) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() >= end:
-            raise ToolFailedError(f"waited {limit_s:.0f} s for {what}")
-        time.sleep(0.02)
+        run(["virsh", "-c", uri, "version"], limit_s=30)
+    except ToolFailedError:
+        return False
+    return True
 
 
 def _wait_for_the_end() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -16,6 +16,13 @@ _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "setpriv": "util-linux",
+    "losetup": "mount",
+    "tail": "coreutils",
+    "bash": "bash",
+    "env": "coreutils",
     "cpio": "cpio",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
@@ -49,9 +56,9 @@ def tool(name: str) -> str:
     return path
 
 
-def missing() -> list[str]:
-    """Name the Debian packages that are not installed, sorted."""
-    return sorted({package for name, package in _PACKAGES.items() if not _installed(name)})
+def missing(names: Iterable[str] = _PACKAGES) -> list[str]:
+    """Name the Debian packages of programs that are not installed, sorted; of all, by default."""
+    return sorted({_PACKAGES[name] for name in names if not _installed(name)})
 
 
 def _installed(name: str) -> bool:
