@@ -138,7 +138,7 @@ class _Service:
     def look(self, gone: Mapping[int, int]) -> bool:
         """Note its death, start it when it is time; gives whether it died too often by itself."""
         now = time.monotonic()
-        if self.pid in gone:
+        if self.pid is not None and self.pid in gone:
             killed = os.waitstatus_to_exitcode(gone[self.pid]) == -signal.SIGKILL
             self.pid = None
             young = now - self._began < _YOUNG_S and not killed
