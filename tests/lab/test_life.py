@@ -10,6 +10,7 @@ import subprocess
 import msgspec
 import pytest
 
+from components.testbed.guest_image import GuestImage, default_cache
 from components.testbed.lab import Lab, LabError, LabExistsError, NoSuchLabError, Slow
 from tests.conftest import need_lab
 from tests.lab.looking import ROOT, left, script, spaces, until
@@ -171,6 +172,32 @@ def test_it_says_what_cannot_be():
         Lab(name="../etc")
     with pytest.raises(NoSuchLabError, match="scripts/lab 3"):
         Lab.open("t-nobody")
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(400)
+def test_guests_over_two_hosts_start_as_one_and_a_power_cut_takes_those_of_its_host():
+    need_lab(libvirt=True)
+    image = GuestImage.build(default_cache())
+    values = {
+        "uri": "qemu:///system", "guestKernel": image.kernel, "guestRamdisk": image.initrd,
+        "guestDisk": image.disk, "computer1:sfProcessHost": "h1", "computer2:sfProcessHost": "h2",
+    }  # fmt: skip
+    options = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+    with Lab(2, libvirt=True) as lab:
+        gone = spaces(lab)
+        pool = str(ROOT / "descriptions" / "examples" / "qemuPool.sf")
+        done = lab.sf("sfstart", "h1", "pool", pool, *options, limit_s=200)
+        assert done.code == 0, done.err
+        assert [facts.guests for facts in lab.status()] == [1, 1]
+
+        lab["h2"].crash()
+        assert [facts.guests for facts in lab.status()] == [1, 0]
+
+        lab.reset()
+        assert [facts.guests for facts in lab.status()] == [0, 0]
+
+    assert left(lab.folder, gone) == []
 
 
 @pytest.mark.qemu
