@@ -43,7 +43,7 @@ def outside(*words):
 
 def spaces(lab):
     found = outside("spaces", lab.folder)
-    assert found
+    assert len(found) > 1
     return found
 
 
@@ -64,6 +64,14 @@ def script(*words, timeout_s=180, **options):
         [str(ROOT / "scripts" / "lab"), *map(str, words)], capture_output=True, text=True,
         check=False, timeout=timeout_s, cwd=ROOT, **options,
     )  # fmt: skip
+
+
+def alive(pid):
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def reaches(a, b):

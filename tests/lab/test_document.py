@@ -28,7 +28,7 @@ def test_the_walk_through_works_as_written_and_leaves_nothing():
     assert lines[0] == "scripts/lab 3"
     assert lines[-1] == "scripts/lab down"
     name = f"t-{secrets.token_hex(4)}"
-    environment = {**os.environ, "SMARTDOMAINS_LAB": name}
+    environment = {**os.environ, "SMARTDOMAINS_LAB": name, "COLUMNS": "1000"}
     lab, gone, said = Lab(name=name), [], {}
     try:
         for line in lines:

@@ -32,7 +32,7 @@ def name():
 def test_a_lab_that_went_down_has_left_nothing():
     with Lab(2) as lab:
         gone = spaces(lab)
-        assert len(gone) == 15  # five kinds, for the fabric and two hosts
+        assert len(gone) == 1 + 15  # the time; five kinds, for the fabric and two hosts
         assert left(lab.folder, gone)
         lab.slow("h1", Slow(delay_ms=1))
         lab.cut("h1", "h2")

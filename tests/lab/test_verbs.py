@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from components.testbed.lab import LabError, NoSuchLabError, Slow
-from tests.lab.looking import DESCRIPTION, heard, reaches, script, until
+from tests.lab.looking import DESCRIPTION, alive, heard, reaches, script, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -56,7 +55,7 @@ def test_a_crash_ends_everything_at_once_and_the_host_boots_again(lab):
     host.crash()
     took = time.monotonic() - began
 
-    assert not any(Path(f"/proc/{pid}/exe").is_symlink() for pid in pids)
+    assert not any(alive(pid) for pid in pids)
     assert took < 5
     assert not reaches(lab["h1"], host)
     assert host.facts().power == "off"
@@ -244,11 +243,14 @@ def test_an_application_over_three_hosts_ends_when_one_of_them_loses_power(lab, 
     assert set(states(lab, "h1", "pool").values()) == {"started"}
     assert all(sleepers(host) for host in lab)
 
-    began = time.monotonic()
+    began = time.time()
     lab["h2"].crash()
-    noticed = lambda: (states(lab, "h1", "pool") or {"pool": ""})["pool"] != "started"  # noqa: E731
-    until(noticed, within_s=30, what="its parent never noticed")
-    took = time.monotonic() - began
+    log = (
+        lab["h1"].folder / "daemon.log"
+    )  # written at once; a question would wait for the dead host
+    before = log.read_text().count("worker2: no answer")
+    until(lambda: log.read_text().count("worker2: no answer") > before, within_s=60)
+    took = time.time() - began
 
     # Two rounds of two seconds and a ping's time-out of two; the rest is for a busy machine.
     assert took < 6 + 6

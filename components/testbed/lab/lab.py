@@ -246,7 +246,10 @@ class Lab:
     def _switch_off(self, names: Sequence[str]) -> None:
         gone = [self.state.running[name] for name in names if name in self.state.running]
         machine.end([process for each in gone for process in each.processes()])
+        fabric = self.fabric.init
         for name in names:
+            if fabric is not None:
+                machine.unplug(fabric, self[name].number)
             machine.detach_loops(self.folder / name)
         left = {name: each for name, each in self.state.running.items() if name not in names}
         self._change(running=left)

@@ -131,14 +131,22 @@ def in_network(init: int, *argv: str, stdin: str = "") -> str:
 
 def plug_in(fabric: int, init: int, number: int) -> None:
     """Lay a cable from a host, as its eth0, to a port of the fabric's bridge."""
+    unplug(fabric, number)
     port = f"up{number}"
-    with contextlib.suppress(ToolFailedError):  # of the host's life before, going away
-        in_network(fabric, "ip", "link", "del", port)
     lines = [
         f"link add {port} type veth peer name eth0 netns {init}",
         f"link set {port} master br0 up",
     ]
     in_network(fabric, "ip", "-batch", "-", stdin="\n".join(lines))
+
+
+def unplug(fabric: int, number: int) -> None:
+    """Pull a host's cable; harmless if there is none.
+
+    The kernel takes a while to clear away a network nobody is in, and answers pings meanwhile.
+    """
+    with contextlib.suppress(ToolFailedError):
+        in_network(fabric, "ip", "link", "del", f"up{number}")
 
 
 def replace_wire(
