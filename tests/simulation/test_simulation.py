@@ -177,7 +177,7 @@ def test_what_runs_is_the_shipped_engine_and_not_a_copy(monkeypatch):
         monkeypatch.setattr(owner, name, through)
 
     assert machines.Process is engine.runtime.process.Process
-    spy(engine.core.supervision.OneForOne, "on")
+    spy(engine.core.supervision.Supervise, "on")
     spy(engine.core.flows.SharedFate, "on")
     spy(engine.core.leases.Lease, "renewed")
     spy(engine.runtime.liveness, "heard")
@@ -196,7 +196,7 @@ def test_what_runs_is_the_shipped_engine_and_not_a_copy(monkeypatch):
         "engine.runtime.keeper.make",
     }
     for module in (components, machines, steps, world, network):
-        assert not {"OneForOne", "Keeper", "Phases", "Recovery", "FlowRun"} & {
+        assert not {"Supervise", "Keeper", "Phases", "Recovery", "FlowRun"} & {
             name
             for name, value in vars(module).items()
             if getattr(value, "__module__", "") == module.__name__

@@ -19,7 +19,7 @@ import msgspec
 from components.testbed.lab import capabilities, machine
 from components.testbed.lab.faults import Faults, Slow, rules
 from components.testbed.lab.host import Completed, Facts, LabHost
-from components.testbed.lab.identity import command_environment, daemon_options
+from components.testbed.lab.identity import command_environment, daemon_options, make_identities
 from components.testbed.lab.machine import FABRIC, Starting
 from components.testbed.lab.store import (
     LabError,
@@ -145,6 +145,7 @@ class Lab:
                 self._end(found)  # half made, or half gone
             try:
                 self._store.save(msgspec.structs.replace(self._wanted, boot=boot_id()))
+                make_identities(self.folder, {host.name: host.address for host in self})
                 self._start_fabric()
                 self._start([host.name for host in self])
                 self._change(ready=True)
@@ -259,7 +260,7 @@ class Lab:
             "name": "daemon",
             "argv": [
                 str(Path(sys.executable).parent / "sfdaemon"),
-                *daemon_options(host.folder, host.name),
+                *daemon_options(self.folder, host.name),
             ],
             "environment": {"HOME": str(Path.home()), "LANG": "C.UTF-8", **self.environment},
             "ready": str(host.folder / "ready"),
