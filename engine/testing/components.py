@@ -279,3 +279,23 @@ class Mover(Prim, type="test.mover"):
     async def drain(self) -> None:
         await self.sleep(self.takes)
         self.moved = True
+
+
+class Chatter(Compound, type="test.chatter"):
+    """Calls another component many times at once while it starts, and answers calls."""
+
+    other = link(FileMaker, doc="Whom to call.")
+    calls = attr(int_, 0, ge=0, doc="How often.")
+    answered = output(int, doc="How many answers came.")
+
+    @override
+    async def on_start(self) -> None:
+        handle = await self.other.handle()
+        asked = [self.call(handle, Chatter, "echo", number) for number in range(self.calls)]
+        answers = await asyncio.gather(*asked)
+        self.answered = sum(answer == number for number, answer in enumerate(answers))
+
+    @exposed()
+    async def echo(self, number: int) -> int:
+        """Give a number back."""
+        return number
