@@ -6,6 +6,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def make_identities(folder: Path, addresses: Mapping[str, str]) -> None:
     from engine.security.authority import Authority  # noqa: PLC0415 - slow to import
     from engine.security.identity import Role  # noqa: PLC0415 - comes with it
 
+    shutil.rmtree(authority_folder(folder), ignore_errors=True)  # of a lab that was half made
     authority = Authority.create(authority_folder(folder), "lab")
     for name, address in addresses.items():
         authority.issue("daemon", name, hosts=[name, address, "localhost", "127.0.0.1"])
