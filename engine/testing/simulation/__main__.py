@@ -53,6 +53,8 @@ def main() -> int:
         for count, more_s, more_seen, more_bad in pool.imap_unordered(figures, chunks):
             done, seconds, seen = done + count, seconds + more_s, seen + more_seen
             bad.extend(more_bad)
+            for seed, rule in more_bad:
+                print(f"seed {seed} breaks rule {rule}", flush=True)
             if time.monotonic() - shown > EVERY_S or done == options.schedules:
                 shown = time.monotonic()
                 took_s = shown - began

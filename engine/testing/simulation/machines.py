@@ -136,7 +136,9 @@ class Machine:
         life, process = self.life, self.process
         if life is None or process is None or life.frozen or process.state != "running":
             return
-        await asyncio.wait({life.spawn(process.stop())})
+        stop = life.spawn(process.stop())
+        while not (stop.done() or life.dead):  # it may crash on its way down
+            await asyncio.sleep(0.01)
         if self.life is life:
             self._rules.down(self.name)
             self._down()

@@ -43,9 +43,9 @@ from engine.testing.simulation.schedule import (
 )
 from engine.testing.simulation.world import SimTrouble, World
 
-ANSWER_S, QUIET_S, END_S = 400.0, 200.0, 700.0
-"""Virtual seconds, once all is mended, until every request is answered, everything is quiet, and after
-the end of all applications nothing is left."""
+DOWN_S, ANSWER_S, QUIET_S, END_S = 100.0, 400.0, 200.0, 700.0
+"""Virtual seconds, once all is mended, until a daemon on its way down is down, every request is answered,
+everything is quiet, and after the end of all applications nothing is left."""
 FOR_EVER = {"reaper", "liveness", "housekeeping"}
 """Names of the tasks a daemon always has."""
 
@@ -210,8 +210,7 @@ class Simulation:
         for machine in self.machines:
             if machine.life is not None and machine.life.frozen:
                 machine.life.thaw()
-        while self._quitting:
-            await asyncio.wait(self._quitting)
+        await self._bounded(lambda: not self._quitting, DOWN_S, "a daemon does not go down")
         await self._begin_all()
         await self._answered()
 
