@@ -357,6 +357,8 @@ class Process:
             return
         ending = self.ending.end(live, record)
         if live.flag("sfSyncTerminate"):
+            if live.parent is not None:  # its parts are forgotten before it is told
+                self.write_fate(live.parent, live.name, "down", live.record)
             ending.add_done_callback(lambda _: self._tell_parent(live))
         else:
             self._tell_parent(live)

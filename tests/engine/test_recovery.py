@@ -178,6 +178,28 @@ def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_copy_in_this_
     virtual_time(story())
 
 
+def test_a_part_that_ended_before_its_parent_is_not_made_into_a_component_of_this_process(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 2) as (network, made):
+            one = made[0]
+            group = {
+                "sfClass": GROUP, "sfSyncTerminate": True,
+                "a": maker(tmp_path / "a", block="terminate"),
+                "part": {"sfClass": GROUP, "sfProcessHost": "host2"},
+            }  # fmt: skip
+            await one.deploy("app", {"sfClass": SUPERVISOR, "restart": "temporary", "group": group})
+            one.process.finish(live(one, "group"), Record.abnormal("changed its mind"))
+            await asyncio.sleep(2)
+            assert not made[1].process.lives
+            await crash(network, one)
+            made[0] = one = await again(network, one, tmp_path)
+            assert [row.path for row in await one.rows("app")] == ["app"]
+            assert not (tmp_path / "a").exists()
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
 async def test_a_root_that_ends_itself_while_growing_stops_the_hook_under_way(tmp_path):
     async with engines(tmp_path / "state", 1) as (_, (one,)):
         deployment = asyncio.create_task(
