@@ -30,12 +30,14 @@ class Life:
     Attributes:
         machine: Name of the daemon; the next life has the same.
         dead: Nothing of it runs any more.
+        leaving: It is on its way down.
     """
 
     def __init__(self, loop: SimLoop, machine: str) -> None:
         """Begin a life whose tasks run on the loop."""
         self.machine = machine
         self.dead = False
+        self.leaving = False
         self._loop = loop
         self._frozen = False
         self._parked: list[Call] = []

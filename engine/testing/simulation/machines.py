@@ -42,7 +42,8 @@ class TappedEvents(EventLog):
     @override
     def state(self, live: Live) -> None:
         super().state(live)
-        if not self._machine.life_of(live.process).dead:
+        life = self._machine.life_of(live.process)
+        if not (life.dead or life.leaving):
             self._rules.state(self._machine.name, live)
 
 
@@ -72,7 +73,6 @@ class Machine:
         self._ledger: SimLedger | None = None
         self._verbs: Verbs | None = None
         self._lives: dict[int, Life] = {}
-        network.servers[self.address] = self
 
     def life_of(self, process: Process) -> Life:
         """Return the life a process belongs to."""
@@ -100,6 +100,7 @@ class Machine:
             return None
         self._ledger = SimLedger(self._loop, self._random, self._ledger)
         self.life = Life(self._loop, self.name)
+        self._network.servers[self.address] = self
         return self.life.spawn(self._begin(self.life, self._ledger))
 
     async def _begin(self, life: Life, ledger: SimLedger) -> None:
@@ -136,6 +137,10 @@ class Machine:
         life, process = self.life, self.process
         if life is None or process is None or life.frozen or process.state != "running":
             return
+        self._network.servers.pop(self.address, None)  # it takes no connection any more
+        self._network.broken(self.address)
+        life.leaving = True  # what still ends meanwhile is cut off, as by a crash
+        self._rules.down(self.name)
         stop = life.spawn(process.stop())
         while not (stop.done() or life.dead):  # it may crash on its way down
             await asyncio.sleep(0.01)

@@ -131,6 +131,7 @@ def _give(answer: asyncio.Future[bytes], data: bytes) -> None:
 def _fail(answer: asyncio.Future[bytes], error: EngineError) -> None:
     if not answer.done():
         answer.set_exception(error)
+        answer.exception()  # seen: whoever waits for it may be dead
 
 
 class SimLink:

@@ -12,6 +12,7 @@ from engine.core.diff import children
 from engine.core.flows import ChildEnded, Happening
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
+from engine.runtime.effects import Owner
 from engine.runtime.live import Live, RemotePart
 from engine.testing.simulation.components import Observer
 from sfdl.values import Description
@@ -377,6 +378,13 @@ class Rules(Observer):
                 yield 5, f"{live.path} was never told that {child.name} has ended"
         elif child.state is State.STARTED and child.segment not in held:
             yield 5, f"{live.path} was never told that part {child.name} has ended"
+
+    def held(self, owner: Owner) -> bool:
+        """Say whether the component something belongs to has not ended."""
+        return any(
+            seen.incarnation == owner.incarnation and seen.state is not State.TERMINATED
+            for seen in self._by_path.get(owner.path, ())
+        )
 
     def reported(self, host: str) -> bool:
         """Say whether what a daemon holds can be known: it is not down."""

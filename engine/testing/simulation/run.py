@@ -74,7 +74,7 @@ class Simulation:
         self._clocks = clocks
         self.rules = Rules(loop.time, LEASE_S)
         dice = random.Random(schedule.seed)  # noqa: S311 - no secret
-        self._world = World(loop, dice, self.rules.complain, self._crashed)
+        self._world = World(loop, dice, self.rules.complain, self._crashed, self.rules.held)
         self._network = Network(loop, dice, self.rules.complain)
         peers = {host_name(n): f"{host_name(n)}:3800" for n in range(schedule.hosts)}
         self.machines = [

@@ -39,6 +39,8 @@ class World:
     Attributes:
         complain: Told of what must not be: number of the rule and a sentence.
         crash: Ends a daemon's life.
+        held: Says whether a component is still held by a daemon: what is left of one that has ended is
+            its reaper's.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class World:
         random: Random,
         complain: Callable[[int, str], None],
         crash: Callable[[Life], None],
+        held: Callable[[Owner], bool],
     ) -> None:
         """Start empty."""
         self.loop = loop
@@ -56,6 +59,7 @@ class World:
         self._random = random
         self._complain = complain
         self._crash = crash
+        self._held = held
 
     # -- what effects do; runs as the daemon in whose life the call is made
 
@@ -72,9 +76,13 @@ class World:
         for (host, other), thing in self.things.items():
             if other != name or thing.keep != "never":
                 continue
-            if host != here:
+            if host != here and self._held(thing.owner):
                 self._complain(3, f"{name} is made at {here} while it exists at {host}")
-            elif thing.owner.same_place(owner) and thing.owner.incarnation >= owner.incarnation:
+            if (
+                host == here
+                and thing.owner.same_place(owner)
+                and thing.owner.incarnation >= owner.incarnation
+            ):
                 self._complain(
                     3, f"{name}: incarnation {owner.incarnation} after {thing.owner.incarnation}"
                 )
@@ -121,12 +129,14 @@ class World:
     ) -> T:  # fmt: skip
         """Do something blocking in a thread of its own: it cannot be cancelled, only abandoned."""
         life = LIFE.get()
-        mode = self._struck(life.machine, when) if life is not None else ""
+        mode = ""
         future: asyncio.Future[object] = self.loop.create_future()
         pending.add(future)
         future.add_done_callback(lambda done: _settle(pending, done))
 
         def begin() -> None:
+            nonlocal mode
+            mode = self._struck(life.machine, when) if life is not None else ""
             if life is not None and mode == "crash":
                 self._crash(life)
             elif life is not None and mode == "hang":
@@ -171,6 +181,7 @@ def _give(future: asyncio.Future[object], result: object) -> None:
 def _fail(future: asyncio.Future[object], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
+        future.exception()  # seen: whoever waits for it may be dead
 
 
 def _settle(pending: set[asyncio.Future[object]], done: asyncio.Future[object]) -> None:
