@@ -142,7 +142,7 @@ class Machine:
         life.leaving = True  # what still ends meanwhile is cut off, as by a crash
         self._rules.down(self.name)
         stop = life.spawn(process.stop())
-        while not (stop.done() or life.dead):  # it may crash on its way down
+        while not (stop.done() or life.dead):  # noqa: ASYNC110 - a crash on its way down wakes nobody
             await asyncio.sleep(0.01)
         if self.life is life:
             self._rules.down(self.name)

@@ -44,8 +44,8 @@ from engine.testing.simulation.schedule import (
 from engine.testing.simulation.world import SimTrouble, World
 
 DOWN_S, ANSWER_S, QUIET_S, END_S = 100.0, 400.0, 200.0, 700.0
-"""Virtual seconds, once all is mended, until a daemon on its way down is down, every request is answered,
-everything is quiet, and after the end of all applications nothing is left."""
+"""Virtual seconds, once all is mended, until a daemon on its way down is down, every request is
+answered, everything is quiet, and after the end of all applications nothing is left."""
 FOR_EVER = {"reaper", "liveness", "housekeeping"}
 """Names of the tasks a daemon always has."""
 
