@@ -15,7 +15,7 @@ from typing_extensions import override
 from engine.runtime.process import Process
 from engine.testing.simulation.client import Client
 from engine.testing.simulation.clocks import Clocks, Dice, instead
-from engine.testing.simulation.loop import Life, SimLoop
+from engine.testing.simulation.loop import LIFE, Life, SimLoop
 from engine.testing.simulation.machines import LEASE_S, REMEMBER_S, Machine
 from engine.testing.simulation.network import Network
 from engine.testing.simulation.rules import Broken, Rules, settled
@@ -328,7 +328,9 @@ class _Alarm(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None and not isinstance(error, SimTrouble):
+        life = LIFE.get()
+        leaving = life is not None and life.leaving
+        if error is not None and not leaving and not isinstance(error, SimTrouble):
             self._rules.complain(0, f"{record.getMessage()}: {error!r}")
 
 
