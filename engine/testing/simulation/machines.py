@@ -12,8 +12,8 @@ from typing_extensions import override
 from engine.runtime.eventlog import EventLog
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
+from engine.security.identity import Caller, Role
 from engine.settings import Settings
-from engine.testing.kit import PEER
 from engine.testing.simulation.components import Observer, observer
 from engine.testing.simulation.loop import Life, SimLoop
 from engine.testing.simulation.network import Network, SimLink
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.runtime.live import Live
     from engine.testing.simulation.rules import Rules
 
+CALLER = Caller("the simulation", "daemon", frozenset({Role.PEER, Role.OPERATOR}))
 DELAY_S, FACTOR = 2.0, 2
 LEASE_S = DELAY_S * (FACTOR + 1)
 REMEMBER_S = 300.0
@@ -87,7 +88,7 @@ class Machine:
         """Answer one message as the daemon."""
         if self._verbs is None:
             await asyncio.Event().wait()
-        answer = await self._verbs.handle(verb, message, PEER)  # type: ignore[union-attr] # just asked
+        answer = await self._verbs.handle(verb, message, CALLER)  # type: ignore[union-attr] # just asked
         if verb == "beat":
             self._rules.renewed(self.name, decode(message, Beat).renew)
         return answer
