@@ -162,7 +162,10 @@ def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_second_copy(t
 def test_a_place_whose_earlier_part_is_not_confirmed_gone_takes_no_copy_in_this_process(tmp_path):
     async def story():
         async with engines(tmp_path / "state", 2) as (network, (one, two)):
-            away = {"sfClass": GROUP, "sfProcessHost": "host2", "b": maker(tmp_path / "b")}
+            away = {
+                "sfClass": GROUP, "sfProcessHost": "host2", "sfOrphanPolicy": "keep",
+                "b": maker(tmp_path / "b"),
+            }  # fmt: skip
             here = {"sfClass": GROUP, "b": maker(tmp_path / "c")}
             await one.deploy("app", {"sfClass": GROUP, "part": away})
             network.rules.append(Rule("cut", verb="submit", to="host2:3800", times=-1))
