@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from engine.core.leases import Sign
-from engine.runtime.growth import Growth
 from engine.runtime.keeper import Keeper
 from engine.runtime.ledger import drop_effect
 from engine.runtime.liveness import Liveness
 from engine.runtime.phases import Phases
 from engine.runtime.process import Process
+from engine.runtime.termination import Termination
 from engine.testing.simulation.generate import broken_rule, schedule
 from engine.wire.messages import Heard
 
@@ -75,12 +75,12 @@ def test_a_skipped_undo_is_found(monkeypatch):
 
 @pytest.mark.timeout(300)
 def test_a_name_that_is_freed_too_early_is_found(monkeypatch):
-    end_segment = Growth.end_segment
+    end_segment = Termination.end_segment
 
     def too_early(self, segment, record, *, tell=True):
         end_segment(self, segment, record, tell=tell)
-        if self._process.apps.get(segment.application) is segment:
-            del self._process.apps[segment.application]
+        if self._process.apps.get(segment.origin.application) is segment:
+            del self._process.apps[segment.origin.application]
 
-    monkeypatch.setattr(Growth, "end_segment", too_early)
+    monkeypatch.setattr(Termination, "end_segment", too_early)
     found(monkeypatch, 3)
