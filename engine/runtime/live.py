@@ -406,6 +406,10 @@ class Segment:
         value = self.root.value(GENERATION)
         return value if isinstance(value, int) else 1
 
+    def parts(self) -> list[RemotePart]:
+        """Return all parts in other processes; none while it is only being made."""
+        return list(self.root.parts()) if hasattr(self, "root") else []
+
     def rename(self, application: str, path: str, name: str) -> None:
         """Take another complete name; ids and places of birth stay."""
         if hasattr(self, "root"):

@@ -186,7 +186,7 @@ class Liveness:
     async def announce_restart(self) -> None:
         """Tell everybody who holds parts of ours, or whose parts we hold, that we mean to be back."""
         segments = self._process.segments.values()
-        addresses = {part.address for segment in segments for part in segment.root.parts()}
+        addresses = {part.address for segment in segments for part in segment.parts()}
         addresses |= {segment.parent.address for segment in segments if segment.parent is not None}
         beat = Beat(self._process.daemon_id, restarting_s=self._process.settings.restart_grace_s)
         told = [self._process.peers.beat(address, beat, ANNOUNCE_S) for address in addresses]

@@ -151,7 +151,7 @@ class Process:
         self.operations = Operations(self, Dispatch(self).carry_out)
         self.reader = Reader(self)
         self.planner = Planner(self)
-        self.state = "starting"
+        self.state, self.leaving = "starting", False
         self.recovered, self.stopping, self.stopped = (asyncio.Event() for _ in range(3))
         self._tasks: list[asyncio.Task[None]] = []
         self._works: set[asyncio.Task[None]] = set()
@@ -231,7 +231,7 @@ class Process:
 
     async def stop(self) -> None:
         """Let go of everything without ending components: the ledger brings them back."""
-        self.state = "stopping"
+        self.state, self.leaving = "stopping", True
         await self.subprocesses.close()
         await self.operations.stop()
         await self.liveness.announce_restart()

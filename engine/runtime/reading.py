@@ -136,7 +136,11 @@ class Reader:
         limit = max(1, min(question.limit, MOST_ROWS))
         rows: list[TreeRow] = []
         if question.ident is None and not question.ref:
-            rows.extend(self._row(segment.root, 0) for segment in self._process.apps.values())
+            rows.extend(
+                self._row(segment.root, 0)
+                for segment in self._process.apps.values()
+                if hasattr(segment, "root")
+            )
             for address in self._process.subprocesses.addresses.values():
                 answer = await self._process.peers.read(address, question)
                 rows.extend(

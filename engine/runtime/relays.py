@@ -37,7 +37,7 @@ class Relays:
             segment for segment in self._process.segments.values() if segment.application == name
         ]
         for segment in segments:
-            for part in segment.root.parts():
+            for part in segment.parts():
                 self.follow(part.address, name, WANTED_S)
 
     def follow(self, address: str, application: str, seconds: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.core.events import Rejected
-from engine.core.faults import Busy, EngineError, Fault, Kind, NotAllowed, fault_of
+from engine.core.faults import Busy, EngineError, Fault, Kind, NotAllowed, Unreachable, fault_of
 from engine.runtime.permission import permit
 from engine.security.identity import Caller
 from engine.wire.codec import decode, encode
@@ -52,8 +52,7 @@ class Verbs:
     async def handle(self, verb: str, message: bytes, caller: Caller) -> bytes:
         """Answer one message; failures are answers too."""
         try:
-            if verb != "hello":
-                await self._recovered()
+            await self._open(verb)
             return encode(await self._verbs[verb](message, caller))
         except NotAllowed as error:
             self._process.events.publish(
@@ -72,8 +71,12 @@ class Verbs:
             self._process.log.exception("%s failed", verb)
             return encode(failed(verb, fault_of(error)))
 
-    async def _recovered(self) -> None:
-        """Wait until what an earlier life left has been taken up or undone."""
+    async def _open(self, verb: str) -> None:
+        """Wait until what an earlier life left has been taken up or undone; nothing once we leave."""
+        if self._process.leaving:
+            raise Unreachable(f"{self._process.address} is going down")
+        if verb == "hello":
+            return
         try:
             async with asyncio.timeout(SLACK_S / 2):
                 await self._process.recovered.wait()
