@@ -97,11 +97,11 @@ class FlowRun:
         for do in dos:
             match do:
                 case StartChild():
-                    self._work(self._start(do))
+                    self.work(self._start(do))
                 case EndChild():
-                    self._work(self._end(do))
+                    self.work(self._end(do))
                 case Drop(child):
-                    self._work(self.nursery.drop(child))
+                    self.work(self.nursery.drop(child))
                 case WakeAt(at_s):
                     self._wake_at(at_s)
                 case Publish(text):
@@ -109,10 +109,12 @@ class FlowRun:
                 case Finish(record):
                     self._process.finish(self._live, record)
 
-    def _work(self, coroutine: Coroutine[object, object, None]) -> None:
+    def work(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Do something about a child in the background; cancelled when the compound ends."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._works.add(task)
         task.add_done_callback(self._works.discard)
+        return task
 
     def _wake_at(self, at_s: float) -> None:
         if self._wake is not None:

@@ -38,6 +38,7 @@ class Nursery:
         *,
         upto: Phase = Phase.START,
         settle_s: float = 0.0,
+        fresh: bool = False,
     ) -> Handle:
         """Bring a child to life, an earlier one of its name fully gone first.
 
@@ -46,6 +47,7 @@ class Nursery:
             description: What it is made from; kept as a change where the parent has another.
             upto: How far to bring it.
             settle_s: Seconds it must have been ready before it counts as started.
+            fresh: It never was there before: were the process to end now, it would never have been.
 
         Returns:
             What others need to reach it.
@@ -59,7 +61,7 @@ class Nursery:
             live.changes[name] = description
             change = put_change(live.segment.id, live.place, name, encode_value(description))
             await process.ledger.durable(change)
-        process.write_fate(live, name, "growing", None)
+        process.write_fate(live, name, "fresh" if fresh else "growing", None)
         try:
             await self._try(name, self._grow(name, description, upto, settle_s))
         except EngineError as error:

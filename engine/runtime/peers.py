@@ -19,6 +19,7 @@ from engine.wire.messages import (
     Failed,
     Hello,
     Op,
+    PeerRow,
     Pull,
     ReadAnswer,
     Reading,
@@ -113,6 +114,25 @@ class Peers:
             )
         self._known[address] = welcome
         return welcome
+
+    async def survey(self) -> tuple[PeerRow, ...]:
+        """Greet all peers known by name or met so far, at once."""
+        met = {address: welcome.name for address, welcome in self._known.items()}
+        named = {address: name for name, address in self._names.items()}
+        known = {**met, **named}
+        known.pop(self._process.address, None)
+        rows = await asyncio.gather(*(self._greeted(known[each], each) for each in known))
+        return tuple(sorted(rows, key=lambda row: (row.name, row.address)))
+
+    async def _greeted(self, name: str, address: str) -> PeerRow:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            welcome = await self.hello(address)
+        except EngineError as error:
+            return PeerRow(name, address, "unreachable", problem=error.fault.message)
+        took_ms = round((loop.time() - began) * 1000, 2)
+        return PeerRow(name, address, welcome.state, welcome.version, welcome.components, took_ms)
 
     async def read(self, address: str, question: Reading, budget_s: float = READ_S) -> ReadAnswer:
         """Ask a peer something that changes nothing.

@@ -33,6 +33,7 @@ from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.finishing import Finishing
 from engine.runtime.flows import child_ended
+from engine.runtime.grafting import Grafting
 from engine.runtime.growth import Growth
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.keeper import Keeper
@@ -146,6 +147,7 @@ class Process:
         self.detaching = Detaching(self)
         self.updating = Updating(self)
         self.growth = Growth(self)
+        self.grafting = Grafting(self)
         self.termination = Termination(self)
         self.orphanage = Orphanage(self)
         self.operations = Operations(self, Dispatch(self).carry_out)
@@ -489,10 +491,18 @@ class Process:
         self.ledger.lazy(put_ended(f"{PART}{id_}", encode(record)))
 
     def write_fate(self, live: Live, name: str, fate: str, record: Record | None) -> None:
-        """Write what became of a child: `down`, `growing`, `dropped`, or nothing: as described."""
+        """Write what became of a child.
+
+        Args:
+            live: Its parent.
+            name: Its name.
+            fate: `down`; `growing` anew or `fresh`, for the first time; `dropped`; or nothing: it
+                is as described.
+            record: Why it is down.
+        """
         path, segment = f"{live.place}:{name}", live.segment.id
         statements = [drop_fate(segment, path)]
-        if fate in {"growing", "dropped"}:
+        if fate in {"growing", "fresh", "dropped"}:
             statements.append(drop_changes_below(segment, path))
         if fate == "dropped" and name not in live.description.names():
             live.changes.pop(name, None)

@@ -17,6 +17,7 @@ from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
 from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
+from engine.runtime.walking import names_of, value_at
 from engine.wire.codec import flatten, unflatten
 from engine.wire.messages import (
     AttributeRow,
@@ -24,35 +25,29 @@ from engine.wire.messages import (
     Dumped,
     Handle,
     Page,
+    PeersSeen,
     ReadAnswer,
     ReadAttributes,
     ReadDiagnosis,
     ReadDump,
     Reading,
+    ReadPeers,
     ReadPlan,
     ReadSegment,
     ReadTree,
     ReadUpdate,
+    ReadValue,
     Resolve,
     SegmentFacts,
     TreeRow,
 )
+from sfdl.primitives import parse_reference
 from sfdl.values import Description, Kept, Part, PartKind, Reference, Value, Vector
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 MOST_ROWS = 500
-
-
-def names_of(ref: str) -> tuple[str, ...]:
-    """Split a component name given by a user: `app:child:leaf`, with quotes around odd names.
-
-    Example:
-        >>> names_of('pool:computer1:"odd name"')
-        ('pool', 'computer1', 'odd name')
-    """
-    return tuple(part.strip('"') for part in ref.split(":") if part)
 
 
 class Reader:
@@ -73,8 +68,8 @@ class Reader:
                 return await self._tree(question)
             case ReadAttributes():
                 return await self._attributes(question)
-            case Resolve():
-                return await self._process.resolver.answer(question)
+            case Resolve() | ReadValue() | ReadPeers():
+                return await self._pass(question)
             case ReadSegment(segment):
                 return self._segment(segment)
             case ReadPlan():
@@ -86,14 +81,27 @@ class Reader:
             case ReadDiagnosis(services):
                 return await self._diagnosis(services=services)
 
+    async def _pass(self, question: Resolve | ReadValue | ReadPeers) -> ReadAnswer:
+        match question:
+            case Resolve():
+                return await self._process.resolver.answer(question)
+            case ReadValue():
+                return await value_at(self._process, question)
+            case ReadPeers():
+                return PeersSeen(await self._process.peers.survey())
+
     # -- finding
 
     async def find(self, ref: str) -> Live | Handle:
         """Return the component a user's name means, here or elsewhere.
 
+        A name may begin with `HOST h:`: what follows is looked up in the daemon of that host.
+
         Raises:
             NotFound: There is none; if it ended a while ago, the message has its record.
         """
+        if ref.startswith("HOST "):
+            return await self._find_at(ref)
         names = names_of(ref)
         if names and names[0] in self._process.subprocesses.addresses:
             parts = tuple(Part(PartKind.HERE, name) for name in names)
@@ -117,6 +125,15 @@ class Reader:
         if found.ident.daemon == self._process.daemon_id:
             return self._process.live(found.ident)
         return found
+
+    async def _find_at(self, ref: str) -> Live | Handle:
+        parts = parse_reference(ref).parts
+        address = self._process.peers.address_of(parts[0].name)
+        found = await self._process.resolver.registered(address, parts[1:])
+        if not isinstance(found, Handle):
+            raise NotFound(f"{ref} is a value, not a component", where=ref)
+        mine = found.ident.daemon == self._process.daemon_id
+        return self._process.live(found.ident) if mine else found
 
     async def _in_subprocess(self, names: tuple[str, ...]) -> Handle | None:
         """Look for an application in the sub-processes of this host."""

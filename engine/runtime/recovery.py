@@ -327,6 +327,9 @@ class _Rebuilt:
         fate, data = self._fates[path]
         if fate == "dropped":
             return
+        if fate == "fresh":
+            self._process.write_fate(live, name, "dropped", None)
+            return
         text = "the daemon ended while it was being started again"
         record = decode(data, Record) if data is not None else Record(ABNORMAL, text, path)
         self.down.append((live, name, record))

@@ -260,6 +260,20 @@ class UpdatePart(Struct, frozen=True, tag="update_part"):
     signature: str = ""
 
 
+class Graft(Struct, frozen=True, tag="graft"):
+    """Bring one more child of a running component to life; if that fails nothing of it is left.
+
+    Attributes:
+        ref: Its parent to be, or the parent's id.
+        name: Its name below that.
+    """
+
+    name: str
+    tree: FlatTree
+    ref: str = ""
+    ident: Ident | None = None
+
+
 class Spawn(Struct, frozen=True, tag="spawn"):
     """Have a sub-process of this name here, started if need be.
 
@@ -297,6 +311,7 @@ Op: TypeAlias = (
     | Forget
     | Rename
     | Drain
+    | Graft
     | SetLevel
     | Spawn
     | Update
@@ -328,7 +343,7 @@ class Progress(Struct, frozen=True):
 
 
 class Grown(Struct, frozen=True, tag="grown"):
-    """Result of Create, Deploy and Start.
+    """Result of Create, Deploy, Start and Graft.
 
     Attributes:
         root: Handle of the part's root component.
@@ -482,6 +497,22 @@ class ReadAttributes(Struct, frozen=True, tag="attributes"):
     ident: Ident | None = None
 
 
+class ReadValue(Struct, frozen=True, tag="value"):
+    """Follow a user's path, `app:child:attribute`, to a value or component.
+
+    Attributes:
+        names: What is left of the path below the component `ident`.
+    """
+
+    ref: str = ""
+    ident: Ident | None = None
+    names: tuple[str, ...] = ()
+
+
+class ReadPeers(Struct, frozen=True, tag="peers"):
+    """Ask how all processes this one knows answer it now."""
+
+
 class Resolve(Struct, frozen=True, tag="resolve"):
     """Follow a reference from a component held here.
 
@@ -539,6 +570,8 @@ Reading: TypeAlias = (
     | ReadDump
     | ReadTree
     | ReadAttributes
+    | ReadValue
+    | ReadPeers
     | Resolve
     | ReadSegment
     | ReadDiagnosis
@@ -632,6 +665,24 @@ class Diagnosis(Struct, frozen=True, tag="report"):
     found: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
 
+class PeerRow(Struct, frozen=True):
+    """How one peer answered: `state` is its own word, or `unreachable` with the problem."""
+
+    name: str
+    address: str
+    state: str
+    version: str = ""
+    components: int = 0
+    round_trip_ms: float = 0.0
+    problem: str = ""
+
+
+class PeersSeen(Struct, frozen=True, tag="peers_seen"):
+    """The peers of a process, by name."""
+
+    rows: tuple[PeerRow, ...]
+
+
 class PlanRow(Struct, frozen=True):
     """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced."""
 
@@ -669,7 +720,9 @@ def failed(verb: str, fault: Fault) -> Answer | Failed:
     return Answer("failed", fault=fault) if verb == "submit" else Failed(fault)
 
 
-ReadAnswer: TypeAlias = Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | Failed
+ReadAnswer: TypeAlias = (
+    Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | PeersSeen | Failed
+)
 
 
 # -- beat
