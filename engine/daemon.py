@@ -18,6 +18,7 @@ from typing import TextIO
 from engine.core.faults import Refused, raised
 from engine.core.records import Record
 from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
+from engine.defaults import deploy_defaults
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
@@ -118,6 +119,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     try:
         await process.begin()
         log.warning("listening at %s: %s", ", ".join(place.hosts), place.sentence)
+        await deploy_defaults(process)
         announce(f"ready {process.node_name} {process.address} {process.version}")
         await process.stopping.wait()
     finally:

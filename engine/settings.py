@@ -66,6 +66,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         checks_at_once: Health checks run at the same time, at most.
         lvm: `real`, or `recorded` where there is no device-mapper: commands are written down and
             volumes are sparse files.
+        defaults: Descriptions made real at every start, before the daemon says it is ready.
+        maintenance: Take no new work until told so.
         hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
     """
 
@@ -103,6 +105,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ping_timeout_s: float = 5.0
     checks_at_once: int = 32
     lvm: Literal["real", "recorded"] = "real"
+    defaults: tuple[str, ...] = ()
+    maintenance: bool = False
     hypervisor_uri: str = ""
 
     @property

@@ -54,7 +54,9 @@ class ProgramSpawner:
         Raises:
             Refused: It ended before it was ready.
         """
-        settings = msgspec.structs.replace(self._settings, process=name, root=self._root)
+        settings = msgspec.structs.replace(
+            self._settings, process=name, root=self._root, defaults=(), maintenance=False
+        )
         environment = {
             **os.environ,
             **{key.removeprefix("env."): text for key, text in config.items() if "." in key},

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from engine.core.lifecycle import Phase
+from engine.runtime.grafting import Grafting
 from engine.wire.messages import (
     Call,
     Cancel,
@@ -51,7 +52,7 @@ class Dispatch:
             Detach: lambda op, operation: process.detaching.carry_out(op, operation.id),
             Drain: lambda op, _: process.termination.drain(op),
             Forget: lambda op, _: process.detaching.forget(op),
-            Graft: process.grafting.carry_out,
+            Graft: Grafting(process).carry_out,
             Ping: lambda op, _: process.liveness.ping(op),
             Rename: lambda op, _: process.detaching.rename(op),
             SetLevel: lambda op, _: process.logbook.set_level(op),

@@ -16,6 +16,7 @@ from engine.core.faults import (
 )
 from engine.core.lifecycle import State
 from engine.runtime.live import Live, RemotePart
+from engine.runtime.signing import check_signed
 from engine.wire.codec import unflatten
 from engine.wire.messages import Graft, Grown, Handle
 from sfdl.values import Description
@@ -38,6 +39,7 @@ class Grafting:
         Raises:
             NotFound: There is no such parent.
             BadDescription: Its type has no children.
+            NotAllowed: A signature is missing or wrong.
             NameInUse: It has an attribute or child of that name.
             EngineError: As the child failed; nothing of it is left.
         """
@@ -47,7 +49,7 @@ class Grafting:
         else:
             found = await self._process.reader.find(op.ref)
         if isinstance(found, Handle):
-            onward = Graft(op.name, op.tree, ident=found.ident)
+            onward = Graft(op.name, op.tree, ident=found.ident, signature=op.signature)
             result = await self._process.peers.submit(
                 found.address, onward, request_id=f"{operation.id}-on", budget_s=operation.budget_s
             )
@@ -55,9 +57,11 @@ class Grafting:
                 raise EngineError(f"{found.address} gave another answer than asked for")
             return result
         self._check(found, op.name)
+        tree = unflatten(op.tree)
+        check_signed(self._process.settings, op.signature, tree)
         operation.progress(f"starting {found.path}:{op.name}")
         began = asyncio.get_running_loop().time()
-        await self._grow(found, op.name, unflatten(op.tree), operation.budget_s)
+        await self._grow(found, op.name, tree, operation.budget_s)
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000)
         return self._grown(found.children[op.name], took_ms)
 

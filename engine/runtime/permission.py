@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engine.core.events import Ident
 from engine.core.faults import NotAllowed
-from engine.runtime.reading import names_of
+from engine.runtime.walking import names_of
 from engine.security.identity import Caller
 from engine.security.rights import check, check_method
 from engine.wire.messages import (
@@ -16,6 +16,7 @@ from engine.wire.messages import (
     Cancel,
     Create,
     Detach,
+    Graft,
     ReadPlan,
     ReadUpdate,
     Set,
@@ -79,13 +80,13 @@ def _application(process: Process, message: Struct) -> str | None:
             return op.application if isinstance(op, Create) else None
         case (
             Terminate(ident=None, ref=ref) | Set(ident=None, ref=ref) | Detach(ident=None, ref=ref)
-            | Update(ref=ref) | ReadUpdate(segment="", ref=ref)
+            | Update(ref=ref) | ReadUpdate(segment="", ref=ref) | Graft(ident=None, ref=ref)
         ):  # fmt: skip
             names = names_of(ref)
             return names[0] if names else None
         case (
             Terminate(ident=Ident() as ident) | Set(ident=Ident() as ident)
-            | Detach(ident=Ident() as ident) | Call(target=ident)
+            | Detach(ident=Ident() as ident) | Call(target=ident) | Graft(ident=Ident() as ident)
         ):  # fmt: skip
             live = process.lives.get(ident.component)
             return live.segment.application if live is not None else None

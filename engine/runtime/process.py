@@ -33,7 +33,6 @@ from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.finishing import Finishing
 from engine.runtime.flows import child_ended
-from engine.runtime.grafting import Grafting
 from engine.runtime.growth import Growth
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.keeper import Keeper
@@ -147,7 +146,6 @@ class Process:
         self.detaching = Detaching(self)
         self.updating = Updating(self)
         self.growth = Growth(self)
-        self.grafting = Grafting(self)
         self.termination = Termination(self)
         self.orphanage = Orphanage(self)
         self.operations = Operations(self, Dispatch(self).carry_out)
@@ -187,7 +185,7 @@ class Process:
         ]
         if self.settings.process != ROOT:
             self._tasks.append(loop.create_task(self._end_when_idle(), name="idle"))
-        self.state = "running"
+        self.state = "draining" if self.settings.maintenance else "running"
         self.recovered.set()
         self.spawn(self.subprocesses.take_up())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.core.faults import EngineError, NotFound
+from engine.core.secrecy import Sight, sight
 from engine.runtime.live import Live, RemotePart
 from engine.wire.messages import Handle, ReadValue, Resolved, as_tree
 from sfdl.primitives import parse_reference
@@ -28,9 +29,19 @@ def names_of(ref: str) -> tuple[str, ...]:
 async def value_at(process: Process, question: ReadValue) -> Resolved:
     """Walk a path as far as it is held here, and have the rest walked where it leads.
 
+    It is for people: they see no secrets.
+
     Raises:
         NotFound: It leads nowhere; the message has the step that failed.
     """
+    token = sight.set(Sight.PEOPLE)
+    try:
+        return await _value_at(process, question)
+    finally:
+        sight.reset(token)
+
+
+async def _value_at(process: Process, question: ReadValue) -> Resolved:
     here, names = await _start(process, question)
     here, names = _down(here, names)
     if not names:
@@ -41,8 +52,6 @@ async def value_at(process: Process, question: ReadValue) -> Resolved:
         if not isinstance(answer, Resolved):
             raise EngineError(f"{here.address} gave another answer than asked for")
         return answer
-    if "secret" in dict(here.description.tags).get(names[0], ()):
-        return Resolved(value=as_tree("(secret)"))
     parts = tuple(Part(PartKind.HERE, name) for name in names)
     found = await process.resolver.follow(here, parts, 64, ())
     return Resolved(handle=found) if isinstance(found, Handle) else Resolved(value=as_tree(found))

@@ -24,6 +24,8 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "read tree": _VIEW | _PEER,
     "read attributes": _VIEW | _PEER,
     "read dump": _VIEW | _PEER,
+    "read value": _VIEW | _PEER,
+    "read peers": _VIEW,
     "read diagnosis": _VIEW,
     "read plan": _OPERATE | _PEER,
     "read plan_update": _OPERATE | _PEER,
@@ -39,6 +41,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "submit terminate": _OPERATE | _PEER,
     "submit terminate part": _PEER,
     "submit detach": _OPERATE | _PEER,
+    "submit graft": _OPERATE | _PEER,
     "submit forget": _PEER,
     "submit rename": _PEER,
     "submit cancel": _OPERATE | _PEER,
@@ -53,7 +56,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
 
 LIMITED = frozenset(
     f"submit {word}"
-    for word in ("create", "terminate", "set", "call", "detach", "update", "cancel")
+    for word in ("create", "terminate", "set", "call", "detach", "graft", "update", "cancel")
 ) | {"read plan", "read plan_update"}
 """Actions that an operator limited to names may do on applications of such names only."""
 

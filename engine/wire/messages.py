@@ -266,12 +266,14 @@ class Graft(Struct, frozen=True, tag="graft"):
     Attributes:
         ref: Its parent to be, or the parent's id.
         name: Its name below that.
+        signature: Of the description, where daemons demand one.
     """
 
     name: str
     tree: FlatTree
     ref: str = ""
     ident: Ident | None = None
+    signature: str = ""
 
 
 class Spawn(Struct, frozen=True, tag="spawn"):
