@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 
@@ -19,34 +19,57 @@ from engine.wire.messages import (
     SIGNATURE,
     Answer,
     AttributeRow,
+    Cancel,
+    Cancelled,
+    Change,
+    Changed,
     Create,
+    Cut,
+    Detach,
     Diagnosis,
+    Drain,
+    Drained,
     Dumped,
     Failed,
     Gone,
+    Graft,
     Grown,
+    Handle,
     Hello,
+    Levelled,
+    LogRow,
     Op,
     Page,
+    PeerRow,
+    PeersSeen,
     Ping,
     Plan,
     Pong,
     Progress,
     Pull,
+    PullLog,
     ReadAnswer,
     ReadAttributes,
     ReadDiagnosis,
     ReadDump,
     Reading,
+    ReadPeers,
     ReadPlan,
     ReadTree,
+    ReadUpdate,
+    ReadValue,
     Request,
+    Resolved,
+    Set,
+    SetLevel,
     Stop,
     Terminate,
     TreeRow,
+    Update,
+    Updated,
     Welcome,
 )
-from sfdl.values import Description
+from sfdl.values import Description, Value
 
 if TYPE_CHECKING:
     from engine.wire.channel import Security
@@ -98,6 +121,21 @@ class Operation(Generic[T]):
         if not isinstance(result, self._type):
             raise Refused("the daemon gave another answer than asked for")
         return result
+
+    def accepted(self) -> None:
+        """Return once the daemon has taken it on, or raise as it failed at once."""
+        if self._poll(0.0).fault is not None:
+            self.result()
+
+    def cancel(self, budget_s: float) -> None:
+        """Ask for a deployment to be stopped, and give it so long to be undone; then see `result`.
+
+        Safe after an interrupted call: what the old connection was in the middle of is forgotten.
+        """
+        self._client.close()
+        self._until = time.monotonic() + budget_s
+        op = Operation(self._client, Cancel(self.id), secrets.token_hex(8), budget_s, Cancelled)
+        op.result()
 
     def _poll(self, wait_s: float) -> Answer:
         left = self._until - time.monotonic()
@@ -200,12 +238,39 @@ class Client:
 
     def events(
         self, cursor: str = "", *, application: str = "", kinds: tuple[str, ...] = (),
-        limit: int = 500, wait_s: float = 0.0,
+        limit: int = 500, wait_s: float = 0.0, whole: bool = False,
     ) -> tuple[list[Event], str, bool]:  # fmt: skip
-        """Return events after a cursor, the next cursor, and whether some were missed between."""
-        pull = Pull(cursor, application, kinds, limit=limit, wait_ms=int(wait_s * 1000))
+        """Return events after a cursor, the next cursor, and whether some were missed between.
+
+        With `whole` those of the application's parts on other hosts come as well.
+        """
+        wait_ms = int(wait_s * 1000)
+        pull = Pull(cursor, application, kinds, limit=limit, wait_ms=wait_ms, whole=whole)
         page = self.send("stream", encode(pull), Page, wait_s + CONNECT_S)
         return [row for row in page.rows if isinstance(row, Event)], page.next, page.gap
+
+    def log(
+        self, cursor: str = "", *, path: str = "", level: str = "", wait_s: float = 0.0
+    ) -> tuple[list[LogRow], str]:
+        """Return what components logged after a cursor, and the next cursor."""
+        pull = PullLog(cursor, path, level, wait_ms=int(wait_s * 1000))
+        page = self.send("stream", encode(pull), Page, wait_s + CONNECT_S)
+        return [row for row in page.rows if isinstance(row, LogRow)], page.next
+
+    def value(self, ref: str) -> Value | Handle:
+        """Follow a path, `app:child:attribute`, to a value or component; secrets are not shown."""
+        found = _expect(self._read(ReadValue(ref)), Resolved)
+        if found.handle is not None:
+            return found.handle
+        return unflatten(found.value).get("value") if found.value is not None else None
+
+    def peers(self) -> tuple[PeerRow, ...]:
+        """Return how the processes the daemon knows answer it now."""
+        return _expect(self._read(ReadPeers()), PeersSeen).rows
+
+    def plan_update(self, ref: str, tree: Description) -> Plan:
+        """Return what an update would do and what is in its way; changes nothing."""
+        return _expect(self._read(ReadUpdate(flatten(tree), ref)), Plan)
 
     def plan(self, name: str, tree: Description) -> Plan:
         """Return what a start would make and what is wrong with it; changes nothing."""
@@ -220,18 +285,18 @@ class Client:
 
     def start(
         self, name: str, tree: Description, *, request_id: str = "", expect: str = "",
-        signature: str = "", budget_s: float = 600.0,
+        signature: str = "", upto: str = "started", budget_s: float = 600.0,
     ) -> Operation[Grown]:  # fmt: skip
         """Have a description made real as the application `name`.
 
         The same request id gives the same application, however often it is sent. With `expect`, the
         digest of a plan, it is refused if the plan would be another one now. A daemon may ask for a
-        `signature` of the description, as `sfca sign` makes it.
+        `signature` of the description, as `sfca sign` makes it. `upto` may stop it `deployed`.
         """
         id_ = request_id or secrets.token_hex(8)
         op = Create(
             segment=f"s-{id_}", application=name, path=name, name=name, tree=flatten(tree),
-            upto="started", expect=expect,
+            upto=upto, expect=expect,
             inherited=((SIGNATURE, signature),) if signature else (),
         )  # fmt: skip
         return Operation(self, op, id_, budget_s, Grown)
@@ -248,10 +313,70 @@ class Client:
         op = Operation(self, Ping(ref), secrets.token_hex(8), min(20.0, self._timeout_s), Pong)
         return op.result()
 
-    def stop(self, *, force: bool = False, request_id: str = "") -> Operation[Gone]:
-        """Have everything in the daemon ended, then the daemon itself."""
+    def graft(
+        self, parent: str, name: str, tree: Description, *, signature: str = "",
+        request_id: str = "", budget_s: float = 600.0,
+    ) -> Operation[Grown]:  # fmt: skip
+        """Have a description made real as one more child of a running component."""
         id_ = request_id or secrets.token_hex(8)
-        return Operation(self, Stop(force), id_, max(120.0, self._timeout_s), Gone)
+        op = Graft(name, flatten(tree), ref=parent, signature=signature)
+        return Operation(self, op, id_, budget_s, Grown)
+
+    def change(
+        self, ref: str, changes: Sequence[Change], *, expect: int | None = None,
+        request_id: str = "",
+    ) -> Operation[Changed]:  # fmt: skip
+        """Have attributes of a component changed, all or none.
+
+        With `expect` it is refused if they are at another generation by then.
+        """
+        id_ = request_id or secrets.token_hex(8)
+        op = Set(tuple(changes), ref=ref, expect=expect)
+        return Operation(self, op, id_, self._timeout_s, Changed)
+
+    def detach(self, ref: str, *, request_id: str = "") -> Operation[Cut]:
+        """Have a component cut off: an application of its own from then on."""
+        id_ = request_id or secrets.token_hex(8)
+        return Operation(self, Detach(ref), id_, self._timeout_s, Cut)
+
+    def detach_and_terminate(
+        self, ref: str, record: Record, *, request_id: str = ""
+    ) -> Operation[Gone]:
+        """Have a component cut off, then ended: what was around it goes on."""
+        id_ = request_id or secrets.token_hex(8)
+        return Operation(self, Detach(ref, then=record), id_, self._timeout_s, Gone)
+
+    def update(
+        self, ref: str, tree: Description | None, *, expect: str = "", signature: str = "",
+        request_id: str = "", budget_s: float = 600.0,
+    ) -> Operation[Updated]:  # fmt: skip
+        """Have a running application changed into what is described, or back to what it was."""
+        id_ = request_id or secrets.token_hex(8)
+        flat = flatten(tree) if tree is not None else None
+        return Operation(self, Update(ref, flat, expect, signature), id_, budget_s, Updated)
+
+    def drain(
+        self, *, on: bool = True, limit_s: float = 0.0, request_id: str = ""
+    ) -> Operation[Drained]:
+        """Have the daemon take no new work and its components move away, or take work again."""
+        id_ = request_id or secrets.token_hex(8)
+        return Operation(self, Drain(on, limit_s), id_, self._timeout_s + limit_s, Drained)
+
+    def set_level(self, ref: str, level: str) -> Levelled:
+        """Set which log records count in a sub-tree; an empty level takes that back."""
+        id_ = secrets.token_hex(8)
+        return Operation(self, SetLevel(level, ref), id_, self._timeout_s, Levelled).result()
+
+    def stop(
+        self, *, force: bool = False, drain_s: float = 0.0, request_id: str = ""
+    ) -> Operation[Gone]:
+        """Have everything in the daemon ended, then the daemon itself.
+
+        Components get `drain_s` seconds to move away first.
+        """
+        id_ = request_id or secrets.token_hex(8)
+        budget_s = max(120.0, self._timeout_s) + drain_s
+        return Operation(self, Stop(force, drain_s), id_, budget_s, Gone)
 
 
 def _expect(answer: ReadAnswer, type_: type[T]) -> T:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from engine.core.faults import Fault, Kind
+if TYPE_CHECKING:
+    from engine.core.faults import Fault
 
 
 class Exit(IntEnum):
@@ -37,12 +39,12 @@ class Exit(IntEnum):
 
 
 _BY_KIND = {
-    Kind.BAD_DESCRIPTION: Exit.DESCRIPTION,
-    Kind.NOT_ALLOWED: Exit.NOT_ALLOWED,
-    Kind.TIMEOUT: Exit.TIMEOUT,
-    Kind.NOT_FOUND: Exit.NO_SUCH,
-    Kind.ENDED: Exit.NO_SUCH,
-    Kind.NAME_IN_USE: Exit.NAME_IN_USE,
+    "BadDescription": Exit.DESCRIPTION,
+    "NotAllowed": Exit.NOT_ALLOWED,
+    "Timeout": Exit.TIMEOUT,
+    "NotFound": Exit.NO_SUCH,
+    "Ended": Exit.NO_SUCH,
+    "NameInUse": Exit.NAME_IN_USE,
 }
 
 
@@ -53,11 +55,13 @@ def exit_of(fault: Fault) -> Exit:
     cause; a wrong description found while deploying is 3.
 
     Example:
+        >>> from engine.core.faults import Fault, Kind
         >>> exit_of(Fault(Kind.NAME_IN_USE, "taken"))
         <Exit.NAME_IN_USE: 8>
     """
+    kind = fault.kind.value
     if fault.leftovers:
         return Exit.LEFTOVERS
-    if fault.phase and fault.kind in {Kind.NOT_FOUND, Kind.ENDED, Kind.TIMEOUT}:
+    if fault.phase and kind in {"NotFound", "Ended", "Timeout"}:
         return Exit.FAILED
-    return _BY_KIND.get(fault.kind, Exit.FAILED)
+    return _BY_KIND.get(kind, Exit.FAILED)

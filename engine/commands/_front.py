@@ -6,15 +6,17 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-import msgspec
 
 from engine.commands._exit import Exit, exit_of
-from engine.core.addresses import address_of
-from engine.core.faults import Fault
-from sfdl.errors import SmartDomainsError
+
+if TYPE_CHECKING:
+    from engine.client.client import Client
+    from engine.commands._outcome import Outcome
+    from engine.core.faults import Fault
+    from sfdl.errors import SmartDomainsError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -35,14 +37,39 @@ class Front:
 
     def address(self, host: str) -> str:
         """Return `host:port` for what the user called the host."""
+        from engine.core.addresses import address_of
+
         return address_of(host, self.port)
 
-    def result(self, data: object, text: str) -> None:
+    def client(self, host: str) -> Client:
+        """Return a client of the daemon at a host; nothing is sent yet."""
+        from engine.client.client import Client
+
+        return Client(self.address(host), timeout_s=self.timeout_s)
+
+    def reach(self, host: str) -> Client:
+        """Return a client of the daemon at a host, which has answered and speaks our protocol."""
+        client = self.client(host)
+        client.hello()
+        return client
+
+    def result(self, data: object, text: str, code: Exit = Exit.DONE) -> None:
         """Give the result: one JSON object, or text for people."""
         if self.as_json:
-            self._json({"ok": True, "code": 0, "result": data})
+            self._json({"ok": code == Exit.DONE, "code": int(code), "result": data})
         elif text:
             click.echo(text)
+
+    def give(self, outcome: Outcome) -> None:
+        """Show what came of it, and leave with its exit code unless all is well."""
+        self.result(*outcome)
+        if outcome.code != Exit.DONE:
+            sys.exit(outcome.code)
+
+    def line(self, text: str) -> None:
+        """Show a line that the next one overwrites, where standard error is a terminal."""
+        if sys.stderr.isatty() and not self.quiet and not self.as_json:
+            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
     def say(self, text: str) -> None:
         """Tell people something on the side."""
@@ -51,8 +78,8 @@ class Front:
 
     def fail(self, error: SmartDomainsError, code: Exit | None = None) -> NoReturn:
         """Report a failure and leave with its exit code."""
-        fault = getattr(error, "fault", None)
-        if not isinstance(fault, Fault):
+        fault: Fault | None = getattr(error, "fault", None)
+        if fault is None:
             self._fail_plain(error, code or Exit.FAILED)
         code = code or exit_of(fault)
         if self.as_json:
@@ -83,7 +110,19 @@ class Front:
             "request_id": self.request_id,
         }
 
+    def interrupted(self, text: str) -> NoReturn:
+        """Say what an interrupt did, and leave."""
+        text = text or "interrupted"
+        if self.as_json:
+            error = {"kind": "Interrupted", "message": text, "request_id": self.request_id}
+            self._json({"ok": False, "code": int(Exit.INTERRUPTED), "error": error})
+        else:
+            click.echo(text, err=True)
+        sys.exit(Exit.INTERRUPTED)
+
     def _json(self, data: object) -> None:
+        import msgspec
+
         click.echo(msgspec.json.encode(data).decode())
 
 
@@ -122,7 +161,7 @@ class Command(click.Command):
 
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's form
     if value:
-        from importlib.metadata import version  # noqa: PLC0415 - rarely needed
+        from importlib.metadata import version
 
         click.echo(f"{ctx.info_name} {version('smartdomains')}")
         ctx.exit()
@@ -203,15 +242,14 @@ def override(text: str) -> tuple[str, str]:
 
 
 def _guarded(front: Front, work: Callable[[], object]) -> object:
-    from engine.client.client import DaemonUnreachable  # noqa: PLC0415 - after the arguments are read
+    from engine.client.client import DaemonUnreachable
+    from sfdl.errors import CompileError, SmartDomainsError
 
     try:
         return work()
     except DaemonUnreachable as error:
         front.fail(error, Exit.UNREACHABLE)
     except SmartDomainsError as error:
-        from sfdl.errors import CompileError  # noqa: PLC0415 - beside its only use
-
         front.fail(error, Exit.DESCRIPTION if isinstance(error, CompileError) else None)
     except OSError as error:
         click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
@@ -219,6 +257,5 @@ def _guarded(front: Front, work: Callable[[], object]) -> object:
     except UnicodeEncodeError:
         click.echo("error: an argument is not valid text", err=True)
         sys.exit(Exit.USAGE)
-    except KeyboardInterrupt:
-        front.say("interrupted")
-        sys.exit(Exit.INTERRUPTED)
+    except KeyboardInterrupt as error:
+        front.interrupted(str(error))

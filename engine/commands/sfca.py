@@ -40,7 +40,7 @@ def _place(folder: Path | None) -> Path:
 
 
 def _open(folder: Path | None) -> Authority:
-    from engine.security.authority import Authority  # noqa: PLC0415 - slow to load
+    from engine.security.authority import Authority
 
     return Authority(_place(folder))
 
@@ -65,7 +65,7 @@ def main() -> None:
 @quiet_options
 def init(name: str, *, folder: Path | None, front: Front) -> None:
     """Make a new authority called NAME."""
-    from engine.security.authority import Authority  # noqa: PLC0415 - slow to load
+    from engine.security.authority import Authority
 
     authority = Authority.create(_place(folder), name)
     front.result(
@@ -151,7 +151,7 @@ def list_(*, folder: Path | None, front: Front) -> None:
 @quiet_options
 def show(name: str, *, folder: Path | None, front: Front) -> None:
     """Show every certificate that NAME was given."""
-    from engine.core.faults import NotFound  # noqa: PLC0415 - beside its only use
+    from engine.core.faults import NotFound
 
     found = [each for each in _open(folder).issued() if each.certificate.name == name]
     if not found:
@@ -168,7 +168,7 @@ def show(name: str, *, folder: Path | None, front: Front) -> None:
 @quiet_options
 def keygen(file: Path, *, front: Front) -> None:
     """Make a key for signing descriptions, FILE, and print the public half for `description_keys`."""
-    from engine.security.signatures import make_key  # noqa: PLC0415 - slow to load
+    from engine.security.signatures import make_key
 
     public = make_key(file)
     front.result({"file": str(file), "public": public}, public)
@@ -190,9 +190,9 @@ def sign(
     settings: tuple[str, ...], *, front: Front,
 ) -> None:  # fmt: skip
     """Compile DESCRIPTION and sign what comes out, for `sfstart --signature`."""
-    import sfdl  # noqa: PLC0415 - slow to load
-    from engine.commands._front import override  # noqa: PLC0415 - beside its only use
-    from engine.security.signatures import sign as make  # noqa: PLC0415 - slow to load
+    import sfdl
+    from engine.commands._front import override
+    from engine.security.signatures import sign as make
 
     overrides = [override(text) for text in settings]
     tree = sfdl.compile(description, search_path=folders, overrides=overrides).root

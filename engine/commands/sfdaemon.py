@@ -37,11 +37,15 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str] | None:
 @click.option("--peer", "peers", multiple=True, metavar="NAME=HOST:PORT", help="Where a host is.")
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Folder for ledger and work.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file, TOML.")
+@click.option("--default", "defaults", multiple=True, metavar="DESCRIPTION",
+              help="Make this real before it is ready, unless it runs already.")  # fmt: skip
+@click.option("--maintenance", is_flag=True, default=None, help="Take no new work: sfdrain --end.")
 @click.option("-v", "--verbose", count=True, help="Log more.")
 def main(
     port: int | None, bind: str | None, advertise: str | None, cert: str | None, key: str | None,
     ca: str | None, crl: str | None, node: str | None, peers: tuple[str, ...],
     state_dir: Path | None, config: Path | None, verbose: int, *, insecure: bool | None,
+    defaults: tuple[str, ...], maintenance: bool | None,
 ) -> None:  # fmt: skip
     """Run a daemon: it takes descriptions, makes them real and keeps them alive.
 
@@ -54,6 +58,7 @@ def main(
         "port": port, "bind": bind, "advertise": advertise, "cert": cert, "key": key, "ca": ca,
         "crl": crl, "insecure": insecure or None, "node": node, "peers": _pairs(peers),
         "state_dir": str(state_dir.absolute()) if state_dir else None,
+        "defaults": defaults or None, "maintenance": maintenance or None,
     }  # fmt: skip
     try:
         settings = load(config, options=options)
@@ -62,7 +67,7 @@ def main(
         sys.exit(Exit.USAGE)
     if settings.insecure:
         click.echo("sfdaemon: warning: no TLS: whoever reaches the port may do anything", err=True)
-    from engine.daemon import main as run  # noqa: PLC0415 - only when it runs
+    from engine.daemon import main as run
 
     try:
         run(settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from engine.client.client import Client
 from engine.commands._front import Command, Front, shared
 
 
@@ -18,14 +17,7 @@ def main(host: str, *, hypervisor: bool, front: Front) -> None:
     With --hypervisor the daemon asks the hypervisors themselves, without reading its ledger: what is
     listed is what is there, whoever made it.
     """
-    client = Client(front.address(host), timeout_s=front.timeout_s)
-    client.hello()
-    report = client.diagnosis(services=hypervisor)
-    if hypervisor:
-        rows = [{"service": service, **dict(row)} for service, row in report.found]
-        lines = ["  ".join(f"{key}={value}" for key, value in row.items()) for row in rows]
-        front.result(rows, "\n".join(lines) or "no hypervisor in use")
-        return
-    width = max(len(name) for name, _ in report.facts)
-    text = "\n".join(f"{name:<{width}}  {value}" for name, value in report.facts)
-    front.result(dict(report.facts), text)
+    from engine.commands import _looking
+
+    client = front.reach(host)
+    front.give(_looking.found(client) if hypervisor else _looking.diagnosis(client))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from engine.client.client import Client
 from engine.commands._front import Command, Front, shared
 
 
@@ -21,12 +20,9 @@ def main(host: str, name: str, *, resolved: bool, output: Path | None, front: Fr
 
     Parts that cannot be reached are written as they were described, and named on standard error.
     """
-    import sfdl  # noqa: PLC0415 - slow to import, not needed for --help
+    from engine.commands import _looking
 
-    client = Client(front.address(host), timeout_s=front.timeout_s)
-    client.hello()
-    tree, lost = client.dump(name, resolved=resolved)
-    text = sfdl.print_file(tree)
+    text, lost = _looking.dump(front.reach(host), name, resolved=resolved)
     for line in lost:
         front.say(f"not reached: {line}")
     if output is not None:

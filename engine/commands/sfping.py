@@ -6,43 +6,41 @@ import sys
 import time
 
 import click
-import msgspec
 
-from engine.client.client import Client
-from engine.commands._exit import Exit
 from engine.commands._front import Command, Front, shared
 
 
 @click.command(cls=Command)
 @click.argument("host")
 @click.argument("name", required=False)
-@click.option("-c", "--count", default=1, show_default=True, help="How often to ask.")
+@click.option("-c", "--count", type=click.IntRange(min=1), default=1, show_default=True,
+              help="How often to ask, a second apart.")  # fmt: skip
+@click.option("--all", "everybody", is_flag=True, help="Have it ask all daemons it knows.")
 @shared()
-def main(host: str, name: str | None, *, count: int, front: Front) -> None:
-    """Ask the daemon at HOST, or its component NAME, how it is; exit code 1 if it is unwell."""
-    client = Client(front.address(host), timeout_s=front.timeout_s)
-    client.hello()
-    well = True
-    for _ in range(max(1, count)):
-        began = time.monotonic()
-        if name is None:
-            welcome = client.hello()
-            took_ms = (time.monotonic() - began) * 1000
-            text = (
-                f"{welcome.name} at {welcome.address}: {welcome.state}, version {welcome.version}, "
-                f"{welcome.components} components, up {welcome.uptime_s:g} s, {took_ms:.1f} ms"
-                f"{', INSECURE: no TLS' if welcome.security == 'insecure' else ''}"
-            )
-            data = msgspec.to_builtins(welcome)
+def main(host: str, name: str | None, *, count: int, everybody: bool, front: Front) -> None:
+    """Ask the daemon at HOST, or its component NAME, how it is; exit code 1 if it is unwell.
+
+    With --all the daemon asks those it knows: a line for each with its state, version and
+    round-trip time, and exit code 1 if one does not answer.
+    """
+    if everybody and name is not None:
+        raise click.UsageError("--all asks daemons, not the component NAME")
+
+    from engine.commands import _looking
+    from engine.commands._exit import Exit
+
+    client = front.reach(host)
+    code = Exit.DONE
+    for turn in range(count):
+        if turn:
+            time.sleep(1)
+        if everybody:
+            outcome = _looking.peers(client)
+        elif name is None:
+            outcome = _looking.ping(client)
         else:
-            pong = client.ping(name)
-            took_ms = (time.monotonic() - began) * 1000
-            health = {True: "well", False: "unwell", None: "health unknown"}[pong.good]
-            why = f" ({pong.text})" if pong.text else ""
-            ready = "ready" if pong.ready else "not ready"
-            text = f"{pong.name}: {pong.state}, {ready}, {health}{why}, {took_ms:.1f} ms"
-            data = msgspec.to_builtins(pong)
-            well = well and pong.good is not False
-        front.result({**data, "round_trip_ms": round(took_ms, 2)}, text)
-    if not well:
-        sys.exit(Exit.FAILED)
+            outcome = _looking.ping_component(client, name)
+        front.result(*outcome)
+        code = max(code, outcome.code)
+    if code != Exit.DONE:
+        sys.exit(code)

@@ -22,8 +22,8 @@ def main(description: Path, *, leave: bool, secs: float | None, front: Front) ->
     Nothing outlives the command: state is kept in a folder that is removed at the end. Exit code 1
     if the application ended abnormally.
     """
-    import sfdl  # noqa: PLC0415 - slow to import, not needed for --help
-    from engine.daemon import run_alone  # noqa: PLC0415 - only when it runs
+    import sfdl
+    from engine.daemon import run_alone
 
     tree = sfdl.compile(description).root
     lasts_s = 0.0 if leave else secs

@@ -1,0 +1,224 @@
+"""Carrying out actions: one table, of the same functions as the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.client.client import Client, DaemonUnreachable
+from engine.commands import _changing, _ending, _growing, _looking
+from engine.commands._actions import DEPLOYING, Action, ActionError, Verb
+from engine.commands._exit import Exit, exit_of
+from engine.commands._front import Front
+from engine.commands._outcome import Outcome
+from engine.core.events import Event, StateChanged
+from engine.core.faults import EngineError, NotFound, Refused
+from sfdl.errors import CompileError, SmartDomainsError
+from sfdl.values import Description
+
+ROOT = "rootProcess"
+
+
+class Done(NamedTuple):
+    """What became of one action on one host."""
+
+    action: Action
+    host: str
+    outcome: Outcome | None
+    code: Exit
+    problem: str = ""
+
+    @property
+    def deployed(self) -> bool:
+        """Say whether something runs now that did not before."""
+        return self.action.verb in {Verb.DEPLOY, Verb.LOAD} and self.code == Exit.DONE
+
+    @property
+    def failed_to_deploy(self) -> bool:
+        """Say whether something was to run and does not."""
+        return self.action.verb in DEPLOYING and self.code != Exit.DONE
+
+    @property
+    def line(self) -> str:
+        """Say it in the one line each action ends with."""
+        word = "SUCCESSFUL" if self.code == Exit.DONE else "FAILED"
+        why = f" ({self.problem})" if self.problem else ""
+        return f" - {word} {self.action.verb.value} {self.action.name} host={self.host}{why}"
+
+
+class Site(NamedTuple):
+    """Where an action is carried out, and how to speak."""
+
+    front: Front
+    host: str
+
+    def client(self) -> Client:
+        """Return a client of the daemon there, which has answered."""
+        return self.front.reach(self.host)
+
+
+def carry_out(front: Front, action: Action, *, together: bool) -> list[Done]:
+    """Do an action on each of its hosts: in turn, or together; order is that of the hosts."""
+    if not together:
+        return [_one(front, action, host) for host in action.hosts]
+    with ThreadPoolExecutor(min(32, len(action.hosts))) as pool:
+        return list(pool.map(lambda host: _one(front, action, host), action.hosts))
+
+
+def undo(front: Front, deployed: list[Done]) -> list[Done]:
+    """End what this run has deployed, newest first."""
+    return [
+        _one(front, Action(_deployed_as(done), Verb.TERMINATE), done.host)
+        for done in reversed(deployed)
+    ]
+
+
+def _deployed_as(done: Done) -> str:
+    """Return the name something was deployed under, which may have been made up."""
+    data = done.outcome.data if done.outcome is not None else None
+    return str(data["name"]) if isinstance(data, dict) else done.action.name
+
+
+def _one(front: Front, action: Action, host: str) -> Done:
+    quiet = Front(
+        port=front.port, timeout_s=front.timeout_s, as_json=front.as_json, quiet=True,
+        verbose=False,
+    )  # fmt: skip
+    try:
+        outcome = TABLE[action.verb](Site(quiet, host), action)
+    except SmartDomainsError as error:
+        return Done(action, host, None, code_of(error), str(error).partition("\n")[0])
+    return Done(
+        action, host, outcome, outcome.code, "" if outcome.code == Exit.DONE else "see above"
+    )
+
+
+def code_of(error: SmartDomainsError) -> Exit:
+    """Return the exit code of a failure."""
+    if isinstance(error, CompileError):
+        return Exit.DESCRIPTION
+    if isinstance(error, ActionError):
+        return Exit.USAGE
+    if isinstance(error, DaemonUnreachable):
+        return Exit.UNREACHABLE
+    return exit_of(error.fault) if isinstance(error, EngineError) else Exit.FAILED
+
+
+# -- the actions
+
+
+def _name(action: Action) -> str:
+    """Return the name as the daemon of the host knows it: below its sub-process, if one is named."""
+    if action.process in {"", ROOT}:
+        return action.name
+    return f"{action.process}:{action.name}"
+
+
+def _compiled(action: Action) -> _growing.Compiled:
+    return _growing.compiled(_growing.Source(Path(action.source), sub=action.sub))
+
+
+def _deploy(site: Site, action: Action, until: str = "started") -> Outcome:
+    made = _compiled(action)
+    parent, _, name = action.name.rpartition(":")
+    if parent and until == "deployed":
+        raise Refused("LOAD makes whole applications, not children")
+    if action.process not in {"", ROOT}:
+        if not parent:
+            raise Refused(
+                f"the root of an application is not made in the process {action.process}: "
+                "give its parts that sfProcessName"
+            )
+        tree: Description = made.tree.overlaid((("sfProcessName", action.process),))
+        made = made._replace(tree=tree)
+    application = name.strip('"') if parent else _growing.named(name, made.tree)
+    return _growing.start(
+        site.front, site.client(), site.host, application, made, until=until, parent=parent
+    )
+
+
+def _deploy_and_wait(site: Site, action: Action) -> Outcome:
+    client = site.client()
+    _, cursor, _ = client.events()
+    outcome = _deploy(site, action)
+    name = str(outcome.data["name"]) if isinstance(outcome.data, dict) else action.name
+    event = _end_of(client, name, cursor)
+    record = event.body.record if event and isinstance(event.body, StateChanged) else None
+    if record is None:
+        return outcome
+    text = f"{outcome.text}\nended: {record.sentence()}"
+    code = Exit.DONE if record.is_normal else Exit.FAILED
+    return Outcome({**outcome.data, "record": record.type}, text, code)  # type: ignore[dict-item]
+
+
+def _end_of(client: Client, name: str, cursor: str) -> Event | None:
+    for event in _looking.happenings(client, name, follow=True, kinds=("state",), cursor=cursor):
+        if event is None:
+            try:
+                client.tree(name, depth=0)
+            except NotFound:
+                return None
+        elif _looking.ended(event, name):
+            return event
+    return None
+
+
+def _terminate(site: Site, action: Action) -> Outcome:
+    client = site.client()
+    if action.name:
+        why = _ending.record("sf")
+        return _ending.terminate(site.front, client, _name(action), why)
+    if action.process not in {"", ROOT}:
+        raise Refused(f"the process {action.process} ends by itself when nothing is left in it")
+    return _ending.stop(site.front, client)
+
+
+def _ping(site: Site, action: Action) -> Outcome:
+    client = site.client()
+    return _looking.ping_component(client, _name(action)) if action.name else _looking.ping(client)
+
+
+def _parse(_site: Site, action: Action) -> Outcome:
+    import sfdl
+
+    text = sfdl.print_file(_compiled(action).tree)
+    return Outcome({"description": text}, text.rstrip())
+
+
+def _dump(site: Site, action: Action) -> Outcome:
+    text, lost = _looking.dump(site.client(), _name(action))
+    return Outcome({"description": text, "lost": list(lost)}, text.rstrip())
+
+
+def _plan(site: Site, action: Action) -> Outcome:
+    tree = _compiled(action).tree
+    name = _growing.named(action.name, tree)
+    return _growing.planned(name, site.client().plan(name, tree))
+
+
+def _update(site: Site, action: Action) -> Outcome:
+    tree = _compiled(action).tree
+    return _changing.update(site.front, site.client(), site.host, _name(action), tree)
+
+
+TABLE: dict[Verb, Callable[[Site, Action], Outcome]] = {
+    Verb.DEPLOY: _deploy,
+    Verb.DEPLOYWAIT: _deploy_and_wait,
+    Verb.LOAD: lambda site, action: _deploy(site, action, "deployed"),
+    Verb.TERMINATE: _terminate,
+    Verb.DETACH: lambda site, action: _ending.detach(site.front, site.client(), _name(action)),
+    Verb.DETaTERM: lambda site, action: _ending.detach_and_terminate(
+        site.front, site.client(), _name(action), _ending.record("sf")
+    ),
+    Verb.UPDATE: _update,
+    Verb.PING: _ping,
+    Verb.DUMP: _dump,
+    Verb.LIST: lambda site, action: _looking.listing(site.client(), _name(action)),
+    Verb.DIAGNOSTICS: lambda site, _: _looking.diagnosis(site.client()),
+    Verb.PARSE: _parse,
+    Verb.PLAN: _plan,
+    Verb.STATUS: lambda site, action: _looking.status(site.client(), site.host, _name(action)),
+}
+"""What each action does."""
