@@ -89,10 +89,17 @@ def _one(front: Front, action: Action, host: str) -> Done:
     try:
         outcome = TABLE[action.verb](Site(quiet, host), action)
     except SmartDomainsError as error:
-        return Done(action, host, None, code_of(error), str(error).partition("\n")[0])
+        return Done(action, host, None, code_of(error), _why(error))
     return Done(
         action, host, outcome, outcome.code, "" if outcome.code == Exit.DONE else "see above"
     )
+
+
+def _why(error: SmartDomainsError) -> str:
+    """Say in one line why it failed, and where unless that is said already."""
+    if isinstance(error, EngineError) and error.fault.where in error.fault.message:
+        return error.fault.message
+    return str(error).partition("\n")[0]
 
 
 def code_of(error: SmartDomainsError) -> Exit:
@@ -133,7 +140,7 @@ def _deploy(site: Site, action: Action, until: str = "started") -> Outcome:
             )
         tree: Description = made.tree.overlaid((("sfProcessName", action.process),))
         made = made._replace(tree=tree)
-    application = name.strip('"') if parent else _growing.named(name, made.tree)
+    application = name if parent else _growing.named(name, made.tree)
     return _growing.start(
         site.front, site.client(), site.host, application, made, until=until, parent=parent
     )

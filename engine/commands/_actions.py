@@ -92,7 +92,7 @@ def parse(text: str) -> Action:
         raise ActionError(
             f"{text!r} is no action: write NAME:ACTION:SFREF:SUBREF:HOST:PROCESS, with one of {known}"
         )
-    name = ":".join(_kept(field) for field in fields[:at])
+    name = ":".join(field.text for field in fields[:at])
     rest = [*fields[at + 1 :], *[_Field("", quoted=False, raw="")] * FIELDS_AFTER][:FIELDS_AFTER]
     source, sub, host, process = rest
     action = Action(
@@ -103,11 +103,6 @@ def parse(text: str) -> Action:
     if action.verb in NAMED and not action.name:
         raise ActionError(f"{text!r}: {action.verb.value} needs a NAME")
     return action
-
-
-def _kept(field: _Field) -> str:
-    """Return a field of a NAME; one that was quoted for its colons stays one name."""
-    return f'"{field.text}"' if field.quoted and ":" in field.text else field.text
 
 
 def _verb_at(fields: list[_Field]) -> int | None:
@@ -177,5 +172,5 @@ def parse_lines(lines: Iterable[str]) -> list[Action]:
         try:
             actions.append(parse(text))
         except ActionError as error:
-            raise ActionError(f"line {number}: {error}") from error
+            raise ActionError(f"line {number}: {error.message}") from error
     return actions

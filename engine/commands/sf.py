@@ -71,7 +71,7 @@ def _read(texts: list[str], file: Path | None) -> list[Action]:
         if file is not None:
             found.extend(_actions.parse_lines(file.read_text("utf-8").splitlines()))
     except _actions.ActionError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(error.message) from error
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{file}: {error}", param_hint="--file") from error
     return found

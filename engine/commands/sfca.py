@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
-import msgspec
 
 from engine.commands._front import Command, Front, quiet_options
-from engine.security.community import folder_of
-from engine.security.identity import Role
 
 if TYPE_CHECKING:
     from engine.security.authority import Authority, Issued
 
 F = TypeVar("F", bound=Callable[..., object])
-ROLES = [role.value for role in Role if role is not Role.PEER]
+ROLES = ("viewer", "operator", "admin")
+"""What a client may be; daemons are peers."""
 
 
 class Group(click.Group):
@@ -36,6 +34,8 @@ def _folder() -> Callable[[F], F]:
 
 
 def _place(folder: Path | None) -> Path:
+    from engine.security.community import folder_of
+
     return folder if folder is not None else folder_of(os.environ)
 
 
@@ -96,6 +96,8 @@ def issue(
     unknown = [word for word in _words(roles) if word not in ROLES]
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r}: one of {', '.join(ROLES)}", param_hint="--roles")
+    from engine.security.identity import Role
+
     issued = _open(folder).issue(
         kind, name, hosts=_words(hosts), roles=[Role(word) for word in _words(roles)],
         names=_words(names), days=days,
@@ -221,6 +223,8 @@ def _days(issued: Issued) -> str:
 
 
 def _data(issued: Issued) -> dict[str, object]:
+    import msgspec
+
     found: dict[str, object] = msgspec.to_builtins(issued.certificate)
     return {**found, "roles": sorted(role.value for role in issued.certificate.roles),
             "state": issued.state, "file": str(issued.file)}  # fmt: skip

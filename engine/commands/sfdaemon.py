@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import click
 
 from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Command
-from engine.core.faults import EngineError
-from engine.settings import SettingsError, load
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str] | None:
@@ -52,6 +49,11 @@ def main(
     SIGTERM leaves virtual machines running and takes them up again at the next start; `sfstop` ends
     everything first.
     """
+    import logging
+
+    from engine.core.faults import EngineError
+    from engine.settings import SettingsError, load
+
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = {
