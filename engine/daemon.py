@@ -17,8 +17,8 @@ from typing import TextIO
 
 from engine.core.faults import Refused, raised
 from engine.core.records import Record
-from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
 from engine.defaults import deploy_defaults
+from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
 from engine.runtime.verbs import Verbs
