@@ -1,4 +1,4 @@
-"""A lab for any test: three hosts, as good as new each time."""
+"""For every test: it leaves nothing behind. For any test: a lab of three hosts, as good as new each time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from components.testbed.lab import Lab, LabError
 from components.testbed.lab.lab import check_machine
+from tests import leaks
 
 
 def need_lab(*, libvirt: bool) -> None:
@@ -18,6 +19,16 @@ def need_lab(*, libvirt: bool) -> None:
     except (LabError, PermissionError) as error:
         stop = pytest.fail if os.environ.get("CI") else pytest.skip
         stop(str(error))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread, a process or a socket of its own."""
+    before = leaks.seen()
+    yield
+    found = leaks.left(before)
+    if found:
+        pytest.fail("left behind: " + "; ".join(found), pytrace=False)
 
 
 @pytest.fixture(scope="session")
