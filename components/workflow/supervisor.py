@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from engine.compound import Compound
-from engine.core.dependencies import edges, sibling
+from engine.core.dependencies import edges, siblings
 from engine.core.flows import Flow
 from engine.core.supervision import (
     AutoShutdown,
@@ -22,7 +22,7 @@ from engine.core.supervision import (
 from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, link
 from engine.runtime.kinds import duration_s, float_, int_, str_
-from sfdl.values import Description, Value, Vector
+from sfdl.values import Description, Value
 
 RULES = tuple(rule.value for rule in Restart)
 
@@ -132,11 +132,8 @@ class Supervisor(Compound, type="supervisor"):
     ) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {}
         for name, child in children.items():
-            wanted = child.get("sfRestartWith")
-            for each in wanted.items if isinstance(wanted, Vector) else (wanted,):
-                other = sibling(table, name, each)
-                if other is not None:
-                    found.setdefault(other, set()).add(name)
+            for other in siblings(table, name, child.get("sfRestartWith")):
+                found.setdefault(other, set()).add(name)
         return {name: frozenset(others) for name, others in found.items()}
 
     def _dependents(

@@ -51,7 +51,7 @@ def edges(
         (Edge(child='web', on='db', firm=True),)
     """
     found: dict[tuple[str, str], bool] = {}
-    siblings = frozenset(children)
+    names = frozenset(children)
     for child in children:
         description = table.get(child)
         if not isinstance(description, Description):
@@ -59,20 +59,27 @@ def edges(
         for chain, reference, firm in _references(description):
             if not (firm or implicit):
                 continue
-            on = _branch(chain, reference.parts, table, siblings, path)
+            on = _branch(chain, reference.parts, table, names, path)
             if on is not None and on != child:
                 found[child, on] = firm or found.get((child, on), False)
     return tuple(Edge(child, on, firm) for (child, on), firm in found.items())
 
 
-def sibling(table: Mapping[str, Value], child: str, wanted: Value) -> str | None:
-    """Return the sibling of a child that a reference of its own leads to, or a name stands for."""
+def siblings(table: Mapping[str, Value], child: str, wanted: Value) -> tuple[str, ...]:
+    """Return the siblings a child names, or that references of its own lead to."""
     if isinstance(wanted, str):
-        return wanted
+        return (wanted,)
+    if isinstance(wanted, Vector) and all(isinstance(each, str) for each in wanted.items):
+        return tuple(each for each in wanted.items if isinstance(each, str))
     own = table.get(child)
-    if isinstance(wanted, Reference) and isinstance(own, Description):
-        return _branch((own,), wanted.parts, table, frozenset(table), ())
-    return None
+    if not isinstance(own, Description):
+        return ()
+    names = frozenset(table)
+    found = (
+        _branch(chain, reference.parts, table, names, ())
+        for chain, reference in within(wanted, (own,))
+    )
+    return tuple(name for name in found if name is not None)
 
 
 def _references(child: Description) -> Iterator[tuple[tuple[Description, ...], Reference, bool]]:
@@ -85,22 +92,31 @@ def _references(child: Description) -> Iterator[tuple[tuple[Description, ...], R
                 if not value.data:
                     stack.append((*chain, value))
             elif isinstance(value, Reference | Vector | Kept):
-                for reference in _within(value):
-                    yield chain, reference, name == DEPENDS_ON
+                for holder, reference in within(value, chain):
+                    yield holder, reference, name == DEPENDS_ON
 
 
-def _within(value: Value) -> Iterator[Reference]:
+def within(
+    value: Value, chain: tuple[Description, ...]
+) -> Iterator[tuple[tuple[Description, ...], Reference]]:
+    """Give the references in a value, each with the descriptions down to its holder.
+
+    A function is a place of its own: `PARENT` in its arguments is the component that has it.
+    """
     match value:
         case Reference(data=False):
-            yield value
+            yield chain, value
         case Vector(items):
             for item in items:
-                yield from _within(item)
+                yield from within(item, chain)
         case Kept(arguments=arguments, data=False):
             for _, argument in arguments:
-                yield from _within(argument)
+                yield from within(argument, (*chain, _FUNCTION))
         case _:
             pass
+
+
+_FUNCTION = Description(())
 
 
 def _branch(

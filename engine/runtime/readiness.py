@@ -16,7 +16,7 @@ from engine.core.lifecycle import State
 from engine.core.records import Record
 from engine.runtime.live import Live, RemotePart
 from engine.wire.messages import Handle, Page, ReadTree, TreeRow
-from sfdl.values import Reference, Value, Vector
+from sfdl.values import Kept, Reference, Value, Vector
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -137,11 +137,9 @@ class Readiness:
             BadDescription: An entry is no reference to a component.
             HookFailed: One of them is not ready in time, or has ended abnormally.
         """
-        value = live.value("sfDependsOn")
-        if value is None:
-            return
-        wanted: tuple[Value, ...] = value.items if isinstance(value, Vector) else (value,)
-        await asyncio.gather(*(self._wait_for(live, each) for each in wanted))
+        await asyncio.gather(
+            *(self._wait_for(live, each) for each in _listed(live.value("sfDependsOn")))
+        )
 
     async def settled(self, live: Live, name: str, seconds: float) -> None:
         """Wait until a child has been ready for some seconds without a break.
@@ -227,6 +225,21 @@ class Readiness:
             return None
         row = page.rows[0] if isinstance(page, Page) and page.rows else None
         return row if isinstance(row, TreeRow) else None
+
+
+def _listed(value: Value) -> tuple[Value, ...]:
+    """Return the entries of a list, also of one that is a function because they are LAZY."""
+    match value:
+        case None:
+            return ()
+        case Vector(items):
+            return items
+        case Kept():
+            import sfdl  # noqa: PLC0415 - slow to import, and few trees say this
+
+            return tuple(need.at_holder for need in sfdl.needs(value))
+        case _:
+            return (value,)
 
 
 def _rule(live: Live) -> Value:

@@ -117,7 +117,7 @@ class Resolver:
 
         resolved = {}
         for need in sfdl.needs(kept):
-            found = await self.resolve(live, need.reference)
+            found = await self.resolve(live, need.at_holder)
             if isinstance(found, Handle):
                 raise BadDescription("a function cannot take a live component", where=live.path)
             resolved[need] = found

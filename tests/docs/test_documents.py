@@ -19,7 +19,8 @@ own_network = pytest.mark.skipif(os.geteuid() != 0, reason="an own network needs
 
 def commands(text):
     """The command lines of a document: indented by four, beginning with one of ours."""
-    return re.findall(r"^    (sf[a-zA-Z]+ .*|sfdaemon.*)$", text, re.MULTILINE)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return re.findall(r"^    (sf[a-zA-Z]+ .*|sfdaemon.*)$", prose, re.MULTILINE)
 
 
 def alone(script, cwd, timeout_s=120):
@@ -186,3 +187,20 @@ def test_every_command_is_in_a_command_page():
     assert scripts
     for script in scripts:
         assert f"`{script}" in pages, script
+
+
+@own_network
+@pytest.mark.integration
+def test_the_commands_of_the_page_on_trees_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "trees.md").read_text()
+    blocks = re.findall(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shop.sf").write_text(blocks[0])
+    (tmp_path / "shop2.sf").write_text(blocks[1])
+
+    out = run_document(commands(text), tmp_path, {})
+
+    assert "store ended" in out
+    assert "together with" in out
+    assert "+/-" in out
+    assert "queue" in out
+    assert "4 components" in out or "5 components" in out

@@ -178,3 +178,27 @@ def test_declared_and_reverse_order_of_ending(tmp_path):
 
     assert virtual_time(story("declared")) == ["a", "b", "c"]
     assert virtual_time(story("reverse")) == ["c", "b", "a"]
+
+
+def test_what_the_language_writes_as_a_list_of_lazy_references_orders_and_waits(tmp_path):
+    from sfdl import compile as compile_text
+
+    text = f"""
+sfConfig extends {{
+    sfClass "{GROUP}"; sfConcurrency 0;
+    web extends {{ sfClass "{GROUP}"; sfDependsOn [LAZY db, LAZY PARENT:PARENT:net]; }}
+    db extends {{ sfClass "{SIGNALLER}"; readyAfter 5; }}
+    net extends {{ sfClass "{GROUP}"; }}
+}}
+"""
+
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            root = compile_text(text).root
+            grown = await one.deploy("app", root)
+            assert dict(grown.times_ms)["start"] >= 5000
+            assert started(one)[-2:] == ["app:web", "app"]
+            assert one.process.application("app").order.firm
+            await one.terminate("app")
+
+    virtual_time(story())
