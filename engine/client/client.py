@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -134,7 +134,7 @@ class Operation(Generic[T]):
         """
         self._client.close()
         self._until = time.monotonic() + budget_s
-        op = Operation(self._client, Cancel(self.id), secrets.token_hex(8), budget_s, Cancelled)
+        op = Operation(self._client, Cancel(self.id), _new_id(), budget_s, Cancelled)
         op.result()
 
     def _poll(self, wait_s: float) -> Answer:
@@ -293,7 +293,7 @@ class Client:
         digest of a plan, it is refused if the plan would be another one now. A daemon may ask for a
         `signature` of the description, as `sfca sign` makes it. `upto` may stop it `deployed`.
         """
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         op = Create(
             segment=f"s-{id_}", application=name, path=name, name=name, tree=flatten(tree),
             upto=upto, expect=expect,
@@ -305,12 +305,12 @@ class Client:
         self, ref: str, record: Record, *, request_id: str = "", budget_s: float = 600.0
     ) -> Operation[Gone]:
         """Have a component ended, and wait until it is gone."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         return Operation(self, Terminate(record, ref=ref), id_, budget_s, Gone)
 
     def ping(self, ref: str) -> Pong:
         """Ask a component how it is; runs its check."""
-        op = Operation(self, Ping(ref), secrets.token_hex(8), min(20.0, self._timeout_s), Pong)
+        op = Operation(self, Ping(ref), _new_id(), min(20.0, self._timeout_s), Pong)
         return op.result()
 
     def graft(
@@ -318,7 +318,7 @@ class Client:
         request_id: str = "", budget_s: float = 600.0,
     ) -> Operation[Grown]:  # fmt: skip
         """Have a description made real as one more child of a running component."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         op = Graft(name, flatten(tree), ref=parent, signature=signature)
         return Operation(self, op, id_, budget_s, Grown)
 
@@ -330,20 +330,20 @@ class Client:
 
         With `expect` it is refused if they are at another generation by then.
         """
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         op = Set(tuple(changes), ref=ref, expect=expect)
         return Operation(self, op, id_, self._timeout_s, Changed)
 
     def detach(self, ref: str, *, request_id: str = "") -> Operation[Cut]:
         """Have a component cut off: an application of its own from then on."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         return Operation(self, Detach(ref), id_, self._timeout_s, Cut)
 
     def detach_and_terminate(
         self, ref: str, record: Record, *, request_id: str = ""
     ) -> Operation[Gone]:
         """Have a component cut off, then ended: what was around it goes on."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         return Operation(self, Detach(ref, then=record), id_, self._timeout_s, Gone)
 
     def update(
@@ -351,7 +351,7 @@ class Client:
         request_id: str = "", budget_s: float = 600.0,
     ) -> Operation[Updated]:  # fmt: skip
         """Have a running application changed into what is described, or back to what it was."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         flat = flatten(tree) if tree is not None else None
         return Operation(self, Update(ref, flat, expect, signature), id_, budget_s, Updated)
 
@@ -359,12 +359,12 @@ class Client:
         self, *, on: bool = True, limit_s: float = 0.0, request_id: str = ""
     ) -> Operation[Drained]:
         """Have the daemon take no new work and its components move away, or take work again."""
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         return Operation(self, Drain(on, limit_s), id_, self._timeout_s + limit_s, Drained)
 
     def set_level(self, ref: str, level: str) -> Levelled:
         """Set which log records count in a sub-tree; an empty level takes that back."""
-        id_ = secrets.token_hex(8)
+        id_ = _new_id()
         return Operation(self, SetLevel(level, ref), id_, self._timeout_s, Levelled).result()
 
     def stop(
@@ -374,9 +374,14 @@ class Client:
 
         Components get `drain_s` seconds to move away first.
         """
-        id_ = request_id or secrets.token_hex(8)
+        id_ = request_id or _new_id()
         budget_s = max(120.0, self._timeout_s) + drain_s
         return Operation(self, Stop(force, drain_s), id_, budget_s, Gone)
+
+
+def _new_id() -> str:
+    """Return a random id, never used before."""
+    return os.urandom(8).hex()
 
 
 def _expect(answer: ReadAnswer, type_: type[T]) -> T:

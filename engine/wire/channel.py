@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import Pyro5.api
+import Pyro5.client
 import Pyro5.errors
 
 from engine.core.faults import Busy, EngineError, NotAllowed, Refused, TimedOut, Unreachable
@@ -64,7 +64,7 @@ class Channel:
 
     def _connected(self, budget_s: float) -> object:
         context = self._context(budget_s)
-        proxy: Any = Pyro5.api.Proxy(f"PYRO:{OBJECT}@{self.address}")
+        proxy: Any = Pyro5.client.Proxy(f"PYRO:{OBJECT}@{self.address}")
         proxy._pyroMaxRetries = 0  # noqa: SLF001 - Pyro's documented name
         proxy._pyroTimeout = max(0.05, budget_s)  # noqa: SLF001 - Pyro's documented name
         try:

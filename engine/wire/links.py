@@ -1,4 +1,4 @@
-"""Links: how messages reach a peer. A Pyro proxy is a connection and belongs to one thread."""
+"""Links: how a process reaches a peer, with several messages under way at once."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import msgpack
-import Pyro5.api
 import Pyro5.configure
 import Pyro5.errors
 import Pyro5.protocol
