@@ -28,10 +28,10 @@ SPECIFIED = {  # who may, in the order viewer, operator, admin, peer
     "read plan_update": "nyyy", "submit detach": "nyyy", "submit forget": "nnny",
     "submit rename": "nnny", "submit cancel": "nyyy", "submit update": "nyyy",
     "submit update_part": "nnny", "submit spawn": "nnny", "submit drain": "nnyn",
-    "submit set_level": "nnyy", "submit graft": "nyyy", "read value": "yyyy", "read peers": "yyyn",
+    "submit set_level": "nnyy",
     "submit create": "nyyn", "submit create part": "nnny", "submit deploy": "nnny",
     "submit start": "nnny", "submit terminate": "nyyy", "submit terminate part": "nnny",
-    "submit stop": "nnyn", "submit graft": "nyyy", "read value": "yyyy", "read peers": "yyyn",
+    "submit stop": "nnyn",
 }  # fmt: skip
 
 
