@@ -249,8 +249,16 @@ class _Run:
         return self.values[-1]
 
     def _recover(self, token: Lexeme) -> bool:
-        """Go on after a wrong token; return False at the end of the text."""
+        """Go on after a wrong token; return False at the end of the text.
+
+        What was complete before it, as a `;` would have found it, is kept.
+        """
         states, stack, values = self.table.states, self.stack, self.values
+        while not _begins_attribute(states[stack[-1]]):
+            reduction = self.table.reductions[stack[-1]].get("SEMICOLON")
+            if reduction is None:
+                break
+            self._reduce(reduction)
         while not _begins_attribute(states[stack[-1]]):
             stack.pop()
             if not stack:
