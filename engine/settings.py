@@ -55,6 +55,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         liveness_factor: Rounds missed before the other side is presumed dead.
         remember_s: Seconds for which answers to requests are kept.
         rollback_timeout_s: Seconds a rollback may take before the reaper goes on with it.
+        most_components: Components this process holds at most.
+        most_attributes: Attributes of one component at most, its children not counted.
+        most_depth: Components inside each other at most.
+        most_operations: Operations under way at the same time at most.
+        most_events: Events kept at most.
         subprocesses: Whether descriptions may ask for sub-processes.
         subprocess_gc_rounds: Liveness rounds after which an idle sub-process ends; 0: never.
         process_timeout_s: Seconds a sub-process may take to start.
@@ -96,6 +101,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     remember_s: float = 3600.0
     rollback_timeout_s: float = 60.0
     restart_grace_s: float = 30.0
+    most_components: int = 100_000
+    most_attributes: int = 4096
+    most_depth: int = 128
+    most_operations: int = 256
+    most_events: int = 100_000
     subprocesses: bool = True
     subprocess_gc_rounds: int = 30
     process_timeout_s: float = 60.0

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 REMEMBER_CALL_S = 60.0
-MOST_AT_ONCE = 256
 LONGEST_WAIT_MS = 20_000
 
 STOPPING = Fault(
@@ -158,8 +157,11 @@ class Operations:
             known = self._answers.get(request.id)
             if known is not None:
                 return known[1]
-            if len(self._running) >= MOST_AT_ONCE:
-                raise Busy(f"{MOST_AT_ONCE} operations are under way", hint="try again later")
+            most = self._process.settings.most_operations
+            if len(self._running) >= most:
+                raise Busy(
+                    f"{most} operations are under way", code="SF-LIMIT-002", hint="try again later"
+                )
             operation = self._start(request)
         wait_s = min(request.wait_ms, LONGEST_WAIT_MS) / 1000
         try:

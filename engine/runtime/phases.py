@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.core.dependencies import edges
 from engine.core.faults import (
     BadDescription,
+    Busy,
     Ended,
     EngineError,
     Fault,
@@ -40,7 +41,6 @@ LIMITS = {
     Phase.DEPLOY: ("sfDeployTimeout", 60.0),
     Phase.START: ("sfStartTimeout", 60.0),
 }
-DEPTH, ATTRIBUTES = 128, 4096
 
 log = logging.getLogger("sf.phases")
 
@@ -84,8 +84,9 @@ class Phases:
         stack = [(root, 0)]
         while stack:
             live, depth = stack.pop()
-            if depth > DEPTH:
-                raise BadDescription(f"deeper than {DEPTH} components", where=live.path)
+            most = self._process.settings.most_depth
+            if depth > most:
+                raise BadDescription(f"deeper than {most} components", where=live.path)
             below: list[tuple[Live, int]] = []
             for child_name, child in await self._children(live):
                 address = await self._process.subprocesses.locate(live, child)
@@ -111,8 +112,9 @@ class Phases:
     async def _children(self, live: Live) -> list[tuple[str, Description]]:
         found = live.child_descriptions()
         plain = len(live.description.attributes) - len(found)
-        if plain > ATTRIBUTES:
-            raise BadDescription(f"more than {ATTRIBUTES} attributes", where=live.path)
+        most = self._process.settings.most_attributes
+        if plain > most:
+            raise BadDescription(f"more than {most} attributes", where=live.path)
         if found and not hasattr(live.prim, "make_flow"):
             kind = type(live.prim).__name__
             raise BadDescription(
@@ -188,6 +190,13 @@ class Phases:
         Raises:
             BadDescription: Its type is unknown or refuses an attribute.
         """
+        most = self._process.settings.most_components
+        if len(self._process.lives) >= most:
+            raise Busy(
+                f"this process holds {most} components and takes no more", code="SF-LIMIT-001",
+                where=f"{segment.path if parent is None else parent.path}:{name}",
+                hint="spread the tree over processes, or raise most_components",
+            )  # fmt: skip
         live = Live(segment, parent, name, description, incarnation)
         live.since_s = asyncio.get_running_loop().time()
         live.changes.update(changes or {})

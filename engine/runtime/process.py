@@ -120,7 +120,7 @@ class Process:
         self.work_folder = Path(settings.folder) / "work"
         self.services = Services()
         self.types = Types(settings.packages)
-        self.events = EventLog(self.daemon_id, secrets.token_hex(4))
+        self.events = EventLog(self.daemon_id, secrets.token_hex(4), keep=settings.most_events)
         self.logbook = Logbook(self)
         self.lives: dict[str, Live] = {}
         self.names: dict[str, Live] = {}
