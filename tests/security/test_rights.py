@@ -31,7 +31,7 @@ SPECIFIED = {  # who may, in the order viewer, operator, admin, peer
     "submit set_level": "nnyy",
     "submit create": "nyyn", "submit create part": "nnny", "submit deploy": "nnny",
     "submit start": "nnny", "submit terminate": "nyyy", "submit terminate part": "nnny",
-    "submit stop": "nnyn",
+    "submit stop": "nnyn", "submit graft": "nyyy", "read value": "yyyy", "read peers": "yyyn",
 }  # fmt: skip
 
 
