@@ -20,7 +20,7 @@ own_network = pytest.mark.skipif(os.geteuid() != 0, reason="an own network needs
 def commands(text):
     """The command lines of a document: indented by four, beginning with one of ours."""
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    return re.findall(r"^    (sf[a-zA-Z]+ .*|sfdaemon.*)$", prose, re.MULTILINE)
+    return re.findall(r"^    (sf[a-zA-Z]* .*|sfdaemon.*|sed .*)$", prose, re.MULTILINE)
 
 
 def alone(script, cwd, timeout_s=120):
@@ -97,6 +97,31 @@ def test_the_commands_of_the_networks_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_page_on_running_systems_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "living.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shop.sf").write_text(block[1])
+    lines = commands(text)
+    codes = {
+        number: int(found[1])
+        for number, line in enumerate(lines)
+        if (found := re.search(r"# exit code (\d+)$", line))
+    }
+    assert len(codes) == 3
+
+    out = run_document(lines, tmp_path, codes)
+
+    assert '"good morning"' in out
+    assert "+/- store" in out
+    assert 'greeting "welcome"' in out
+    assert "started shop:second on localhost" in out
+    assert "cache     " in out.partition("$ sfdetach localhost")[2]
+    assert "SUCCESSFUL TERMINATE shop" in out
+    assert "stopped" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_readme_work_as_written(tmp_path):
     text = (ROOT / "README.md").read_text()
     by_hand = text.partition("## By hand")[2].partition("\n## ")[0]
@@ -145,7 +170,7 @@ def test_the_real_demonstration_boots_two_guests_and_leaves_nothing(tmp_path):
     assert done.stdout.count("kvm.domain     started, ready") == 2
 
 
-@pytest.mark.parametrize("script", ["reference.py", "libraries.py"])
+@pytest.mark.parametrize("script", ["reference.py", "libraries.py", "commands.py"])
 def test_what_is_written_from_the_declarations_is_not_stale(script):
     done = subprocess.run(
         [sys.executable, f"scripts/{script}", "--check"], cwd=ROOT, check=False,
