@@ -107,7 +107,11 @@ def start(
     front.say(f"{whole}: {len(rows)} components to make on {', '.join(sorted(hosts))}")
     grown = wait(front, operation, undo=not parent)
     if until == "ready" and not grown.ready:
-        _await_ready(client, grown.root, until_s)
+        try:
+            _await_ready(client, grown.root, until_s)
+        except KeyboardInterrupt:
+            text = "interrupted: it has started and goes on, but is not ready yet"
+            raise KeyboardInterrupt(text) from None
     times = "".join(f", {phase} {ms} ms" for phase, ms in grown.times_ms)
     state = "loaded" if until == "deployed" else "started"
     text = (

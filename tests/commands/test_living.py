@@ -142,6 +142,12 @@ sfConfig extends Compound {
     file.write_text(text.replace("MORE", "readyAfter 600.0d;"))
     done = sh("sfstart", "localhost", "app", file, "--wait", "ready", "--timeout", "2", code=6)
     assert "not ready in time" in done.stderr
+    sh("sfterminate", "localhost", "app")
+    with sh.begin("sfstart", "localhost", "app", file, "--wait", "ready") as starting:
+        wait_until(lambda: "started" in sh("sfstatus", "localhost").stdout, what="it has started")
+        _, err = interrupted(starting)
+    assert starting.returncode == 130
+    assert "interrupted: it has started" in err
 
 
 def test_status_follows_what_happens_on_all_hosts_until_the_end(sh, file):
