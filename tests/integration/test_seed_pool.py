@@ -33,6 +33,8 @@ mkdir -p "$1/root/data/xen" "$1/root/boot"
 mount --bind "$1/data" "$1/root/data/xen"
 mount --bind "$1/boot" "$1/root/boot"
 mkdir -p "$1/root$2"; mount --rbind "$2" "$1/root$2"   # this checkout may be below /tmp
+at="$SMARTDOMAINS_COMMUNITY_DIR"      # the certificates of this run are below /tmp, too
+mkdir -p "$1/root$at"; mount --bind "$at" "$1/root$at"
 root="$1/root"; shift 2
 exec chroot "$root" "$@"
 """

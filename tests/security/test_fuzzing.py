@@ -39,13 +39,13 @@ def corpus():
         m.Set((m.Change("x", "replace", m.as_tree(7)),), ref="app"),
         m.Cancel("r1"), m.Detach("app"), m.Forget("s1", here), m.SetLevel("debug", "app"),
         m.Rename("s2", "app", "app:x", parent), m.Drain(), m.Spawn("p1", (("nice", "1"),)),
-        m.Update("app", flat), m.UpdatePart("s2", flat), m.Stop(),
+        m.Update("app", flat), m.UpdatePart("s2", flat), m.Graft("x", flat, ref="app"), m.Stop(),
     ]  # fmt: skip
     assert {type(op) for op in ops} == set(get_args(m.Op))
     readings = [
         m.ReadTree("app"), m.ReadAttributes("app"), m.Resolve(here, encode_parts([Part(PartKind.HERE, "x")]), 4), m.ReadSegment("s1"),
         m.ReadDiagnosis(services=True), m.ReadPlan("app", flat), m.ReadDump("app", resolved=True),
-        m.ReadUpdate(flat, "app"),
+        m.ReadUpdate(flat, "app"), m.ReadValue("app:x"), m.ReadPeers(),
     ]  # fmt: skip
     assert {type(reading) for reading in readings} == set(get_args(m.Reading))
     notice = m.Notice("s2", here, record)
