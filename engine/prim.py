@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from typing_extensions import override
 
+from engine.core.events import Emitted
 from engine.core.faults import EngineError, Kind, NotFound, fault_of
 from engine.core.records import Record
 from engine.runtime.attributes import Declarations
@@ -248,6 +249,11 @@ class Prim:
     def note(self, text: str, level: str = "info") -> None:
         """Leave an event with a sentence."""
         self.live.process.events.note(self.live, level, text)
+
+    def emit(self, name: str, **facts: str | float | bool) -> None:
+        """Leave an event of the component's own kind, with facts that are shown as text."""
+        told = Emitted(name, tuple((key, str(fact)) for key, fact in facts.items()))
+        self.live.process.events.publish(self.live, told)
 
     def progress(self, fraction: float, text: str) -> None:
         """Tell what the component is doing, and how far it has come from 0 to 1."""

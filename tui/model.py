@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from engine.core.events import (
     AttributeChanged,
     EffectEvent,
+    Emitted,
     Event,
     HealthChanged,
     Noted,
@@ -186,7 +187,9 @@ class Model:
                 # a child made on a host that is not followed yet tells nobody but its parent
                 node.restarting = True
                 self._want(node.host, node.row.path, now_s + COALESCE_S)
-            case AttributeChanged() | EffectEvent() | Progressed() | Noted() | Rejected():
+            case (
+                AttributeChanged() | EffectEvent() | Progressed() | Noted() | Emitted() | Rejected()
+            ):
                 pass  # shown as lines only; attributes are read again for the selected component
 
     def _state(self, node: Node, body: StateChanged, now_s: float) -> None:

@@ -11,6 +11,7 @@ from engine.core.events import (
     AttributeChanged,
     Detail,
     EffectEvent,
+    Emitted,
     Event,
     HealthChanged,
     Noted,
@@ -98,8 +99,8 @@ def _detail(body: Detail) -> tuple[str, bool]:
             return text, False
         case Noted(_, text):
             return text, True
-        case Rejected() as refusal:
-            return refusal.sentence(), True
+        case Emitted() | Rejected():
+            return body.sentence(), isinstance(body, Rejected)
 
 
 def clock(at_ms: int, zone: tzinfo | None = None) -> str:

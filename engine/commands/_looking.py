@@ -14,6 +14,7 @@ from engine.commands._outcome import Outcome
 from engine.core.events import (
     AttributeChanged,
     EffectEvent,
+    Emitted,
     Event,
     HealthChanged,
     Noted,
@@ -210,6 +211,8 @@ def sentence(event: Event) -> str:
             return f"{attribute} = {text}"
         case EffectEvent(what, step):
             return f"{step} {what}"
+        case Emitted() as told:
+            return told.sentence()
         case Rejected() as refusal:
             return refusal.sentence()
         case Restarted(text) | Progressed(text=text) | Noted(text=text):

@@ -75,6 +75,22 @@ class Noted(Struct, frozen=True, tag="log", gc=False):
     text: str
 
 
+class Emitted(Struct, frozen=True, tag="app", gc=False):
+    """Something a component tells in its own words: a name, and facts as text."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def sentence(self) -> str:
+        """Return it in one line.
+
+        Example:
+            >>> Emitted("backup", (("files", "7"),)).sentence()
+            'backup files=7'
+        """
+        return " ".join((self.name, *(f"{name}={text}" for name, text in self.facts)))
+
+
 class Rejected(Struct, frozen=True, tag="security"):
     """Somebody was refused: who it was as far as it is known, from where, and why."""
 
@@ -101,6 +117,7 @@ Detail: TypeAlias = (
     | EffectEvent
     | Progressed
     | Noted
+    | Emitted
     | Rejected
 )
 

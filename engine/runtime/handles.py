@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from engine.core.faults import BadDescription, EngineError, NotFound
+from engine.core.faults import BadDescription, Ended, EngineError, NotFound
+from engine.core.lifecycle import State
 from engine.wire.codec import decode, encode
 from engine.wire.messages import Handle
 from sfdl.values import Description, Part, PartKind, Reference, Value
@@ -61,6 +63,27 @@ class Link(Generic[T]):
         if isinstance(found, Handle):
             return found
         raise NotFound(f"{self._name} leads to a value, not to a component", where=self._live.path)
+
+    async def state(self) -> str:
+        """Return the state the target is in, such as `started`; `terminated` once it is gone."""
+        try:
+            handle = await self.handle()
+            return await self._live.process.state_of(handle)
+        except (NotFound, Ended):
+            return State.TERMINATED.value
+
+    async def watch(self, attribute: str, every_s: float = 1.0) -> AsyncIterator[Value | Handle]:
+        """Give an attribute of the target now, and again whenever it differs; ends with the target."""
+        before: object = self
+        while True:
+            try:
+                now = await self.get(attribute)
+            except (NotFound, Ended):
+                return
+            if now != before:
+                before = now
+                yield now
+            await asyncio.sleep(every_s)
 
     async def get(self, attribute: str) -> Value | Handle:
         """Read an attribute of the target: a copy of a value, or a handle."""

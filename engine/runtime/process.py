@@ -78,9 +78,12 @@ from engine.wire.messages import (
     Changed,
     Handle,
     Notice,
+    Page,
     Readied,
+    ReadTree,
     Returned,
     Set,
+    TreeRow,
     as_tree,
 )
 from sfdl.values import Value
@@ -432,6 +435,21 @@ class Process:
         if not isinstance(result, Returned):
             raise EngineError(f"{target.address} gave another answer than asked for")
         return result.value
+
+    async def state_of(self, target: Handle) -> str:
+        """Return the state of any component.
+
+        Raises:
+            NotFound: It has ended, some time ago.
+        """
+        if target.ident.daemon == self.daemon_id:
+            return self.live(target.ident).state.value
+        question = ReadTree(ident=target.ident, depth=0)
+        page = await self.peers.read(target.address, question)
+        row = page.rows[0] if isinstance(page, Page) and page.rows else None
+        if not isinstance(row, TreeRow):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return row.state
 
     async def set(self, target: Handle, attribute: str, value: Value) -> Value:
         """Change an attribute of any component, and return its value before."""

@@ -36,3 +36,45 @@ def test_who_follows_a_whole_application_sees_its_parts_and_only_then(tmp_path):
             await one.terminate("app")
 
     virtual_time(story())
+
+
+def test_a_component_tells_in_its_own_words(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            await one.deploy("app", {"sfClass": GROUP})
+            one.process.application("app").prim.emit("backup", files=7, whole=True)
+            said = [event.body for event in one.process.events._ring][-1]
+            assert said.sentence() == "backup files=7 whole=True"
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+def test_links_tell_the_state_of_their_targets_and_watch_attributes(tmp_path):
+    from engine.testing.kit import lazy
+    from engine.wire.messages import Change, Set, as_tree
+
+    async def story():
+        async with engines(tmp_path / "state", 2) as (_, (one, _two)):
+            far = {"sfClass": "engine.testing.components.FileMaker", "file": str(tmp_path / "f"),
+                   "sfProcessHost": "host2"}  # fmt: skip
+            caller = {"sfClass": "engine.testing.components.Caller", "target": lazy("far")}
+            await one.deploy("app", {"sfClass": GROUP, "far": far, "c": caller})
+            link = one.process.application("app").children["c"].prim.target
+            assert await link.state() == "started"
+            seen = []
+
+            async def watch():
+                async for value in link.watch("text2"):
+                    seen.append(value)  # noqa: PERF401 - seen while it goes on
+
+            await one.submit(Set((Change("text2", "replace", as_tree(1)),), ref="app:far"))
+            task = asyncio.ensure_future(watch())
+            await asyncio.sleep(3)
+            await one.submit(Set((Change("text2", "replace", as_tree(2)),), ref="app:far"))
+            await asyncio.sleep(3)
+            task.cancel()
+            assert seen == [1, 2]
+            await one.terminate("app")
+
+    virtual_time(story())
