@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import MutableMapping
@@ -64,7 +65,9 @@ class Logbook:
         """Serve one process."""
         self._process = process
         self._rows: dict[str, deque[LogRow]] = {}
+        self._lost: dict[str, int] = {}
         self._levels: dict[str, int] = {}
+        self._life = secrets.token_hex(4)
         self._next = 1
         self._changed = asyncio.Event()
 
@@ -76,7 +79,10 @@ class Logbook:
 
     def write(self, live: Live, level: int, text: str) -> None:
         """Keep one record; warnings and worse are events as well."""
-        rows = self._rows.setdefault(live.segment.application, deque(maxlen=KEPT))
+        application = live.segment.application
+        rows = self._rows.setdefault(application, deque(maxlen=KEPT))
+        if len(rows) == KEPT:
+            self._lost[application] = rows[0].seq
         rows.append(
             LogRow(
                 self._next, int(time.time() * 1000), word_of(level), live.path, text[:LONGEST],
@@ -92,6 +98,12 @@ class Logbook:
     def forget(self, application: str) -> None:
         """Drop what an application logged that ended long ago."""
         self._rows.pop(application, None)
+        self._lost.pop(application, None)
+
+    @property
+    def held(self) -> int:
+        """Return how many records are kept."""
+        return sum(len(rows) for rows in self._rows.values())
 
     @property
     def applications(self) -> tuple[str, ...]:
@@ -128,25 +140,36 @@ class Logbook:
     async def pull(self, wanted: PullLog) -> Page:
         """Return records after a cursor, of one sub-tree, waiting a while for the first.
 
+        A cursor of an earlier life of the process goes on at the oldest record kept, and says so.
+
         Raises:
             Refused: The cursor is none.
         """
-        if wanted.cursor and not wanted.cursor.isdecimal():
-            raise Refused(f"{wanted.cursor!r} is no cursor of a log")
-        after = int(wanted.cursor or 0)
+        after, gap = self._position(wanted.cursor, wanted.path.partition(":")[0])
         loop = asyncio.get_running_loop()
         until = loop.time() + min(wanted.wait_ms, 20_000) / 1000
         while True:
             rows = self._after(after, wanted)
             if rows or loop.time() >= until:
                 last = rows[-1].seq if rows else max(after, self._next - 1)
-                return Page(tuple(rows), next=str(last))
+                return Page(tuple(rows), next=f"{self._life}.{last}", gap=gap)
             self._changed.clear()
             try:
                 async with asyncio.timeout(until - loop.time()):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _position(self, cursor: str, application: str) -> tuple[int, bool]:
+        """Return the number a cursor means, and whether records after it were dropped."""
+        life, _, number = cursor.rpartition(".")
+        if cursor and not number.isdecimal():
+            raise Refused(f"{cursor!r} is no cursor of a log")
+        if life and life != self._life:
+            return 0, True
+        after = int(number or 0)
+        lost = [last for name, last in self._lost.items() if application in {"", name}]
+        return after, 0 < after < max(lost, default=0)
 
     def _after(self, after: int, wanted: PullLog) -> list[LogRow]:
         path, least = wanted.path, level_of(wanted.level) if wanted.level else 0

@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from engine.compound import Compound
+from engine.core.levels import level_of
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, link, on_change, output
@@ -299,3 +300,18 @@ class Chatter(Compound, type="test.chatter"):
     async def echo(self, number: int) -> int:
         """Give a number back."""
         return number
+
+
+class Talker(Prim, type="test.talker"):
+    """Logs a line when it starts, and more when asked."""
+
+    line = attr(str_, "hello", doc="What it says when it has started.")
+
+    @override
+    async def on_started(self) -> None:
+        self.log.info("%s", self.line)
+
+    @exposed(role="operator")
+    async def say(self, level: str, text: str) -> None:
+        """Log one line at a level."""
+        self.log.log(level_of(level), "%s", text)

@@ -66,3 +66,32 @@ def test_what_an_application_logged_is_forgotten_some_time_after_its_end(tmp_pat
             assert not one.process.logbook.applications
 
     virtual_time(story())
+
+
+def test_a_cursor_of_an_earlier_life_and_one_fallen_behind_are_told_as_gaps(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.runtime.logbook.KEPT", 3)
+
+    async def story():
+        async with engines(tmp_path / "state", 1) as (_, (one,)):
+            await one.deploy("app", {"sfClass": GROUP})
+            log, book = live(one, "app").prim.log, one.process.logbook
+            log.info("1")
+            first = await book.pull(PullLog())
+            log.info("2")
+            page = await book.pull(PullLog(cursor=first.next))
+            assert [row.text for row in page.rows] == ["2"]
+            assert not page.gap
+            for number in range(3, 9):
+                log.info("%d", number)
+            page = await book.pull(PullLog(cursor=first.next, path="app"))
+            assert [row.text for row in page.rows] == ["6", "7", "8"]
+            assert page.gap
+            assert not (await book.pull(PullLog(cursor=first.next, path="other"))).gap
+            page = await book.pull(PullLog(cursor="anotherlife.4711"))
+            assert [row.text for row in page.rows] == ["6", "7", "8"]
+            assert page.gap
+            assert book.held == 3
+            with pytest.raises(Refused, match="no cursor"):
+                await book.pull(PullLog(cursor="x"))
+
+    virtual_time(story())

@@ -134,6 +134,8 @@ COMMANDS = {
     "no such application to end": (["sfterminate", "localhost", "nothing"], 7, ["nothing"]),
     "no such application to ping": (["sfping", "localhost", "nothing"], 7, ["nothing"]),
     "no such application to list": (["sflist", "localhost", "nothing:a"], 7, ["nothing"]),
+    "no such application's log": (["sflog", "localhost", "nothing"], 7, ["nothing"]),
+    "no such level": (["sflog", "localhost", "--level", "loud"], 2, ["loud", "fatal"]),
     "bad host": (["sfping", "local host"], 1, ["not a host"]),
     "bad option": (["sfping", "localhost", "--nonsense"], 2, ["--nonsense"]),
     "missing argument": (["sfstart", "localhost"], 2, ["Missing argument"]),

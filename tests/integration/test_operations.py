@@ -1,0 +1,82 @@
+"""Looking after real daemons: logs over hosts, metrics, the report, the check of a machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.client.client import Client, Operation
+from engine.testing.daemons import daemons
+from engine.wire.codec import encode
+from engine.wire.messages import Call, Returned
+
+pytestmark = pytest.mark.integration
+
+BIN = Path(sys.executable).parent
+TALK = """
+#include "org/smartfrog/components.sf"
+Talker extends Prim { sfClass "engine.testing.components.Talker"; }
+sfConfig extends Compound {
+    near extends Talker { line "near says"; }
+    far extends Talker { sfProcessHost "two"; line "far says"; }
+}
+"""
+
+
+def run(*words, code=0, **environment):
+    done = subprocess.run(
+        [str(BIN / words[0]), *map(str, words[1:])], capture_output=True, text=True, check=False,
+        timeout=60, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def call(daemon, path, level, text):
+    """Have a component say something, from outside."""
+    with contextlib.closing(daemon.client()) as client:
+        (row,) = client.whole_tree(path)
+    op = Call(row.ident, "say", encode([level, text]))
+    with contextlib.closing(Client(row.address)) as client:
+        Operation(client, op, os.urandom(8).hex(), 20.0, Returned).result()
+
+
+def test_logs_of_all_hosts_come_by_time_and_are_followed(tmp_path):
+    file = tmp_path / "talk.sf"
+    file.write_text(TALK)
+    with daemons(tmp_path, "one", "two") as (one, two):
+        run("sfstart", "localhost", "app", file, "-p", one.port)
+        lines = run("sflog", "localhost", "app", "-p", one.port).stdout.splitlines()
+        assert [line.partition("info")[2].strip() for line in lines] == [
+            "app:near on one  near says", "app:far on two  far says",
+        ]  # fmt: skip
+        done = run("sflog", "localhost", "app:far", "--json", "-p", one.port)
+        assert json.loads(done.stdout)["result"]["node"] == "two"
+        assert run("sflog", "localhost", "app", "--level", "warn", "-p", one.port).stdout == ""
+
+        follow = subprocess.Popen(
+            [BIN / "sflog", "localhost", "app", "--follow", "--json", "-p", str(one.port)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert json.loads(follow.stdout.readline())["result"]["text"] == "near says"
+            assert json.loads(follow.stdout.readline())["result"]["text"] == "far says"
+            call(one, "app:far", "warn", "look here")
+            said = json.loads(follow.stdout.readline())["result"]
+            assert (said["text"], said["level"], said["path"]) == ("look here", "warn", "app:far")
+        finally:
+            follow.send_signal(2)
+            assert follow.wait(20) == 130
+            follow.stdout.close()
+            follow.stderr.close()
+        two.kill()
+        done = run("sflog", "localhost", "app", "-p", one.port)
+        assert "near says" in done.stdout
+        assert two.address in done.stderr
