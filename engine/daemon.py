@@ -101,6 +101,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         spawner=None if settings.root else ProgramSpawner(settings, place.address),
     )
     process.security = place.facts()
+    process.certificates = place.certificates
     if os.environ.get("SMARTDOMAINS_SABOTAGE"):
         from engine.testing.sabotage import from_environment  # noqa: PLC0415 - only when asked for
 

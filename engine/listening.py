@@ -17,6 +17,7 @@ from engine.core.faults import NotAllowed, Refused
 from engine.runtime.process import Process
 from engine.security import community
 from engine.security.contexts import Contexts
+from engine.security.identity import Expiry, read_expiry
 from engine.settings import Settings
 from engine.wire.channel import Security
 from engine.wire.links import PyroLink
@@ -37,6 +38,17 @@ class Place(Struct, frozen=True):
     address: str
     contexts: Contexts | None
     sentence: str
+
+    def certificates(self) -> tuple[Expiry, ...]:
+        """Return until when the certificates in use are good.
+
+        Raises:
+            NotAllowed: A file cannot be read any more.
+        """
+        if self.contexts is None:
+            return ()
+        files = self.contexts.files
+        return read_expiry("daemon", files.cert), read_expiry("authority", files.ca)
 
     def facts(self) -> dict[str, str]:
         """Return what the report of the daemon says about it."""

@@ -20,6 +20,7 @@ from msgspec import Struct
 from sfdl.errors import SmartDomainsError
 
 PREFIX = "SMARTDOMAINS_"
+ORIGINS = "origins"
 
 
 class SettingsError(SmartDomainsError):
@@ -74,6 +75,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         defaults: Descriptions made real at every start, before the daemon says it is ready.
         maintenance: Take no new work until told so.
         hypervisor_uri: Hypervisor of components that do not name one; empty: found on the host.
+        metrics: Address to answer Prometheus at, such as `127.0.0.1:9380`; empty: nowhere.
+        origins: Where each value that is no default came from; found out, never set.
     """
 
     bind: str = ""
@@ -118,6 +121,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     defaults: tuple[str, ...] = ()
     maintenance: bool = False
     hypervisor_uri: str = ""
+    metrics: str = ""
+    origins: dict[str, str] = {}
 
     @property
     def folder(self) -> Path:
@@ -127,6 +132,33 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         )
         folder = base / f"port-{self.port}"
         return folder if not self.root else folder / "processes" / self.process
+
+
+def told(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return each setting with its value and where that came from; passwords are not shown.
+
+    Example:
+        >>> known = Settings(hypervisor_uri="esx://root:pass@h/?x=1", origins={"hypervisor_uri": "f"})
+        >>> told(known)[-2]
+        ('hypervisor_uri', 'esx://root:(hidden)@h/?x=1', 'f')
+    """
+    rows = []
+    for name in Settings.__struct_fields__:
+        if name == ORIGINS:
+            continue
+        value = getattr(settings, name)
+        match value:
+            case dict():
+                text = ", ".join(f"{key}={each}" for key, each in value.items())
+            case tuple():
+                text = ", ".join(value)
+            case bool():
+                text = "true" if value else "false"
+            case _:
+                text = str(value)
+        hidden = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:(hidden)@", text)
+        rows.append((name, hidden, settings.origins.get(name, "default")))
+    return rows
 
 
 def load(
@@ -148,15 +180,17 @@ def load(
             _merge(values, sources, {_snake(name): said[name] for name in said}, str(file))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{file}: {error}") from error
-    known = {name.upper(): name for name in Settings.__struct_fields__}
+    known = {name.upper(): name for name in Settings.__struct_fields__ if name != ORIGINS}
     for name, text in (os.environ if environment is None else environment).items():
         field = known.get(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
         if field is not None:
             _merge(values, sources, {field: _parsed(field, text)}, name)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     _merge(values, sources, given, "command line")
+    if ORIGINS in values:
+        raise SettingsError(f"{sources[ORIGINS]}: {ORIGINS} is found out, never set")
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert({**values, ORIGINS: sources}, Settings, strict=False)
     except msgspec.ValidationError as error:
         field = str(error).partition("$.")[2].rstrip("`")
         place = sources.get(field, ", ".join(dict.fromkeys(sources.values())))

@@ -78,6 +78,10 @@ class LibvirtHypervisor:
         """Number of calls that have outlived their limit and not returned."""
         return self._line.stuck
 
+    def threads(self) -> dict[str, int]:
+        """Count the threads of the connection; see `HypervisorPool.threads`."""
+        return self._line.threads()
+
     # -- looking ----------------------------------------------------------------------------------
 
     async def facts(self) -> Sequence[DomainFacts]:

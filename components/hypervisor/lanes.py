@@ -76,6 +76,16 @@ class Lane:
         self._idle = 0
         self._closed = False
 
+    @property
+    def most(self) -> int:
+        """Number of threads at most."""
+        return self._most
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls no thread has taken yet."""
+        return self._queue.qsize()
+
     def submit(self, call: Call[T]) -> None:
         """Hand a call over; it runs in the order of arrival, as soon as a thread is free.
 

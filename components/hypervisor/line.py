@@ -118,6 +118,14 @@ class Line:
     def _overloaded(self) -> bool:
         return self.stuck >= self._limits.stuck
 
+    def threads(self) -> dict[str, int]:
+        """Count threads at most and at work, calls that wait for one, and calls given up."""
+        lanes = (self._ordinary, self._urgent, self._links)
+        waiting = sum(lane.waiting for lane in lanes)
+        busy = max(0, len(self._calls) - waiting)
+        size = sum(lane.most for lane in lanes)
+        return {"size": size, "busy": busy, "waiting": waiting, "left": self.stuck}
+
     def subscribe(self) -> Subscription:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""
         reader = Subscription(self._limits.events)

@@ -101,6 +101,12 @@ class HypervisorPool:
             for one in sorted(found, key=lambda one: one.name)
         ]
 
+    def threads(self) -> dict[str, int]:
+        """Count the threads of all connections: at most, at work, and stuck in calls given up."""
+        counts = [hypervisor.threads() for hypervisor in self._open.values()]
+        names = ("size", "busy", "waiting", "left")
+        return {name: sum(count[name] for count in counts) for name in names}
+
     async def close(self) -> None:
         """Close all connections; machines of in-process hypervisors end with them."""
         self._closed = True

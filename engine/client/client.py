@@ -232,9 +232,11 @@ class Client:
         page = _expect(self._read(ReadAttributes(ref)), Page)
         return [row for row in page.rows if isinstance(row, AttributeRow)]
 
-    def diagnosis(self, *, services: bool = False) -> Diagnosis:
-        """Return the daemon's report about itself, and what its services find by looking."""
-        return _expect(self._read(ReadDiagnosis(services)), Diagnosis)
+    def diagnosis(
+        self, *, services: bool = False, whole: bool = False, path: str = ""
+    ) -> Diagnosis:
+        """Return the daemon's report about itself; see `ReadDiagnosis` for what it may hold."""
+        return _expect(self._read(ReadDiagnosis(services, whole, path)), Diagnosis)
 
     def events(
         self, cursor: str = "", *, application: str = "", kinds: tuple[str, ...] = (),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.client.client import Client, DaemonUnreachable
-from engine.commands import _changing, _ending, _growing, _looking
+from engine.commands import _changing, _ending, _growing, _looking, _reporting
 from engine.commands._actions import DEPLOYING, Action, ActionError, Verb
 from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Front
@@ -223,7 +223,7 @@ TABLE: dict[Verb, Callable[[Site, Action], Outcome]] = {
     Verb.PING: _ping,
     Verb.DUMP: _dump,
     Verb.LIST: lambda site, action: _looking.listing(site.client(), _name(action)),
-    Verb.DIAGNOSTICS: lambda site, _: _looking.diagnosis(site.client()),
+    Verb.DIAGNOSTICS: lambda site, _: _reporting.diagnosis(site.client()),
     Verb.PARSE: _parse,
     Verb.PLAN: _plan,
     Verb.STATUS: lambda site, action: _looking.status(site.client(), site.host, _name(action)),

@@ -130,12 +130,6 @@ def dump(client: Client, name: str, *, resolved: bool = False) -> tuple[str, tup
     return sfdl.print_file(tree), lost
 
 
-def diagnosis(client: Client) -> Outcome:
-    """Show a daemon's report about itself."""
-    report = client.diagnosis()
-    return Outcome(dict(report.facts), table(report.facts))
-
-
 def found(client: Client) -> Outcome:
     """Show what the hypervisors of a daemon really hold."""
     report = client.diagnosis(services=True)

@@ -145,7 +145,8 @@ class Ending:
     async def _hook(self, live: Live, record: Record) -> None:
         limit_s = live.seconds("sfTerminateTimeout", 30.0)
         hook = asyncio.ensure_future(live.prim.on_terminate(record))
-        done, _ = await asyncio.wait({hook}, timeout=limit_s)
+        with self._process.tally.hook(live.path, type(live.prim).__name__, "terminate"):
+            done, _ = await asyncio.wait({hook}, timeout=limit_s)
         if not done:
             hook.cancel()
             await asyncio.wait({hook}, timeout=HOOK_GRACE_S)

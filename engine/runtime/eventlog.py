@@ -44,6 +44,11 @@ class EventLog:
         self._next = 1
         self._changed = asyncio.Event()
 
+    @property
+    def held(self) -> int:
+        """Return how many events are kept."""
+        return len(self._ring)
+
     # -- writing
 
     def publish(self, live: Live | None, body: Detail) -> None:

@@ -172,7 +172,9 @@ class Growth:
                     operation.progress(f"{phase.value} {segment.path}", 0, segment.total)
                     segment.done = 0
                     await self._phase(segment, phase)
-                    segment.times_ms.append((phase.value, round((loop.time() - began) * 1000)))
+                    took_s = loop.time() - began
+                    segment.times_ms.append((phase.value, round(took_s * 1000)))
+                    self._process.tally.phase(phase.value, took_s)
         except TimeoutError as error:
             segment.growth = None
             fault = Fault(

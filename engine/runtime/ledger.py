@@ -161,6 +161,7 @@ class Ledger:
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise LedgerError(f"{path}: {error}") from error
+        self._path = path
         self._lock = threading.Lock()
         self.vault = Vault(path.with_name("secrets.key") if isinstance(path, Path) else None)
         known = self.meta("format")
@@ -314,6 +315,16 @@ class Ledger:
             if isinstance(record, bytes) and isinstance(at_ms, int):
                 found[str(name)] = (record, at_ms)
         return found
+
+    @property
+    def waiting(self) -> int:
+        """Return how many writes are queued."""
+        return self._queue.qsize()
+
+    def size_bytes(self) -> int:
+        """Return the size of the file and of its log, 0 for one in memory."""
+        files = (Path(f"{self._path}{suffix}") for suffix in ("", "-wal"))
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table: what a leak would show in."""

@@ -160,6 +160,7 @@ class Liveness:
             return
         if sign.sign is Sign.SILENT and self._is_excused(part):
             return
+        self._process.tally.misses += sign.sign is Sign.SILENT
         part.watch, dead = heard(part.watch, sign.sign)
         if sign.sign is Sign.OK and part.state is State.STARTED:
             self._process.readiness.part(part, ready=sign.ready)
@@ -306,8 +307,10 @@ class Liveness:
         """Run a component's check once, bounded, and remember the verdict."""
         async with self._gate:
             try:
-                async with asyncio.timeout(live.number("sfCheckTimeout", CHECK_TIMEOUT_S)):
-                    await live.prim.check()
+                kind = type(live.prim).__name__
+                with self._process.tally.hook(live.path, kind, "check"):
+                    async with asyncio.timeout(live.number("sfCheckTimeout", CHECK_TIMEOUT_S)):
+                        await live.prim.check()
                 verdict = Verdict(good=True)
                 live.checked_s = asyncio.get_running_loop().time()
             except TimeoutError:

@@ -56,6 +56,7 @@ class Nursery:
             EngineError: As it failed; nothing of it is left.
         """
         live, process = self._live, self._process
+        self._process.tally.restarts += name in self._live.children
         await self.gone(name)
         if live.value(name) is not description:
             live.changes[name] = description

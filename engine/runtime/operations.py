@@ -67,6 +67,7 @@ class Operation:
         self.budget_s = request.budget_ms / 1000
         self.answer: Answer | None = None
         self.finished = asyncio.Event()
+        self.began_s = asyncio.get_running_loop().time()
         self._process = process
         self._progress = Progress("accepted")
 
@@ -130,6 +131,11 @@ class Operations:
             code="SF-OP-001",
         )
         return Answer("failed", fault=fault)
+
+    @property
+    def under_way_now(self) -> tuple[Operation, ...]:
+        """Return what is being carried out."""
+        return tuple(self._running.values())
 
     @property
     def running(self) -> int:
@@ -218,6 +224,9 @@ class Operations:
         age_s = 0.0 if durable else remember_s - min(REMEMBER_CALL_S, remember_s)
         self._answers[operation.id] = (time.time() - age_s, answer)
         operation.answer = answer
+        kind = type(operation.op).__struct_config__.tag
+        result = answer.fault.kind.value if answer.fault is not None else answer.status
+        self._process.tally.operations[str(kind), result] += 1
         del self._running[operation.id]
         operation.finished.set()
 

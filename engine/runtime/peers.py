@@ -53,6 +53,24 @@ class Link(Protocol):
         ...
 
 
+class Met:
+    """How a peer was found last.
+
+    Attributes:
+        seen_s: When it answered last, on the loop's clock; nothing: never.
+        failed_s: When it did not.
+        trouble: Why not; empty once it has answered again.
+    """
+
+    __slots__ = ("failed_s", "seen_s", "trouble")
+
+    def __init__(self) -> None:
+        """Start unmet."""
+        self.seen_s: float | None = None
+        self.failed_s: float | None = None
+        self.trouble = ""
+
+
 class Peers:
     """The peers of one process, over links made on first need."""
 
@@ -65,6 +83,7 @@ class Peers:
         self._names = dict(names)
         self._links: dict[tuple[str, str], Link] = {}
         self._known: dict[str, Welcome] = {}
+        self._met: dict[str, Met] = {}
 
     def address_of(self, name: str) -> str:
         """Return the address a host name stands for; given names come first."""
@@ -80,6 +99,24 @@ class Peers:
         if key not in self._links:
             self._links[key] = self._connect(address, class_)
         return self._links[key]
+
+    async def _call(
+        self, address: str, class_: str, verb: str, message: bytes, budget_s: float
+    ) -> bytes:
+        """Send one message, and remember how the peer was found."""
+        loop = asyncio.get_running_loop()
+        met = self._met.setdefault(address, Met())
+        try:
+            data = await self.link(address, class_).call(verb, message, budget_s)
+        except EngineError as error:
+            met.trouble, met.failed_s = error.fault.message, loop.time()
+            raise
+        met.trouble, met.seen_s = "", loop.time()
+        return data
+
+    def met(self) -> dict[str, tuple[Met, Welcome | None]]:
+        """Return how each peer talked to was found last, and what it said of itself."""
+        return {address: (met, self._known.get(address)) for address, met in self._met.items()}
 
     async def elsewhere(self, name: str, *, where: str) -> str | None:
         """Return the address of a host, or nothing if that is this very process.
@@ -102,7 +139,7 @@ class Peers:
     async def hello(self, address: str) -> Welcome:
         """Greet a peer; refuse one that speaks another version."""
         message = encode(Hello(PROTOCOL, self._process.daemon_id))
-        data = await self.link(address, "control").call("hello", message, HOP_S)
+        data = await self._call(address, "control", "hello", message, HOP_S)
         welcome = decode(data, Welcome | Failed)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(welcome, Failed):
             raise raised(welcome.fault)
@@ -140,7 +177,7 @@ class Peers:
         Raises:
             EngineError: As the peer raised it, or it cannot be reached.
         """
-        data = await self.link(address, "control").call("read", encode(question), budget_s)
+        data = await self._call(address, "control", "read", encode(question), budget_s)
         answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):
             raise raised(answer.fault)
@@ -148,7 +185,7 @@ class Peers:
 
     async def beat(self, address: str, beat: Beat, budget_s: float) -> BeatAnswer:
         """Renew leases and pass notices."""
-        data = await self.link(address, "beat").call("beat", encode(beat), budget_s)
+        data = await self._call(address, "beat", "beat", encode(beat), budget_s)
         answer: BeatAnswer | Failed = decode(data, BeatAnswer | Failed)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):
             raise raised(answer.fault)
@@ -156,7 +193,7 @@ class Peers:
 
     async def stream(self, address: str, wanted: Pull, budget_s: float) -> ReadAnswer:
         """Pull events from a peer; waits as long as `wanted` says."""
-        data = await self.link(address, "poll").call("stream", encode(wanted), budget_s)
+        data = await self._call(address, "poll", "stream", encode(wanted), budget_s)
         answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):
             raise raised(answer.fault)
@@ -201,7 +238,7 @@ class Peers:
                 raise TimedOut(f"{address} did not finish {type(op).__name__} in time")
 
     async def _once(self, address: str, request: Request, wait_s: float) -> Answer:
-        data = await self.link(address, "poll").call("submit", encode(request), wait_s + HOP_S)
+        data = await self._call(address, "poll", "submit", encode(request), wait_s + HOP_S)
         try:
             return decode(data, Answer)
         except msgspec.DecodeError as error:

@@ -297,8 +297,10 @@ class Phases:
         limit_s = live.seconds(name, default)
         bound = asyncio.timeout(limit_s)
         try:
-            async with bound:
-                await hook()
+            kind = type(live.prim).__name__
+            with self._process.tally.hook(live.path, kind, phase.value):
+                async with bound:
+                    await hook()
         except TimeoutError as error:
             text = (
                 f"did not {phase.value} within {limit_s:g} s ({name})"

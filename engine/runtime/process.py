@@ -11,7 +11,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from engine.core.events import Ident
@@ -66,10 +66,12 @@ from engine.runtime.relays import Relays
 from engine.runtime.resolver import Resolver
 from engine.runtime.services import Services
 from engine.runtime.subprocesses import ROOT, Spawner, Subprocesses
+from engine.runtime.tally import Tally
 from engine.runtime.termination import Termination
 from engine.runtime.types import Types
 from engine.runtime.updating import Updating
 from engine.runtime.workers import Workers
+from engine.security.identity import Expiry
 from engine.settings import Settings
 from engine.wire.codec import decode, encode, unflatten
 from engine.wire.messages import (
@@ -98,6 +100,10 @@ PART = "#"
 class Process:
     """Everything one process holds; `begin` and `stop` bracket its life."""
 
+    state, leaving = "starting", False
+    certificates: Callable[[], Sequence[Expiry]] = tuple
+    """Until when the certificates it uses are good; set by whoever gives it some."""
+
     def __init__(
         self,
         settings: Settings,
@@ -116,6 +122,7 @@ class Process:
         self.log = logging.getLogger("sf.process")
         self.version = importlib.metadata.version("smartdomains")
         self.security: dict[str, str] = {"security": "none"}
+        self.tally = Tally()
         self.node_name = settings.node or socket.gethostname()
         self.community = f"local-{settings.community or _user()}"
         self.daemon_id = self._identity()
@@ -154,7 +161,6 @@ class Process:
         self.operations = Operations(self, Dispatch(self).carry_out)
         self.reader = Reader(self)
         self.planner = Planner(self)
-        self.state, self.leaving = "starting", False
         self.recovered, self.stopping, self.stopped = (asyncio.Event() for _ in range(3))
         self._tasks: list[asyncio.Task[None]] = []
         self._works: set[asyncio.Task[None]] = set()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
-import threading
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -17,11 +14,11 @@ from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
 from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
+from engine.runtime.report import report
 from engine.runtime.walking import names_of, value_at
 from engine.wire.codec import flatten, unflatten
 from engine.wire.messages import (
     AttributeRow,
-    Diagnosis,
     Dumped,
     Handle,
     Page,
@@ -78,8 +75,8 @@ class Reader:
                 return await plan_update(self._process, question)
             case ReadDump():
                 return await self._dump(question)
-            case ReadDiagnosis(services):
-                return await self._diagnosis(services=services)
+            case ReadDiagnosis():
+                return await report(self._process, question)
 
     async def _pass(self, question: Resolve | ReadValue | ReadPeers) -> ReadAnswer:
         match question:
@@ -377,34 +374,6 @@ class Reader:
             return redacted(before)
         lost.extend(answer.lost)
         return unflatten(answer.tree)
-
-    # -- the process
-
-    async def _diagnosis(self, *, services: bool) -> Diagnosis:
-        process = self._process
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        facts = {
-            "daemon": process.daemon_id,
-            "node": process.node_name,
-            "address": process.address,
-            "version": process.version,
-            "pid": str(os.getpid()),
-            **process.security,
-            "components": str(len(process.lives)),
-            "applications": ", ".join(process.apps) or "none",
-            "segments": str(len(process.segments)),
-            "operations": str(process.operations.running),
-            "threads": str(threading.active_count()),
-            "tasks": str(len(asyncio.all_tasks())),
-            "descriptors": str(len(os.listdir("/proc/self/fd"))),  # noqa: PTH208 - a count, quickly
-            "memory_peak_kib": str(usage.ru_maxrss),
-            **{f"ledger_{table}": str(n) for table, n in process.ledger.counts().items()},
-        }
-        facts.update({f"reaper_{n}": line for n, line in enumerate(process.reaper.lines(), 1)})
-        found = []
-        if services:
-            found = [(name, tuple(row.items())) for name, row in await process.services.diagnose()]
-        return Diagnosis(tuple(facts.items()), tuple(found))
 
 
 def _relative(top: str, after: str) -> tuple[str, ...] | None:

@@ -66,6 +66,11 @@ class Reaper:
             if item.made.row.application == application and path in {"", item.made.row.path}
         ]
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Return everything that is still to be undone."""
+        return tuple(self._items.values())
+
     def lines(self) -> list[str]:
         """Describe everything pending, one line each."""
         return [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from msgspec import Struct, structs
+
+from engine.runtime.workers import PoolUse
 
 T = TypeVar("T")
 
@@ -25,6 +27,15 @@ class Diagnosing(Protocol):
 
     async def diagnose(self) -> Sequence[Struct]:
         """Return what is really there, one row of plain fields each."""
+        ...
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """A service with threads of its own."""
+
+    def threads(self) -> Mapping[str, int]:
+        """Say how they are used: the numbers of a `PoolUse` by name."""
         ...
 
 
@@ -55,6 +66,14 @@ class Services:
             for service in list(self._made.values())
             if isinstance(service, Diagnosing)
             for row in await service.diagnose()
+        ]
+
+    def usage(self) -> list[PoolUse]:
+        """Return how the threads of all services are used."""
+        return [
+            PoolUse(type(each).__name__, **each.threads())
+            for each in self._made.values()
+            if isinstance(each, Pooled)
         ]
 
     async def close(self) -> None:

@@ -32,7 +32,14 @@ class Termination:
         final = segment.root.record or record
         if tell:
             self._process.liveness.notify(segment, final)
-        ending.add_done_callback(lambda _: self._process.close_segment(segment, final))
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+
+        def ended(_: object) -> None:
+            self._process.tally.phase("terminate", loop.time() - began_s)
+            self._process.close_segment(segment, final)
+
+        ending.add_done_callback(ended)
 
     async def terminate(self, op: Terminate, operation: Operation) -> Gone:
         """End a component or a segment; what follows from it, its parents decide."""

@@ -55,6 +55,7 @@ class Verbs:
             await self._open(verb)
             return encode(await self._verbs[verb](message, caller))
         except NotAllowed as error:
+            self._process.tally.denied += 1
             self._process.events.publish(
                 None, Rejected(caller.name, caller.address, error.fault.message)
             )

@@ -77,6 +77,20 @@ class Certificate(Struct, frozen=True):
         return float(ssl.cert_time_to_seconds(self.expires))
 
 
+class Expiry(Struct, frozen=True):
+    """Until when a certificate in use is good.
+
+    Attributes:
+        what: `daemon`, `client` or `authority`.
+        expires_s: Wall-clock seconds since 1970.
+    """
+
+    what: str
+    name: str
+    file: str
+    expires_s: float
+
+
 ANYBODY = Caller("anybody", "client", frozenset(Role), private=False)
 """Whoever talks to a process that was told to do without certificates."""
 
@@ -165,10 +179,26 @@ def read_certificate(file: Path) -> Certificate:
     Raises:
         NotAllowed: It cannot be read, or was not issued for this purpose.
     """
+    return certificate_of(_decoded(file))
+
+
+def read_expiry(what: str, file: Path) -> Expiry:
+    """Read until when a certificate is good, be it an authority's.
+
+    Raises:
+        NotAllowed: It cannot be read.
+    """
+    decoded = _decoded(file)
+    subject = {key: value for pairs in decoded.get("subject", ()) for key, value in pairs}
+    expires_s = float(ssl.cert_time_to_seconds(str(decoded["notAfter"])))
+    return Expiry(what, str(subject.get("commonName", "")), str(file), expires_s)
+
+
+def _decoded(file: Path) -> Mapping[str, Any]:
     try:
-        decoded = ssl._ssl._test_decode_cert(str(file))  # type: ignore[attr-defined] # noqa: SLF001 - the library that could takes 0.1 s to load
+        decoded: Mapping[str, Any] = ssl._ssl._test_decode_cert(str(file))  # type: ignore[attr-defined] # noqa: SLF001 - the library that could takes 0.1 s to load
     except (OSError, ssl.SSLError) as error:
         raise NotAllowed(
             f"{file} is no certificate we can read: {error}", code="SF-SEC-001"
         ) from error
-    return certificate_of(decoded)
+    return decoded

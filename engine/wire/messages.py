@@ -538,9 +538,17 @@ class ReadSegment(Struct, frozen=True, tag="segment"):
 
 
 class ReadDiagnosis(Struct, frozen=True, tag="diagnosis"):
-    """Ask for the report of the process; `services` adds what its services find by looking."""
+    """Ask for the report of the process.
+
+    Attributes:
+        services: Add what its services find by looking.
+        whole: Add the tables: settings, peers, threads, and the like.
+        path: Only what is about a component and all below it, in tables that are about components.
+    """
 
     services: bool = False
+    whole: bool = False
+    path: str = ""
 
 
 class ReadPlan(Struct, frozen=True, tag="plan"):
@@ -660,11 +668,20 @@ class SegmentFacts(Struct, frozen=True, tag="held"):
     record: Record | None = None
 
 
+class Table(Struct, frozen=True):
+    """One section of a report, its cells as text."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 class Diagnosis(Struct, frozen=True, tag="report"):
     """Facts about the process as name and value, and rows its services found by looking."""
 
     facts: tuple[tuple[str, str], ...]
     found: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    tables: tuple[Table, ...] = ()
 
 
 class PeerRow(Struct, frozen=True):

@@ -80,3 +80,52 @@ def test_logs_of_all_hosts_come_by_time_and_are_followed(tmp_path):
         done = run("sflog", "localhost", "app", "-p", one.port)
         assert "near says" in done.stdout
         assert two.address in done.stderr
+
+
+def test_the_report_says_what_is_set_known_seen_and_slow(tmp_path):
+    file = tmp_path / "slow.sf"
+    file.write_text(f"""
+#include "org/smartfrog/components.sf"
+Maker extends Prim {{ sfClass "engine.testing.components.FileMaker"; }}
+sfConfig extends Compound {{
+    far extends Compound {{ sfProcessHost "two";
+        slow extends Prim {{ sfClass "engine.testing.components.Sleeper"; threadSeconds 0.4; }} }}
+    near extends Maker {{ file "{tmp_path}/near"; }}
+}}
+""")
+    told = {"SMARTDOMAINS_HYPERVISOR_URI": "esx://root:hush-hush@nowhere/"}
+    with daemons(tmp_path, "one", "two", **told) as (one, two):
+        run("sfstart", "localhost", "app", file, "-p", one.port)
+        text = run("sfdiag", "localhost", "-p", one.port).stdout
+        for title in (
+            "DAEMON",
+            "SETTINGS",
+            "VERSIONS",
+            "CERTIFICATES",
+            "PEERS",
+            "THREADS",
+            "POOLS",
+        ):
+            assert title in text
+        assert "hush" not in text
+        done = run("sfdiag", "localhost", "--json", "-p", one.port)
+        report = json.loads(done.stdout)["result"]
+        settings = {row["name"]: (row["value"], row["from"]) for row in report["settings"]}
+        assert settings["node"] == ("one", "command line")
+        assert settings["hypervisor_uri"][1] == "SMARTDOMAINS_HYPERVISOR_URI"
+        (peer,) = [row for row in report["peers"] if row["address"] == two.address]
+        assert float(peer["seen s ago"]) < 60
+        assert {row["what"] for row in report["certificates"]} == {"daemon", "authority"}
+        assert all(int(row["days left"]) > 30 for row in report["certificates"])
+        assert {"MainThread", "ledger"} <= {row["name"] for row in report["threads"]}
+        assert int(report["ledger_bytes"]) > 0
+
+        done = run("sfdiag", "localhost", "app", "--json", "-p", one.port)
+        reports = json.loads(done.stdout)["result"]
+        assert set(reports) == {one.address, two.address}
+        near = [row["component"] for row in reports[one.address]["at work"]]
+        far = [row["component"] for row in reports[two.address]["at work"]]
+        assert (near, far) == (["app", "app:near"], ["app:far", "app:far:slow"])
+        (slow,) = reports[two.address]["slow hooks"]
+        assert (slow["component"], slow["type"], slow["phase"]) == ("app:far:slow", "Sleeper", "start")
+        assert float(slow["seconds"]) >= 0.4

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 from engine.runtime.ledger import Ledger, Statement
+from engine.runtime.workers import PoolUse
 from engine.testing.simulation.loop import LIFE, Life, SimLoop
 from engine.testing.simulation.schedule import Trouble
 
@@ -231,6 +232,10 @@ class SimWorkers:
     ) -> T:
         """Run the function after a while; shielded from the caller's cancellation."""
         return await self._world.work(function.__name__, function, data, pending)
+
+    def usage(self) -> PoolUse:
+        """Have no real threads."""
+        return PoolUse("workers", 0, 0)
 
     def close(self) -> None:
         """Have nothing to close."""
