@@ -27,6 +27,8 @@ from engine.security import community
 from engine.security.contexts import Contexts
 from engine.settings import Settings
 from engine.spawning import ProgramSpawner
+from engine.upkeep.service import Notifier
+from engine.upkeep.upkeep import Upkeep
 from engine.wire.codec import flatten
 from engine.wire.messages import Create, Request, Terminate
 from engine.wire.server import Door
@@ -114,6 +116,13 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ledger.close()
         raise
     process.address = with_port(place.address, servers[0].port)
+    try:
+        upkeep = Upkeep(process, door, place.contexts, Notifier(os.environ))
+    except Refused:
+        for server in servers:
+            server.close()
+        ledger.close()
+        raise
     _on_signals(loop, process)
     for server in servers:
         server.start()
@@ -121,13 +130,16 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         await process.begin()
         log.warning("listening at %s: %s", ", ".join(place.hosts), place.sentence)
         await deploy_defaults(process)
+        upkeep.ready()
         announce(f"ready {process.node_name} {process.address} {process.version}")
         await process.stopping.wait()
     finally:
+        upkeep.stopping()
         with contextlib.suppress(Exception):
             await process.stop()
         for server in servers:
             await loop.run_in_executor(None, server.close)
+        await upkeep.close()
 
 
 def _on_signals(loop: asyncio.AbstractEventLoop, process: Process) -> None:

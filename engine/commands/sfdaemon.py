@@ -37,12 +37,13 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str] | None:
 @click.option("--default", "defaults", multiple=True, metavar="DESCRIPTION",
               help="Make this real before it is ready, unless it runs already.")  # fmt: skip
 @click.option("--maintenance", is_flag=True, default=None, help="Take no new work: sfdrain --end.")
+@click.option("--metrics", metavar="ADDRESS", help="Answer Prometheus there.  [default: nowhere]")
 @click.option("-v", "--verbose", count=True, help="Log more.")
 def main(
     port: int | None, bind: str | None, advertise: str | None, cert: str | None, key: str | None,
     ca: str | None, crl: str | None, node: str | None, peers: tuple[str, ...],
     state_dir: Path | None, config: Path | None, verbose: int, *, insecure: bool | None,
-    defaults: tuple[str, ...], maintenance: bool | None,
+    defaults: tuple[str, ...], maintenance: bool | None, metrics: str | None,
 ) -> None:  # fmt: skip
     """Run a daemon: it takes descriptions, makes them real and keeps them alive.
 
@@ -58,7 +59,8 @@ def main(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = {
         "port": port, "bind": bind, "advertise": advertise, "cert": cert, "key": key, "ca": ca,
-        "crl": crl, "insecure": insecure or None, "node": node, "peers": _pairs(peers),
+        "crl": crl, "metrics": metrics, "insecure": insecure or None, "node": node,
+        "peers": _pairs(peers),
         "state_dir": str(state_dir.absolute()) if state_dir else None,
         "defaults": defaults or None, "maintenance": maintenance or None,
     }  # fmt: skip

@@ -60,6 +60,20 @@ class Quotas(Struct, frozen=True):
     burst: float = 400.0
 
 
+class Traffic(Struct, frozen=True):
+    """What goes through the door.
+
+    Attributes:
+        members: Connections of those who were let in.
+        strangers: Connections of those who have not said yet who they are.
+        refused: Connections and requests refused so far.
+    """
+
+    members: int
+    strangers: int
+    refused: int
+
+
 class Connection(Pyro5.socketutil.SocketConnection):  # type: ignore[misc] # Pyro5 has no types
     """One that has come: whatever it is to send has a time by which it must be here, all of it."""
 
@@ -127,7 +141,7 @@ class Door:
         self._members: dict[Connection, None] = {}
         self._usage = Usage(rate=quotas.requests_per_s, burst=quotas.burst)
         self._telling = Bucket(TOLD_A_SECOND, TOLD_AT_ONCE, time.monotonic())
-        self._untold = 0
+        self._untold = self._refused = 0
         self._trouble = ""
         self._own_serial = contexts.own.serial if contexts is not None else ""
 
@@ -239,12 +253,18 @@ class Door:
     def refused(self, connection: Connection, text: str, name: str = "") -> None:
         """Tell that somebody was refused; many at once are counted only."""
         with self._lock:
+            self._refused += 1
             if not self._telling.take(time.monotonic()):
                 self._untold += 1
                 return
             more, self._untold = self._untold, 0
         rest = f" ({more} more were refused meanwhile)" if more else ""
         self._tell(Rejected(name, connection.address, f"{text}{rest}"))
+
+    def traffic(self) -> Traffic:
+        """Count who is here; may be asked from any thread."""
+        with self._lock:
+            return Traffic(len(self._members), len(self._strangers), self._refused)
 
 
 def _reason(error: Exception) -> str:

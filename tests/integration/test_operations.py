@@ -127,5 +127,9 @@ sfConfig extends Compound {{
         far = [row["component"] for row in reports[two.address]["at work"]]
         assert (near, far) == (["app", "app:near"], ["app:far", "app:far:slow"])
         (slow,) = reports[two.address]["slow hooks"]
-        assert (slow["component"], slow["type"], slow["phase"]) == ("app:far:slow", "Sleeper", "start")
+        assert (slow["component"], slow["type"], slow["phase"]) == (
+            "app:far:slow",
+            "Sleeper",
+            "start",
+        )
         assert float(slow["seconds"]) >= 0.4

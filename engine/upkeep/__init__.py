@@ -1,0 +1,1 @@
+"""What looks after a running daemon: the probe of its loop, metrics, the service manager."""
