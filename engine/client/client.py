@@ -12,6 +12,7 @@ import msgspec
 
 from engine.core.events import Event
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
+from engine.core.findings import Finding
 from engine.core.records import Record
 from engine.wire.codec import decode, encode, flatten, unflatten
 from engine.wire.messages import (
@@ -23,6 +24,7 @@ from engine.wire.messages import (
     Cancelled,
     Change,
     Changed,
+    Checkup,
     Create,
     Cut,
     Detach,
@@ -50,6 +52,7 @@ from engine.wire.messages import (
     PullLog,
     ReadAnswer,
     ReadAttributes,
+    ReadCheckup,
     ReadDiagnosis,
     ReadDump,
     Reading,
@@ -78,6 +81,7 @@ T = TypeVar("T")
 POLL_S = 0.25
 LONG_POLL_S = 10.0
 CONNECT_S = 5.0
+CHECKUP_S = 45.0
 
 
 class DaemonUnreachable(Unreachable):
@@ -237,6 +241,10 @@ class Client:
     ) -> Diagnosis:
         """Return the daemon's report about itself; see `ReadDiagnosis` for what it may hold."""
         return _expect(self._read(ReadDiagnosis(services, whole, path)), Diagnosis)
+
+    def checkup(self) -> tuple[Finding, ...]:
+        """Have the machine of the daemon checked; takes up to most of a minute."""
+        return self.send("read", encode(ReadCheckup()), Checkup, CHECKUP_S).findings
 
     def events(
         self, cursor: str = "", *, application: str = "", kinds: tuple[str, ...] = (),

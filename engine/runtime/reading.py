@@ -11,6 +11,7 @@ from engine.core.events import Ident
 from engine.core.faults import EngineError, NotFound
 from engine.core.lifecycle import State
 from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
+from engine.runtime.checking import check_machine
 from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
 from engine.runtime.live import Live, RemotePart
@@ -25,6 +26,7 @@ from engine.wire.messages import (
     PeersSeen,
     ReadAnswer,
     ReadAttributes,
+    ReadCheckup,
     ReadDiagnosis,
     ReadDump,
     Reading,
@@ -75,6 +77,8 @@ class Reader:
                 return await plan_update(self._process, question)
             case ReadDump():
                 return await self._dump(question)
+            case ReadCheckup():
+                return await check_machine(self._process)
             case ReadDiagnosis():
                 return await report(self._process, question)
 

@@ -116,6 +116,7 @@ class Verbs:
             components=len(process.lives),
             process=process.settings.process,
             security="tls" if caller.private else "insecure",
+            at_ms=int(time.time() * 1000),
         )
 
     async def _submit(self, message: bytes, caller: Caller) -> Answer:

@@ -27,6 +27,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "read value": _VIEW | _PEER,
     "read peers": _VIEW,
     "read diagnosis": _VIEW,
+    "read checkup": _OPERATE,
     "read plan": _OPERATE | _PEER,
     "read plan_update": _OPERATE | _PEER,
     "read resolve": _PEER,

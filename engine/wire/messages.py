@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from engine.core.events import Event, Ident
 from engine.core.faults import Fault
+from engine.core.findings import Finding
 from engine.core.leases import Sign
 from engine.core.records import Record
 from engine.wire.codec import FlatTree, flatten
@@ -60,6 +61,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
         address: `host:port` it answers at.
         version: Of the program, for people.
         state: `running`, `draining` or `stopping`.
+        at_ms: Wall clock of the answer, ms since 1970; for comparing clocks, and for nothing else.
         security: `tls`, or `insecure` for a daemon that was told to do without.
     """
 
@@ -74,6 +76,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
     components: int
     process: str = "rootProcess"
     security: str = "tls"
+    at_ms: int = 0
 
 
 # -- submit
@@ -551,6 +554,10 @@ class ReadDiagnosis(Struct, frozen=True, tag="diagnosis"):
     path: str = ""
 
 
+class ReadCheckup(Struct, frozen=True, tag="checkup"):
+    """Ask for a check of the machine the process runs on."""
+
+
 class ReadPlan(Struct, frozen=True, tag="plan"):
     """Ask what a start would make, and what is wrong with it, changing nothing."""
 
@@ -585,6 +592,7 @@ Reading: TypeAlias = (
     | Resolve
     | ReadSegment
     | ReadDiagnosis
+    | ReadCheckup
 )
 
 
@@ -702,6 +710,12 @@ class PeersSeen(Struct, frozen=True, tag="peers_seen"):
     rows: tuple[PeerRow, ...]
 
 
+class Checkup(Struct, frozen=True, tag="checked"):
+    """What a check of the machine has found."""
+
+    findings: tuple[Finding, ...]
+
+
 class PlanRow(Struct, frozen=True):
     """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced."""
 
@@ -740,7 +754,7 @@ def failed(verb: str, fault: Fault) -> Answer | Failed:
 
 
 ReadAnswer: TypeAlias = (
-    Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | PeersSeen | Failed
+    Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | Checkup | PeersSeen | Failed
 )
 
 

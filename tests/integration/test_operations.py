@@ -133,3 +133,42 @@ sfConfig extends Compound {{
             "start",
         )
         assert float(slow["seconds"]) >= 0.4
+
+
+def test_a_machine_is_checked_here_and_where_a_daemon_runs(tmp_path):
+    told = {"SMARTDOMAINS_HYPERVISOR_URI": "test:///default"}
+    with daemons(tmp_path, "one", "two", **told) as (one, two):
+        done = run("sfdoctor", "localhost", "--json", "-p", one.port)
+        report = json.loads(done.stdout)["result"]
+        assert report["fit"] is True
+        found = {(each["topic"], each["what"]): each for each in report["findings"]}
+        port = found["ports", f"127.0.0.1:{one.port}"]
+        assert (port["verdict"], port["text"]) == ("good", "used by the daemon that runs here")
+        assert found["peers", f"two at {two.address}"]["verdict"] == "good"
+        assert found["clock", f"two at {two.address}"]["verdict"] == "good"
+        assert any(topic == "hypervisor" for topic, _ in found)
+        daemon = next(each for (_, what), each in found.items() if what.startswith("daemon local-"))
+        assert "good for" in daemon["text"]
+
+        two.kill()
+        file = tmp_path / "sd.toml"
+        file.write_text(
+            f'port = {one.port}\nstateDir = "{tmp_path}/x"\n[peers]\ntwo = "{two.address}"\n'
+        )
+        done = run("sfdoctor", "--config", file, **told)
+        assert "used by the daemon that runs here" in done.stdout
+        assert "warning  peers" in done.stdout
+        assert done.stdout.rstrip().endswith("fit to be a host")
+
+
+def test_a_machine_that_lacks_something_is_exit_code_1_unless_that_is_left_out(tmp_path):
+    told = {"SMARTDOMAINS_HYPERVISOR_URI": "qemu+unix:///system?socket=/no/such",
+            "SMARTDOMAINS_STATE_DIR": str(tmp_path)}  # fmt: skip
+    done = run("sfdoctor", code=1, **told)
+    assert "MISSING  hypervisor" in done.stdout
+    assert "not fit to be a host" in done.stdout
+    run("sfdoctor", "--skip", "hypervisor", **told)
+    assert "there are: " in run("sfdoctor", "--skip", "nothing", code=2, **told).stderr
+    bad = tmp_path / "bad.toml"
+    bad.write_text("colour = 'red'\n")
+    assert "colour" in run("sfdoctor", "--config", bad, code=2).stderr
