@@ -170,7 +170,7 @@ def test_the_real_demonstration_boots_two_guests_and_leaves_nothing(tmp_path):
     assert done.stdout.count("kvm.domain     started, ready") == 2
 
 
-@pytest.mark.parametrize("script", ["reference.py", "libraries.py", "commands.py"])
+@pytest.mark.parametrize("script", ["reference.py", "libraries.py", "commands.py", "manuals.py"])
 def test_what_is_written_from_the_declarations_is_not_stale(script):
     done = subprocess.run(
         [sys.executable, f"scripts/{script}", "--check"], cwd=ROOT, check=False,
