@@ -151,6 +151,36 @@ def test_the_commands_of_the_security_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_operations_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "operations.md").read_text()
+    talk = 'Talker extends Prim { sfClass "engine.testing.components.Talker"; }\n'
+    (tmp_path / "site.sf").write_text(
+        f'#include "org/smartfrog/components.sf"\n{talk}sfConfig extends Compound {{ a extends Talker; }}'
+    )
+    lines = commands(re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+    out = run_document(lines, tmp_path, {})
+
+    assert out.count("fit to be a host") == 2
+    assert "SETTINGS" in out
+    assert '"text":"hello"' in out
+
+
+def test_every_metric_of_the_operations_page_is_one_a_daemon_has():
+    from engine.upkeep import metrics
+
+    page = (ROOT / "docs" / "operations.md").read_text()
+    source = Path(metrics.__file__).read_text()
+    named = set(re.findall(r"smartdomains_([a-z_]+)", page)) | set(
+        re.findall(r"`([a-z_]+)(?:\{[a-z,]+\})?`(?=[,` ]).* \|", page.partition("| metric |")[2])
+    )
+    for name in named - {"process_"}:
+        word = re.sub(r"_(bucket|sum|count|total|info)$", "", name)
+        assert f'"{word}"' in source or f"{{PREFIX}}{word}" in source, name
+
+
+@own_network
+@pytest.mark.integration
 def test_the_demonstration_ends_with_nothing_left(tmp_path):
     done = alone(f"{ROOT}/scripts/demo", tmp_path)
 
