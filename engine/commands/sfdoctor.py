@@ -24,8 +24,5 @@ def main(host: str | None, *, config: Path | None, skipped: tuple[str, ...], fro
     """
     from engine.commands import _checking
 
-    if host is None:
-        findings = _checking.here(config, front.port)
-    else:
-        findings = front.reach(host).checkup()
+    findings = _checking.here(config, front.port) if host is None else front.reach(host).checkup()
     front.give(_checking.outcome(_checking.without(findings, skipped), all_=front.verbose))

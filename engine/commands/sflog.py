@@ -45,7 +45,7 @@ def main(host: str, name: str | None, *, follow: bool, level: str, front: Front)
         _show(front, row)
     if not follow:
         return
-    cursors = {address: "" for address in addresses} | cursors
+    cursors = dict.fromkeys(addresses, "") | cursors
     follower = Follower(front.client, scope, cursors)
     try:
         for found in follower.rows(lambda: _hosts(client, name)):

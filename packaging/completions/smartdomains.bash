@@ -1,5 +1,33 @@
 # Completion of the commands of smartdomains; written by scripts/manuals.py.
 # Read it at the start of your shell: source smartdomains.bash
+_sf_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SF_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sf_completion_setup() {
+    complete -o nosort -F _sf_completion sf
+}
+
+_sf_completion_setup;
 _sfca_completion() {
     local IFS=$'\n'
     local response
@@ -58,6 +86,64 @@ _sfdaemon_completion_setup() {
 
 _sfdaemon_completion_setup;
 complete -o nosort -F _sfdaemon_completion sfDaemon
+_sfdetach_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFDETACH_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfdetach_completion_setup() {
+    complete -o nosort -F _sfdetach_completion sfdetach
+}
+
+_sfdetach_completion_setup;
+complete -o nosort -F _sfdetach_completion sfDetach
+_sfdetachandterminate_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFDETACHANDTERMINATE_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfdetachandterminate_completion_setup() {
+    complete -o nosort -F _sfdetachandterminate_completion sfdetachandterminate
+}
+
+_sfdetachandterminate_completion_setup;
+complete -o nosort -F _sfdetachandterminate_completion sfDetachAndTerminate
 _sfdiag_completion() {
     local IFS=$'\n'
     local response
@@ -144,6 +230,35 @@ _sfdoctor_completion_setup() {
 
 _sfdoctor_completion_setup;
 complete -o nosort -F _sfdoctor_completion sfDoctor
+_sfdrain_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFDRAIN_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfdrain_completion_setup() {
+    complete -o nosort -F _sfdrain_completion sfdrain
+}
+
+_sfdrain_completion_setup;
+complete -o nosort -F _sfdrain_completion sfDrain
 _sfdump_completion() {
     local IFS=$'\n'
     local response
@@ -202,6 +317,35 @@ _sfevents_completion_setup() {
 
 _sfevents_completion_setup;
 complete -o nosort -F _sfevents_completion sfEvents
+_sfget_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFGET_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfget_completion_setup() {
+    complete -o nosort -F _sfget_completion sfget
+}
+
+_sfget_completion_setup;
+complete -o nosort -F _sfget_completion sfGet
 _sflist_completion() {
     local IFS=$'\n'
     local response
@@ -318,6 +462,35 @@ _sfping_completion_setup() {
 
 _sfping_completion_setup;
 complete -o nosort -F _sfping_completion sfPing
+_sfremove_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFREMOVE_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfremove_completion_setup() {
+    complete -o nosort -F _sfremove_completion sfremove
+}
+
+_sfremove_completion_setup;
+complete -o nosort -F _sfremove_completion sfRemove
 _sfrun_completion() {
     local IFS=$'\n'
     local response
@@ -347,6 +520,35 @@ _sfrun_completion_setup() {
 
 _sfrun_completion_setup;
 complete -o nosort -F _sfrun_completion sfRun
+_sfset_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFSET_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfset_completion_setup() {
+    complete -o nosort -F _sfset_completion sfset
+}
+
+_sfset_completion_setup;
+complete -o nosort -F _sfset_completion sfSet
 _sfstart_completion() {
     local IFS=$'\n'
     local response
@@ -492,3 +694,32 @@ _sftui_completion_setup() {
 
 _sftui_completion_setup;
 complete -o nosort -F _sftui_completion sfTui
+_sfupdate_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFUPDATE_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfupdate_completion_setup() {
+    complete -o nosort -F _sfupdate_completion sfupdate
+}
+
+_sfupdate_completion_setup;
+complete -o nosort -F _sfupdate_completion sfUpdate

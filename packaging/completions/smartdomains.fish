@@ -1,5 +1,22 @@
 # Completion of the commands of smartdomains; written by scripts/manuals.py.
 # Read it at the start of your shell: source smartdomains.fish
+function _sf_completion;
+    set -l response (env _SF_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sf);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sf --arguments "(_sf_completion)";
 function _sfca_completion;
     set -l response (env _SFCA_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfca);
 
@@ -36,6 +53,42 @@ end;
 
 complete --no-files --command sfdaemon --arguments "(_sfdaemon_completion)";
 complete --no-files --command sfDaemon --arguments "(_sfdaemon_completion)"
+function _sfdetach_completion;
+    set -l response (env _SFDETACH_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfdetach);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfdetach --arguments "(_sfdetach_completion)";
+complete --no-files --command sfDetach --arguments "(_sfdetach_completion)"
+function _sfdetachandterminate_completion;
+    set -l response (env _SFDETACHANDTERMINATE_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfdetachandterminate);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfdetachandterminate --arguments "(_sfdetachandterminate_completion)";
+complete --no-files --command sfDetachAndTerminate --arguments "(_sfdetachandterminate_completion)"
 function _sfdiag_completion;
     set -l response (env _SFDIAG_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfdiag);
 
@@ -89,6 +142,24 @@ end;
 
 complete --no-files --command sfdoctor --arguments "(_sfdoctor_completion)";
 complete --no-files --command sfDoctor --arguments "(_sfdoctor_completion)"
+function _sfdrain_completion;
+    set -l response (env _SFDRAIN_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfdrain);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfdrain --arguments "(_sfdrain_completion)";
+complete --no-files --command sfDrain --arguments "(_sfdrain_completion)"
 function _sfdump_completion;
     set -l response (env _SFDUMP_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfdump);
 
@@ -125,6 +196,24 @@ end;
 
 complete --no-files --command sfevents --arguments "(_sfevents_completion)";
 complete --no-files --command sfEvents --arguments "(_sfevents_completion)"
+function _sfget_completion;
+    set -l response (env _SFGET_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfget);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfget --arguments "(_sfget_completion)";
+complete --no-files --command sfGet --arguments "(_sfget_completion)"
 function _sflist_completion;
     set -l response (env _SFLIST_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sflist);
 
@@ -197,6 +286,24 @@ end;
 
 complete --no-files --command sfping --arguments "(_sfping_completion)";
 complete --no-files --command sfPing --arguments "(_sfping_completion)"
+function _sfremove_completion;
+    set -l response (env _SFREMOVE_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfremove);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfremove --arguments "(_sfremove_completion)";
+complete --no-files --command sfRemove --arguments "(_sfremove_completion)"
 function _sfrun_completion;
     set -l response (env _SFRUN_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfrun);
 
@@ -215,6 +322,24 @@ end;
 
 complete --no-files --command sfrun --arguments "(_sfrun_completion)";
 complete --no-files --command sfRun --arguments "(_sfrun_completion)"
+function _sfset_completion;
+    set -l response (env _SFSET_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfset);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfset --arguments "(_sfset_completion)";
+complete --no-files --command sfSet --arguments "(_sfset_completion)"
 function _sfstart_completion;
     set -l response (env _SFSTART_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfstart);
 
@@ -305,3 +430,21 @@ end;
 
 complete --no-files --command sftui --arguments "(_sftui_completion)";
 complete --no-files --command sfTui --arguments "(_sftui_completion)"
+function _sfupdate_completion;
+    set -l response (env _SFUPDATE_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfupdate);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfupdate --arguments "(_sfupdate_completion)";
+complete --no-files --command sfUpdate --arguments "(_sfupdate_completion)"

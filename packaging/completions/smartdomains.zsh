@@ -1,5 +1,45 @@
 # Completion of the commands of smartdomains; written by scripts/manuals.py.
 # Read it at the start of your shell: source smartdomains.zsh
+#compdef sf
+
+_sf_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sf] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SF_COMPLETE=zsh_complete sf)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sf_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sf_completion sf
+fi
 #compdef sfca
 
 _sfca_completion() {
@@ -82,6 +122,88 @@ else
     compdef _sfdaemon_completion sfdaemon
 fi
 compdef _sfdaemon_completion sfDaemon
+#compdef sfdetach
+
+_sfdetach_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfdetach] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFDETACH_COMPLETE=zsh_complete sfdetach)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfdetach_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfdetach_completion sfdetach
+fi
+compdef _sfdetach_completion sfDetach
+#compdef sfdetachandterminate
+
+_sfdetachandterminate_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfdetachandterminate] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFDETACHANDTERMINATE_COMPLETE=zsh_complete sfdetachandterminate)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfdetachandterminate_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfdetachandterminate_completion sfdetachandterminate
+fi
+compdef _sfdetachandterminate_completion sfDetachAndTerminate
 #compdef sfdiag
 
 _sfdiag_completion() {
@@ -204,6 +326,47 @@ else
     compdef _sfdoctor_completion sfdoctor
 fi
 compdef _sfdoctor_completion sfDoctor
+#compdef sfdrain
+
+_sfdrain_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfdrain] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFDRAIN_COMPLETE=zsh_complete sfdrain)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfdrain_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfdrain_completion sfdrain
+fi
+compdef _sfdrain_completion sfDrain
 #compdef sfdump
 
 _sfdump_completion() {
@@ -286,6 +449,47 @@ else
     compdef _sfevents_completion sfevents
 fi
 compdef _sfevents_completion sfEvents
+#compdef sfget
+
+_sfget_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfget] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFGET_COMPLETE=zsh_complete sfget)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfget_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfget_completion sfget
+fi
+compdef _sfget_completion sfGet
 #compdef sflist
 
 _sflist_completion() {
@@ -450,6 +654,47 @@ else
     compdef _sfping_completion sfping
 fi
 compdef _sfping_completion sfPing
+#compdef sfremove
+
+_sfremove_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfremove] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFREMOVE_COMPLETE=zsh_complete sfremove)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfremove_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfremove_completion sfremove
+fi
+compdef _sfremove_completion sfRemove
 #compdef sfrun
 
 _sfrun_completion() {
@@ -491,6 +736,47 @@ else
     compdef _sfrun_completion sfrun
 fi
 compdef _sfrun_completion sfRun
+#compdef sfset
+
+_sfset_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfset] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFSET_COMPLETE=zsh_complete sfset)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfset_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfset_completion sfset
+fi
+compdef _sfset_completion sfSet
 #compdef sfstart
 
 _sfstart_completion() {
@@ -696,3 +982,44 @@ else
     compdef _sftui_completion sftui
 fi
 compdef _sftui_completion sfTui
+#compdef sfupdate
+
+_sfupdate_completion() {
+    local -a completions
+    local -a completions_with_descriptions
+    local -a response
+    (( ! $+commands[sfupdate] )) && return 1
+
+    response=("${(@f)$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _SFUPDATE_COMPLETE=zsh_complete sfupdate)}")
+
+    for type key descr in ${response}; do
+        if [[ "$type" == "plain" ]]; then
+            if [[ "$descr" == "_" ]]; then
+                completions+=("$key")
+            else
+                completions_with_descriptions+=("$key":"$descr")
+            fi
+        elif [[ "$type" == "dir" ]]; then
+            _path_files -/
+        elif [[ "$type" == "file" ]]; then
+            _path_files -f
+        fi
+    done
+
+    if [ -n "$completions_with_descriptions" ]; then
+        _describe -V unsorted completions_with_descriptions -U
+    fi
+
+    if [ -n "$completions" ]; then
+        compadd -U -V unsorted -a completions
+    fi
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    # autoload from fpath, call function directly
+    _sfupdate_completion "$@"
+else
+    # eval/source/. command, register function for later
+    compdef _sfupdate_completion sfupdate
+fi
+compdef _sfupdate_completion sfUpdate
