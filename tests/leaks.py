@@ -25,7 +25,7 @@ def seen() -> dict[str, set[str]]:
     for child in me.children(recursive=True):
         try:
             if child.status() != psutil.STATUS_ZOMBIE:
-                children.add(f"process {child.pid} {' '.join(child.cmdline())[:200]}")
+                children.add(f"process {_line(me, child)} {' '.join(child.cmdline())[:200]}")
         except psutil.NoSuchProcess:
             continue
     sockets = {
@@ -35,12 +35,28 @@ def seen() -> dict[str, set[str]]:
     return {"threads": threads, "children": children, "sockets": sockets}
 
 
+def _of_another(item: str, known: set[str]) -> bool:
+    """Say whether a process was started by one that was there before: that one answers for it."""
+    kind, rest = item.split(" ", 1)
+    return kind == "process" and "/" in rest.split()[0] and rest.partition("/")[0] in known
+
+
+def _line(me: psutil.Process, child: psutil.Process) -> str:
+    """Return the ids from a child of ours down to a process."""
+    ids = [child.pid]
+    while (above := psutil.Process(ids[0]).ppid()) not in {me.pid, 0}:
+        ids.insert(0, above)
+    return "/".join(map(str, ids))
+
+
 def left(before: dict[str, set[str]]) -> list[str]:
     """Return what is there now and was not before, once it has had some time to go."""
     end = time.monotonic() + GRACE_S
     while True:
         now = seen()
+        known = {item.split()[1].partition("/")[0] for item in before["children"]}
         new = sorted(item for kind in now for item in now[kind] - before[kind])
+        new = [item for item in new if not _of_another(item, known)]
         if not new or time.monotonic() > end:
             return new
         gc.collect()

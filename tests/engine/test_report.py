@@ -12,7 +12,7 @@ from engine.runtime.report import doing
 from engine.runtime.tally import LATELY_S, SLOWEST, SlowHook, SlowHooks
 from engine.runtime.workers import ThreadWorkers
 from engine.settings import Settings, SettingsError, load, told
-from engine.testing.kit import engines, virtual_time
+from engine.testing.kit import engines, until, virtual_time
 from engine.wire.messages import Ping, ReadDiagnosis
 
 GROUP = "engine.compound.Compound"
@@ -135,11 +135,12 @@ async def test_a_thread_whose_caller_gave_up_is_counted_until_it_returns():
         assert workers.usage().left == 1
     finally:
         release.set()
-    await asyncio.wait(tasks)
-    await asyncio.sleep(0)  # the futures tell of their end on the loop
-    assert workers.usage().left == 0
-    assert workers.usage().busy == 0
-    workers.close()
+    try:
+        await asyncio.wait(tasks)
+        await until(lambda: workers.usage().left == 0)
+        await until(lambda: workers.usage().busy == 0)
+    finally:
+        workers.close()
 
 
 def test_what_a_thread_does_is_said_in_our_own_code_if_it_is_there():
