@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from engine.core.events import Ident
-from engine.core.faults import EngineError, NotFound
+from engine.core.faults import EngineError, NotFound, TimedOut, Unreachable
 from engine.core.lifecycle import State
 from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
 from engine.runtime.checking import check_machine
@@ -159,13 +159,7 @@ class Reader:
                 for segment in self._process.apps.values()
                 if hasattr(segment, "root")
             )
-            for address in self._process.subprocesses.addresses.values():
-                answer = await self._process.peers.read(address, question)
-                rows.extend(
-                    row
-                    for row in (answer.rows if isinstance(answer, Page) else ())
-                    if isinstance(row, TreeRow)
-                )
+            rows.extend(await self._of_subprocesses(question))
             return Page(tuple(rows[:limit]))
         start: Live | Handle
         if question.ident is not None:
@@ -183,6 +177,18 @@ class Reader:
         more = await self._below(start, question.after, question.depth, limit, rows)
         last = rows[-1] if rows else None
         return Page(tuple(rows), next=last.path if more and last is not None else "")
+
+    async def _of_subprocesses(self, question: ReadTree) -> list[TreeRow]:
+        """Return the applications of this host's sub-processes; one that has just died has none."""
+        rows: list[TreeRow] = []
+        for address in self._process.subprocesses.addresses.values():
+            try:
+                answer = await self._process.peers.read(address, question)
+            except (Unreachable, TimedOut):
+                continue
+            if isinstance(answer, Page):
+                rows.extend(row for row in answer.rows if isinstance(row, TreeRow))
+        return rows
 
     async def _below(
         self, top: Live, after: str, depth: int, limit: int, rows: list[TreeRow]
