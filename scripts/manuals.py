@@ -28,6 +28,9 @@ SHELLS: tuple[tuple[type[ShellComplete], str, str], ...] = (
 )  # fmt: skip
 """Click's own completion of a shell, our file for it, and how another name gets the same one."""
 
+RELATED = ("sfdaemon", "sfdl", "sfdoctor", "sfstart", "sfstatus", "sfterminate")
+"""What every page leads to."""
+
 Commands = dict[str, tuple[click.Command, list[str]]]
 
 
@@ -70,10 +73,10 @@ def completions(known: Commands) -> Iterator[tuple[Path, str]]:
 
 def manuals(known: Commands) -> Iterator[tuple[Path, str]]:
     for name, (command, others) in known.items():
-        yield PACKAGING / "man" / f"{name}.1", "\n".join(page(name, command, others, known)) + "\n"
+        yield PACKAGING / "man" / f"{name}.1", "\n".join(page(name, command, others)) + "\n"
 
 
-def page(name: str, command: click.Command, others: list[str], known: Commands) -> Iterator[str]:
+def page(name: str, command: click.Command, others: list[str]) -> Iterator[str]:
     context = click.Context(command, info_name=name)
     first, *rest = paragraphs(command)
     version = project()["version"]
@@ -98,7 +101,7 @@ def page(name: str, command: click.Command, others: list[str], known: Commands) 
     for code, meaning in exit_codes():
         yield from (".TP", f".B {code}", escaped(meaning))
     yield ".SH SEE ALSO"
-    seen = [each for each in known if each != name]
+    seen = [each for each in RELATED if each != name]
     yield ",\n".join(f".BR {each} (1)" for each in seen)
 
 
