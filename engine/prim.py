@@ -125,6 +125,18 @@ class Prim:
     async def on_update_started(self) -> None:
         """Go on once the whole tree has been updated."""
 
+    @classmethod
+    async def plan(cls, given: Mapping[str, object], where: str) -> None:
+        """Look whether what a component needs is on this host, before there is one; change nothing.
+
+        Args:
+            given: Its plain attributes, bound, by the description's names; LAZY ones are missing.
+            where: Its complete name to be.
+
+        Raises:
+            EngineError: Something is in the way; `sfstart --plan` shows it.
+        """
+
     async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
         """Say where a child of this compound belongs, before it is created.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,6 +29,13 @@ class BaseImage(Prim, type="image.base"):
     kind = output(str, doc="raw, qcow2, tar or directory.")
 
     reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep", "sfDeployTimeout": 600}
+
+    @override
+    @classmethod
+    async def plan(cls, given: Mapping[str, object], where: str) -> None:
+        source = given.get("source")
+        if isinstance(source, str):
+            await asyncio.to_thread(examine, Path(source).expanduser())
 
     @override
     async def on_deploy(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from typing_extensions import override
@@ -136,6 +137,13 @@ class Bridge(Joined, type="net.bridge"):
     @override
     def device_name(self) -> str:
         return self.bridge_name
+
+    @override
+    @classmethod
+    async def plan(cls, given: Mapping[str, object], where: str) -> None:
+        name = given.get("name")
+        if isinstance(name, str) and name and not given.get("create"):
+            await devices.check_bridge(name, where=where)
 
     @override
     async def on_deploy(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from engine.core.diff import Difference, children, diff
 from engine.core.faults import EngineError, Fault, Kind, NameInUse, fault_of
@@ -16,6 +19,10 @@ from sfdl.values import Description
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
+
+
+LOOK_S = 10.0
+"""Seconds a type may look whether what it needs is there."""
 
 
 class Planner:
@@ -47,7 +54,7 @@ class Planner:
         stack = [(root, "")]
         while stack:
             node, path = stack.pop()
-            self._check(node, path, question.name, problems)
+            await self._check(node, path, question.name, problems)
             here: list[tuple[Description, str]] = []
             for name, child in children(node):
                 below = f"{path}:{name}" if path else name
@@ -66,16 +73,22 @@ class Planner:
             stack.extend(reversed(here))
         return Plan(tuple(rows), tuple(problems), self._digest(question.name, root, takers))
 
-    def _check(self, node: Description, path: str, name: str, problems: list[Fault]) -> None:
+    async def _check(self, node: Description, path: str, name: str, problems: list[Fault]) -> None:
         where = f"{name}:{path}" if path else name
         kind = node.get("sfClass")
+        bound: dict[str, object] = {}
         try:
             cls = self._process.types.component(str(kind or ""), where=where)
-            cls.declarations.bind(dict(node.attributes), {}, where=where, secret=secret_names(node))
-        except EngineError as error:
-            problems.append(error.fault)
+            cls.declarations.bind(
+                dict(node.attributes), bound, where=where, secret=secret_names(node)
+            )
+            async with asyncio.timeout(LOOK_S):
+                await cls.plan(bound, where)
         except BadValueError as error:
             problems.append(Fault(Kind.BAD_DESCRIPTION, str(error), "SF-ATTR-001", where))
+        except Exception as error:  # noqa: BLE001 - boundary: whatever a type says is in the way
+            fault = fault_of(error)
+            problems.append(structs.replace(fault, where=fault.where or where))
 
     async def _elsewhere(self, child: Description, where: str) -> tuple[str | None, Fault | None]:
         host = child.get("sfProcessHost")
