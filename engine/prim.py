@@ -11,13 +11,17 @@ from typing_extensions import override
 
 from engine.core.events import Emitted
 from engine.core.faults import EngineError, Kind, NotFound, fault_of
+from engine.core.flows import Happening
+from engine.core.leases import Verdict
 from engine.core.records import Record
 from engine.runtime.attributes import Declarations
+from engine.runtime.conditions import judge
 from engine.runtime.handles import decode_result
 from engine.runtime.logbook import ComponentLog
+from engine.runtime.requests import carry
 from engine.settings import Settings
 from engine.wire.codec import encode
-from engine.wire.messages import Handle
+from engine.wire.messages import Handle, Op, Result
 from sfdl.values import Description, Part, PartKind, Reference, Value
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ HOOKS = (
     "on_deploy",
     "on_start",
     "on_started",
+    "on_ending",
     "on_terminate",
     "on_adopt",
     "check",
@@ -98,6 +103,9 @@ class Prim:
     async def on_started(self) -> None:
         """Go on once all children have started."""
 
+    async def on_ending(self, record: Record) -> None:
+        """Do what has to be done while the children are still there; bounded as `on_terminate`."""
+
     async def on_terminate(self, record: Record) -> None:
         """Do what effects do not cover; any prefix of the life may have happened."""
 
@@ -145,6 +153,23 @@ class Prim:
         """
         del name, description
         return {}
+
+    async def perform(self, step: str) -> Record:
+        """Do what the component's flow asked for with `Perform`.
+
+        Returns:
+            How it went; an error raised counts as an abnormal end of the step.
+        """
+        del step
+        return Record.normal()
+
+    def made_with(self) -> frozenset[str]:
+        """Return children that the phases bring up though the type creates its children itself."""
+        return frozenset()
+
+    def dormant(self) -> frozenset[str]:
+        """Return children that the phases create and deploy, but do not start."""
+        return frozenset()
 
     # -- what a component is
 
@@ -251,12 +276,45 @@ class Prim:
             )
 
     async def finish(self, record: Record) -> None:
-        """End the component; returns at once, hooks run afterwards."""
-        self.live.process.finish(self.live, record)
+        """End the component; returns at once, hooks run afterwards.
+
+        A normal end while the tree is still starting waits until it has started.
+        """
+        self.live.process.done(self.live, record)
 
     def set_ready(self, ready: bool) -> None:  # noqa: FBT001 - reads as a sentence
         """Say whether the component is ready for those that depend on it."""
         self.live.process.readiness.say(self.live, ready=ready)
+
+    def ready_when(self, condition: str, every_s: float, within_s: float = 0.0) -> None:
+        """Be ready once the condition under that attribute says so.
+
+        Args:
+            condition: The attribute.
+            every_s: Seconds between looks.
+            within_s: Seconds after which it ends abnormally instead; 0: never.
+        """
+        watch = self.live.process.readiness.until_true(self.live, condition, every_s, within_s)
+        self.spawn(watch)
+
+    async def judge(self, condition: str) -> Verdict:
+        """Ask the condition under an attribute; see `engine.runtime.conditions.judge`."""
+        return await judge(self.live.process, self.live, condition)
+
+    def tell(self, what: Happening) -> None:
+        """Tell the component's own flow that something happened."""
+        if self.live.flow is not None:
+            self.live.flow.tell(what)
+
+    async def request(
+        self, address: str, op: Op, *, budget_s: float = 60.0, request_id: str = ""
+    ) -> Result:
+        """Have an operation carried out by a process; see `engine.runtime.requests.carry`."""
+        return await carry(self.live.process, address, op, budget_s=budget_s, request_id=request_id)
+
+    def age_s(self) -> float:
+        """Return for how many seconds the component has been in its present state."""
+        return asyncio.get_running_loop().time() - self.live.since_s
 
     def note(self, text: str, level: str = "info") -> None:
         """Leave an event with a sentence."""

@@ -7,10 +7,11 @@ every decision can be replayed. The one runner is `engine.runtime.flows`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
+from engine.core.leases import Verdict
 from engine.core.lifecycle import State
 from engine.core.records import Record
 from sfdl.values import Value
@@ -44,7 +45,7 @@ class ChildEnded(Struct, frozen=True):
 
 
 class ChildGone(Struct, frozen=True):
-    """A child ended by `EndChild` is TERMINATED, and nothing of it is left."""
+    """A child is no longer there: ended by `EndChild`, cut off, or ended without telling."""
 
     child: str
 
@@ -53,7 +54,30 @@ class TimeUp(Struct, frozen=True):
     """The moment asked for by `WakeAt` has come."""
 
 
-Happening: TypeAlias = ChildStarted | ChildReady | StartFailed | ChildEnded | ChildGone | TimeUp
+class EventIn(Struct, frozen=True):
+    """Another component sent this; plain data."""
+
+    value: object
+
+
+class Asked(Struct, frozen=True):
+    """Somebody changed what the flow goes by, or called a method that it decides about."""
+
+    what: str
+    value: object = None
+
+
+class Performed(Struct, frozen=True):
+    """What was asked for by `Perform` is done, or failed as the record says."""
+
+    step: str
+    record: Record
+
+
+Happening: TypeAlias = (
+    ChildStarted | ChildReady | StartFailed | ChildEnded | ChildGone | TimeUp | Verdict | EventIn
+    | Asked | Performed
+)  # fmt: skip
 
 
 class StartChild(Struct, frozen=True):
@@ -89,7 +113,7 @@ class Drop(Struct, frozen=True):
 
 
 class WakeAt(Struct, frozen=True):
-    """Ask again at this time (seconds on the clock of `now_s`); a later one replaces an earlier."""
+    """Ask again at this time on the clock of `now_s`; a later one replaces an earlier."""
 
     at_s: float
 
@@ -106,7 +130,49 @@ class Finish(Struct, frozen=True):
     record: Record
 
 
-Do: TypeAlias = StartChild | EndChild | Drop | WakeAt | Publish | Finish
+class Done(Struct, frozen=True):
+    """The job is done: what follows from a normal end is said by the `sfShould...` attributes."""
+
+    record: Record
+
+
+class CutOff(Struct, frozen=True):
+    """Make applications of all children, then of the parent itself, then end it, as asked for.
+
+    Attributes:
+        children: Free the children.
+        itself: Cut the parent off from its own parent.
+        record: Why the parent ends then; nothing: it goes on.
+    """
+
+    children: bool = False
+    itself: bool = False
+    record: Record | None = None
+
+
+class Evaluate(Struct, frozen=True):
+    """Ask the condition under this attribute; told as a `Verdict`."""
+
+    condition: str = "condition"
+
+
+class Perform(Struct, frozen=True):
+    """Call the component's own `perform` with this word; told as `Performed`."""
+
+    step: str = ""
+
+
+class Write(Struct, frozen=True):
+    """Set an attribute of the parent."""
+
+    name: str
+    value: Value
+
+
+Do: TypeAlias = (
+    StartChild | EndChild | Drop | WakeAt | Publish | Finish | Done | CutOff | Evaluate | Perform
+    | Write
+)  # fmt: skip
 
 S = TypeVar("S")
 
@@ -119,7 +185,30 @@ class Flow(Protocol[S]):
         ...
 
     def on(self, state: S, what: Happening, now_s: float) -> tuple[S, Sequence[Do]]:
-        """Decide what to do about one happening; `now_s` is monotonic seconds."""
+        """Decide what to do about one happening; `now_s` is seconds since the flow began."""
+        ...
+
+
+@runtime_checkable
+class Lasting(Protocol[S]):
+    """A flow whose state is kept over a restart of the daemon.
+
+    Its clock goes on from where it was, the time in between included; so times in its state hold.
+
+    Attributes:
+        state_type: The class of its state: data that can be written as JSON.
+    """
+
+    state_type: type[S]
+
+    def resume(self, state: S, children: Mapping[str, State]) -> tuple[S, Sequence[Do]]:
+        """Go on after a restart.
+
+        Args:
+            state: As it was last.
+            children: Those that run on, and those of whose end the flow is about to be told. One that
+                is missing was on its way up or down, and nothing of it is left.
+        """
         ...
 
 

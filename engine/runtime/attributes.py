@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 from engine.core.faults import EngineError
 from engine.core.secrecy import TAG
 from engine.runtime.kinds import BadValueError, Kind, shown
-from sfdl.values import Description, Kept, Reference, Tbd, Value
+from sfdl.values import Description, Kept, Reference, Tbd, Value, Vector
 
 if TYPE_CHECKING:
     from engine.prim import Prim
@@ -99,6 +99,8 @@ class Attr(Generic[T]):
     def _checked_default(self) -> object:
         if self.default is None or isinstance(self.default, _Required):
             return None
+        if isinstance(self.default, tuple):
+            return self.kind.read(Vector(self.default))
         return self.kind.read(cast("Value", self.default))
 
     def _check_limits(self, data: object, text: str) -> None:
@@ -174,14 +176,27 @@ class LinkTo(Generic[T]):
     """A declared link: a LAZY reference to another component, always live, never a copy."""
 
     def __init__(
-        self, face: Callable[..., T], *, doc: str, required: bool, called: str, text: bool
+        self,
+        face: Callable[..., T],
+        *,
+        doc: str,
+        required: bool,
+        called: str,
+        text: bool,
+        truth: bool = False,
     ) -> None:
         """Take the declaration; use `link` instead."""
         self.face = face
         self.doc = doc
         self.required = required
         self.text = text
+        self.truth = truth
         self.called = called
+
+    def takes(self, value: Value) -> bool:
+        """Say whether something that is no component and no reference may stand here."""
+        truth = self.truth and isinstance(value, bool | Kept)
+        return truth or (self.text and isinstance(value, str))
 
     def __set_name__(self, owner: type[object], name: str) -> None:
         self.called = self.called or name
@@ -203,6 +218,7 @@ def link(
     required: bool = True,
     called: str = "",
     text: bool = False,
+    truth: bool = False,
 ) -> LinkTo[T]:
     """Declare a link to a component.
 
@@ -212,8 +228,9 @@ def link(
         required: Refuse a description without it.
         called: Name in the description where it differs from the Python name.
         text: Take a plain string as well, such as a path where a component could stand.
+        truth: Take true, false or a function that gives one as well.
     """
-    return LinkTo(face, doc=doc, required=required, called=called, text=text)
+    return LinkTo(face, doc=doc, required=required, called=called, text=text, truth=truth)
 
 
 class Output(Generic[T]):
@@ -339,7 +356,7 @@ class Declarations:
             value = context.get(name)
             if value is None and declared.required:
                 wrong.append(f"{where}.{name}: must be a reference to a component: {declared.doc}")
-            elif declared.text and isinstance(value, str):
+            elif declared.takes(value):
                 continue
             elif value is not None and not isinstance(value, Reference | Description | Tbd):
                 wrong.append(f"{where}.{name}: must be a reference (got {shown(value)})")

@@ -31,6 +31,7 @@ FIXED = {"sfClass", "sfProcessHost", "sfProcessName", "sfProcessComponentName", 
 WRITTEN = {
     "sfHost", "sfProcess", "sfState", "sfReady", "sfHealth", "sfStartedAt", "sfParseTime",
     "sfDeployTime", "sfStartTime", "sfRestartCount", "sfLastRecord", "sfVersion", "sfGeneration",
+    "sfFlowState", "sfSinks",
 }  # fmt: skip
 """Reserved attributes the engine writes."""
 

@@ -100,7 +100,7 @@ class Detaching:
         place, new_id = live.place, process.new_id()
         inherited = {key: live.inherited(key) for key in PASSED_DOWN}
         segment = old.split(live, new_id, name, inherited)
-        self._leave(parent, live.name)
+        self.leave(parent, live.name)
         process.ledger.lazy(
             put_segment(process.growth.row(segment, "started")),
             *move_rows(old.id, place, new_id),
@@ -111,7 +111,8 @@ class Detaching:
         segment.rename(name, name, name)
         return segment
 
-    def _leave(self, parent: Live, name: str) -> None:
+    def leave(self, parent: Live, name: str) -> None:
+        """Have a parent forget a child that is no longer its own."""
         parent.children.pop(name, None)
         self._process.readiness.without(parent, name)
         if parent.flow is not None and parent.flow.begun:
@@ -127,7 +128,7 @@ class Detaching:
                 self._process.liveness.unwatch(child)
                 self._process.parts.forget(child)
                 if parent is not None:
-                    self._leave(parent, name)
+                    self.leave(parent, name)
                     self._process.write_fate(parent, name, "dropped", None)
         await self._process.ledger.durable()
         return Cut("", "", self._process.address)

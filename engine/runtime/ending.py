@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from engine.core.faults import fault_of
 from engine.core.lifecycle import State
@@ -56,10 +56,12 @@ class Ending:
         if live is live.segment.root:
             await self._process.ledger.durable()  # that it is ending, before anything is undone
         await self._stop_work(live)
+        if "on_ending" in type(live.prim).hooks:
+            await self._hook(live, record, live.prim.on_ending)
         if live.children:
             await self._end_children(live, record, orderly=orderly)
         if "on_terminate" in type(live.prim).hooks:
-            await self._hook(live, record)
+            await self._hook(live, record, live.prim.on_terminate)
         await self._stop_tasks(live)
         if live.effects:
             await self._process.keeper.undo_all(live, record)
@@ -142,21 +144,24 @@ class Ending:
         segment = part.parent.segment
         segment.leftovers.extend(await self._process.parts.end(part, record, segment.errors))
 
-    async def _hook(self, live: Live, record: Record) -> None:
+    async def _hook(
+        self, live: Live, record: Record, function: Callable[[Record], Coroutine[Any, Any, None]]
+    ) -> None:
         limit_s = live.seconds("sfTerminateTimeout", 30.0)
-        hook = asyncio.ensure_future(live.prim.on_terminate(record))
-        with self._process.tally.hook(live.path, type(live.prim).__name__, "terminate"):
+        name = function.__name__
+        hook = asyncio.ensure_future(function(record))
+        with self._process.tally.hook(live.path, type(live.prim).__name__, name.removeprefix("on_")):
             done, _ = await asyncio.wait({hook}, timeout=limit_s)
         if not done:
             hook.cancel()
             await asyncio.wait({hook}, timeout=HOOK_GRACE_S)
-            self._trouble(live, f"on_terminate did not end within {limit_s:g} s")
+            self._trouble(live, f"{name} did not end within {limit_s:g} s")
             return
         with contextlib.suppress(asyncio.CancelledError):
             error = hook.exception()
             if error is not None:
-                log.warning("%s: on_terminate failed", live.path, exc_info=error)
-                self._trouble(live, f"on_terminate failed: {fault_of(error).message}")
+                log.warning("%s: %s failed", live.path, name, exc_info=error)
+                self._trouble(live, f"{name} failed: {fault_of(error).message}")
 
     def _trouble(self, live: Live, text: str) -> None:
         live.segment.errors.append(f"{live.path}: {text}")

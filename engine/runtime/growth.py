@@ -191,6 +191,9 @@ class Growth:
             segment.growth = None
             raise await self._roll_back(segment, fault_of(error)) from error
         segment.growth = segment.report = None
+        if phases[-1] is Phase.START:
+            held, segment.held = segment.held, []
+            self._process.grown(segment.root, held)
 
     async def _phase(self, segment: Segment, phase: Phase) -> None:
         process = self._process

@@ -41,6 +41,8 @@ def component_id(segment: str, path: str, incarnation: int) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
+FLOW_STATE = "sfFlowState"
+"""Attribute of a component whose flow goes on over a restart of the daemon: what it was doing."""
 GENERATION = "sfGeneration"
 """Attribute of an application's root: how often it was updated, from 1 on."""
 
@@ -356,6 +358,7 @@ class Segment:
         growth: The task that is bringing it to life, while there is one.
         report: Told of every component that has entered the phase under way.
         aborted: Why the growth was stopped from outside.
+        held: What is to be done once it has started.
     """
 
     def __init__(
@@ -395,6 +398,7 @@ class Segment:
         self.aborted: Record | None = None
         self.aborted_by_request = False
         self.finished = asyncio.Event()
+        self.held: list[Callable[[], None]] = []
         self.times_ms: list[tuple[str, int]] = []
         self.errors: list[str] = []
         self.leftovers: list[str] = []

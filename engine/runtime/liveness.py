@@ -11,6 +11,7 @@ from engine.core.leases import Sign, Verdict, heard
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.live import Live, RemotePart, Segment
+from engine.runtime.readiness import ready_rule
 from engine.wire.messages import (
     Beat,
     BeatAnswer,
@@ -298,7 +299,8 @@ class Liveness:
 
     def _in_grace(self, live: Live) -> bool:
         """Say whether a component is still coming up: until it was well once, or its grace is over."""
-        if live.ready or live.checked_s > live.since_s:
+        became_ready = live.ready and ready_rule(live) not in {None, "started"}
+        if became_ready or live.checked_s > live.since_s:
             return False
         grace_s = live.number("sfStartGrace", 0.0)
         return asyncio.get_running_loop().time() - live.since_s < grace_s

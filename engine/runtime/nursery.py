@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from engine.core.faults import Ended, EngineError, Fault, Kind, fault_of, raised
@@ -27,7 +27,29 @@ class Nursery:
         self._process = process
         self._live = live
         self._growing: dict[str, tuple[asyncio.Task[None], list[Record]]] = {}
+        self._held: dict[str, list[Callable[[], None]]] = {}
+        self._settling: set[str] = set()
+        self._awaited: dict[str, asyncio.Event] = {}
         self._restarts: dict[str, int] = {}
+
+    # -- what waits for a child to have come up
+
+    def growing(self, name: str) -> bool:
+        """Say whether a child is being brought up, and has not started yet."""
+        return name in self._growing and name not in self._settling
+
+    def hold(self, name: str, work: Callable[[], None]) -> None:
+        """Do something once a child that is being brought up has started; nothing if it fails."""
+        self._held.setdefault(name, []).append(work)
+
+    def _release(self, name: str) -> None:
+        held = self._held.pop(name, [])
+        child = self._live.children.get(name)
+        if isinstance(child, Live):
+            asyncio.get_running_loop().call_soon(self._process.grown, child, held)
+            return
+        for work in held:
+            asyncio.get_running_loop().call_soon(work)
 
     # -- bringing up
 
@@ -73,6 +95,7 @@ class Nursery:
         self._put_in_order(name)
         child = live.children[name]
         process.readiness.child(live, name, ready=child.ready)
+        self._release(name)
         if isinstance(child, Live):
             return child.handle
         if child.root is None:
@@ -95,6 +118,29 @@ class Nursery:
             process.write_fate(live, name, "", None)
             self._put_in_order(name)
             process.readiness.child(live, name, ready=live.children[name].ready)
+            self._release(name)
+
+    async def wake(self, name: str) -> None:
+        """Start a child that was left deployed, and wait until it has ended.
+
+        Raises:
+            EngineError: It could not be started.
+        """
+        process, child = self._process, self._live.children[name]
+        ended = self._awaited.setdefault(name, asyncio.Event())
+        if isinstance(child, RemotePart):
+            await process.parts.enter(child, Phase.START)
+            if child.state.ended:
+                return
+        else:
+            await process.phases.enter(child, Phase.START)
+            process.grown(child, [])
+        await ended.wait()
+
+    def ended(self, name: str) -> None:
+        """Take in that a child that was woken has ended."""
+        if name in self._awaited:
+            self._awaited[name].set()
 
     async def _try(self, name: str, work: Coroutine[object, object, None]) -> None:
         records: list[Record] = []
@@ -119,6 +165,7 @@ class Nursery:
             return
         finally:
             del self._growing[name]
+        self._held.pop(name, None)
         await self._undo(name, self._failure(name, fault))
         raise raised(fault)
 
@@ -129,7 +176,12 @@ class Nursery:
         for phase in [Phase.DEPLOY] if upto is Phase.DEPLOY else [Phase.DEPLOY, Phase.START]:
             await self._enter(name, phase)
         if settle_s > 0:
-            await self._process.readiness.settled(self._live, name, settle_s)
+            self._settling.add(name)
+            self._release(name)
+            try:
+                await self._process.readiness.settled(self._live, name, settle_s)
+            finally:
+                self._settling.discard(name)
 
     async def _create(self, name: str, description: Description) -> None:
         process, live = self._process, self._live

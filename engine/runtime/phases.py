@@ -123,7 +123,8 @@ class Phases:
                 hint=f"write {found[0][0]} extends DATA ... if it is meant as data",
             )
         if type(live.prim).creates_children:
-            return []
+            ours = live.prim.made_with() | live.prim.dormant()
+            found = [pair for pair in found if pair[0] in ours]
         if "place_child" not in type(live.prim).hooks:
             return found
         return [(name, await self.placed(live, name, child)) for name, child in found]
@@ -271,6 +272,8 @@ class Phases:
         async def one(child: Live | RemotePart) -> None:
             if may_enter(phase, child.state) is Permit.DONE or child.state is State.STARTED:
                 return  # made by its parent's hook
+            if phase is Phase.START and child.name in live.prim.dormant():
+                return
             if isinstance(child, RemotePart):
                 await self._parts.enter(child, phase)
                 live.segment.stepped(f"{phase.value} {child.path}", child.components)

@@ -32,7 +32,7 @@ from engine.runtime.dispatch import Dispatch
 from engine.runtime.ending import Ending
 from engine.runtime.eventlog import EventLog
 from engine.runtime.finishing import Finishing
-from engine.runtime.flows import child_ended
+from engine.runtime.flows import child_ended, grown, holding
 from engine.runtime.growth import Growth
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.keeper import Keeper
@@ -44,6 +44,7 @@ from engine.runtime.ledger import (
     drop_segment,
     forget_ended,
     put_birth,
+    put_change,
     put_ended,
     put_fate,
     set_meta,
@@ -73,7 +74,7 @@ from engine.runtime.updating import Updating
 from engine.runtime.workers import Workers
 from engine.security.identity import Expiry
 from engine.settings import Settings
-from engine.wire.codec import decode, encode, unflatten
+from engine.wire.codec import decode, encode, encode_value, unflatten
 from engine.wire.messages import (
     Call,
     Change,
@@ -245,6 +246,9 @@ class Process:
         await self.operations.stop()
         await self.liveness.announce_restart()
         tasks = [*self._tasks, *self._works]
+        for live in self.lives.values():
+            if live.flow is not None:
+                tasks.extend(live.flow.stop())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -346,12 +350,37 @@ class Process:
     # -- what components do
 
     def started(self, live: Live) -> None:
-        """Take in that a component is STARTED: its flow decides from now on."""
-        if live.flow is not None:
-            live.flow.begin()
+        """Take in that a component is STARTED; its flow begins once the whole tree is."""
         self.readiness.started(live)
         if "check" in type(live.prim).hooks and live.segment.state == "started":
             self.liveness.attend(live.segment)
+
+    grown = staticmethod(grown)
+
+    def growth_of(self, live: Live) -> Callable[[Callable[[], None]], None] | None:
+        """Return what keeps work until the tree a component is in has grown; nothing if it has."""
+        at = live
+        while at.parent is not None:
+            above, name = at.parent, at.name
+            if above.flow is not None and above.flow.nursery.growing(name):
+                nursery = above.flow.nursery
+                return lambda work: nursery.hold(name, work)
+            at = above
+        return live.segment.held.append if live.segment.growth is not None else None
+
+    def done(self, live: Live, record: Record) -> None:
+        """End a component that has done its job, or failed: the former once its tree has grown."""
+        hold = self.growth_of(live) if record.is_normal else None
+        if hold is not None:
+            hold(lambda: self.finish(live, record))
+        else:
+            self.finish(live, record)
+
+    def keep_attribute(self, live: Live, name: str, value: Value) -> None:
+        """Set an attribute that is to be known after a restart; no event says so."""
+        live.changes[name] = value
+        data = encode_value(value, secret=live.is_secret(name))
+        self.ledger.lazy(put_change(live.segment.id, live.place, name, data))
 
     def finish(self, live: Live, record: Record) -> None:
         """End a component by itself and let its parent decide."""
@@ -397,6 +426,11 @@ class Process:
         asked = part.state in {State.CREATING, State.DEPLOYING, State.STARTING}
         if asked and record.type != LIVENESS_FAILURE:
             part.early = record  # the answer to the phase under way says it better
+            return
+        hold = holding(part)
+        flow = part.parent.flow
+        if hold is not None and (record.is_normal or (flow is not None and flow.begun)):
+            hold(lambda: self.part_ended(part, record))
             return
         self.parts.gone(part, record)
         if record.type == LIVENESS_FAILURE:

@@ -14,6 +14,7 @@ from engine.core.faults import BadDescription, EngineError, HookFailed, NotFound
 from engine.core.flows import ChildReady
 from engine.core.lifecycle import State
 from engine.core.records import Record
+from engine.runtime.conditions import judge
 from engine.runtime.live import Live, RemotePart
 from engine.wire.messages import Handle, Page, ReadTree, TreeRow
 from sfdl.values import Kept, Reference, Value, Vector
@@ -25,6 +26,8 @@ READY_S = 60.0
 """Seconds somebody waits for another's readiness where `sfReadyTimeout` is not set."""
 LOOK_S = 0.25
 """Seconds between looks at a component of another process that is waited for."""
+LEAST_S = 0.01
+"""Least seconds between looks at a condition."""
 CHECK_S = 1.0
 """Most seconds between checks of a component that becomes ready by its check."""
 
@@ -41,7 +44,7 @@ class Readiness:
 
     def started(self, live: Live) -> None:
         """Take in that a component is STARTED."""
-        rule = _rule(live)
+        rule = ready_rule(live)
         if live.flow is not None:
             live.unready = {
                 name
@@ -52,6 +55,8 @@ class Readiness:
             live.willing = True
         elif rule == "check":
             live.prim.spawn(self._until_checked(live))
+        elif not isinstance(rule, str):
+            live.prim.spawn(self.until_true(live, "sfReadyWhen", CHECK_S))
         self._settle(live)
 
     def adopted(self, live: Live) -> None:
@@ -60,7 +65,7 @@ class Readiness:
         if live.flow is not None:
             live.unready = {
                 name
-                for name, _ in live.child_descriptions()
+                for name in _expected(live)
                 if not (name in live.children and live.children[name].ready)
                 and not _optional(live, name)
             }
@@ -126,6 +131,29 @@ class Readiness:
             good = good + 1 if verdict.good else 0
             if good < wanted:
                 await asyncio.sleep(pause_s)
+        self.say(live, ready=True)
+
+    async def until_true(
+        self, live: Live, condition: str, every_s: float, within_s: float = 0.0
+    ) -> None:
+        """Look at a condition until it is true, and then take its component for ready.
+
+        Args:
+            live: The component.
+            condition: Its attribute that holds the condition.
+            every_s: Seconds between looks.
+            within_s: Seconds after which the component ends abnormally; 0: never.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        verdict = await judge(self._process, live, condition)
+        while not verdict.good:
+            if within_s > 0 and loop.time() >= until:
+                text = f"not ready within {within_s:g} s: {verdict.text}"
+                self._process.finish(live, Record.abnormal(text))
+                return
+            await asyncio.sleep(max(every_s, LEAST_S))
+            verdict = await judge(self._process, live, condition)
         self.say(live, ready=True)
 
     # -- waiting
@@ -242,9 +270,19 @@ def _listed(value: Value) -> tuple[Value, ...]:
             return (value,)
 
 
-def _rule(live: Live) -> Value:
+def ready_rule(live: Live) -> Value:
+    """Return what says when a component is ready, or NULL: as soon as it has started."""
     return live.value("sfReadyWhen") or type(live.prim).reserved.get("sfReadyWhen")
 
 
+def _expected(live: Live) -> list[str]:
+    """Return the children that are to be there: those described, or present if it makes its own."""
+    if type(live.prim).creates_children:
+        return list(live.children)
+    return [name for name, _ in live.child_descriptions()]
+
+
 def _optional(live: Live, name: str) -> bool:
-    return any(name == tagged and "optional" in words for tagged, words in live.description.tags)
+    return name in live.prim.dormant() or any(
+        name == tagged and "optional" in words for tagged, words in live.description.tags
+    )

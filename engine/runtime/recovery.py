@@ -149,7 +149,9 @@ class Recovery:
         for live in lives:
             process.phases.put_in_order(live)
             if live.flow is not None and not live.state.ended:
-                live.flow.begin()
+                down = {name for parent, name, _ in rebuilt.down if parent is live}
+                if live.state is State.STARTED:
+                    live.flow.begin(down)
         kept = sum(1 for live in lives if live.id not in lost)
         text = f"{segment.path}: {kept} components adopted, {len(lost)} found gone"
         process.events.note(None, "info", text)
@@ -308,9 +310,12 @@ class _Rebuilt:
         while stack:
             live = stack.pop()
             grows = type(live.prim).creates_children
+            dormant = live.prim.dormant()
+            with_it = live.prim.made_with() | dormant
             for name, value in live.child_descriptions():
                 path = f"{live.place}:{name}"
-                if grows and path not in self._births and path not in self._fates:
+                unborn = grows and name not in with_it
+                if unborn and path not in self._births and path not in self._fates:
                     continue  # its type creates children itself, and had not created this one
                 if path in self._fates:
                     self._note_fate(live, name, path)
@@ -320,6 +325,8 @@ class _Rebuilt:
                     self._parts[path] = part
                 else:
                     child = self._seat(live, name, value)
+                    if name in dormant or live.state is not State.STARTED:
+                        child.state = State.DEPLOYED
                     live.children[name] = child
                     stack.append(child)
 
@@ -330,6 +337,8 @@ class _Rebuilt:
         if fate == "fresh":
             self._process.write_fate(live, name, "dropped", None)
             return
+        if fate == "growing" and live.flow is not None and live.flow.lasting:
+            return  # nothing of it is left, and the flow knows that it was to come up
         text = "the daemon ended while it was being started again"
         record = decode(data, Record) if data is not None else Record(ABNORMAL, text, path)
         self.down.append((live, name, record))

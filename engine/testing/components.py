@@ -315,3 +315,52 @@ class Talker(Prim, type="test.talker"):
     async def say(self, level: str, text: str) -> None:
         """Log one line at a level."""
         self.log.log(level_of(level), "%s", text)
+
+
+class Step(Prim, type="test.step"):
+    """One step of a workflow: notes what happens to it, and ends as it is told."""
+
+    diary: ClassVar[list[tuple[float, str]]] = []
+    """What all steps did, with the loop's time; tests empty it."""
+
+    takes = attr(float_, 0, doc="Seconds until it ends; negative: never.")
+    ends = attr(strings, ("normal",), doc="Types of the record, one for each run of that name.")
+    unborn = attr(bool_, False, doc="Fail to start.")
+    item = attr(str_, "", doc="What it is for.")
+    index = attr(int_, -1, doc="Which it is.")
+
+    def __init__(self) -> None:
+        """Have done nothing yet."""
+        self._ran = False
+
+    def _write(self, text: str) -> int:
+        loop = asyncio.get_running_loop()
+        self._ran = True
+        word = f"{text}{'=' + self.item if self.item else ''}"
+        self.diary.append((round(loop.time(), 3), word))
+        return sum(entry == word for _, entry in self.diary)
+
+    @override
+    async def on_start(self) -> None:
+        if self.unborn:
+            self._write(f"{self.name} unborn")
+            self._ran = False
+            raise RuntimeError("told not to start")
+        run = self._write(self.name)
+        if self.takes >= 0:
+            self.spawn(self._end_later(self.ends[min(run, len(self.ends)) - 1]))
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        self._ran = True
+        if self.takes >= 0:
+            self.spawn(self._end_later(self.ends[-1]))
+
+    async def _end_later(self, type_: str) -> None:
+        await self.sleep(self.takes)
+        await self.finish(Record(type_, "did its step"))
+
+    @override
+    async def on_terminate(self, record: Record) -> None:
+        if self._ran:
+            self._write(f"-{self.name}")

@@ -119,7 +119,9 @@ class MemoryNetwork:
             *process._works,
             *process.operations._tasks,
         ]
-        tasks.extend(task for live in process.lives.values() for task in live.tasks)
+        for live in process.lives.values():
+            tasks.extend(live.tasks)
+            tasks.extend(live.flow.stop() if live.flow is not None else ())
         for task in tasks:
             task.cancel()
         process.ledger.close()
