@@ -1,0 +1,149 @@
+"""Events: who hears what, in which order, and what is done about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.runtime.outbox import MOST_WAITING
+from engine.wire.codec import encode
+
+AWAY = 'sfProcessHost "host2";'
+
+
+@pytest.fixture
+def away(place):
+    return AWAY if place == "elsewhere" else ""
+
+
+async def send(stage, name, value):
+    live = stage.find(name)
+    await live.process.invoke(live.ident, "event", encode([value]))
+
+
+def test_an_event_goes_from_its_sender_over_a_bus_to_whoever_is_registered(play, away):
+    async def story(stage):
+        await stage.start(
+            f"Group {{ bus extends EventCompound {{ }}"
+            f" sink extends OnEvent {{ {away} registerWith extends {{ b LAZY bus; }}"
+            " go extends LAZY Step { takes 1; } }"
+            f" late extends Sequence {{ sfShouldTerminate false; s extends EventSend {{ {away}"
+            ' event "go"; sendTo extends { a LAZY bus; } } } }'
+        )
+        assert (await stage.end()).type == "normal"
+        assert stage.said == ["go"]
+
+    play(story)
+
+
+def test_events_of_one_sender_arrive_in_order_and_a_queue_replays_them(play, away):
+    async def story(stage):
+        await stage.start(f"Container {{ q extends EventQueue {{ {away} keep 5; }} }}")
+        await stage.until(lambda: stage.has("q") and stage.find("q").flow.begun)
+        for n in range(8):
+            await send(stage, "q", n)
+        await stage.create("app", "late", "EventLog { registerWith LAZY q; }")
+        heard = await stage.until(
+            lambda: (
+                len(found := [n for n in stage.notes() if n.startswith("event ")]) >= 5 and found
+            )
+        )
+        assert heard == [f"event {n}" for n in range(3, 8)]
+
+    play(story)
+
+
+def test_a_sink_that_ends_is_forgotten_and_the_sender_goes_on(play, away):
+    async def story(stage):
+        await stage.start("Container { src extends EventPrim; }")
+        await stage.until(lambda: stage.has("src"))
+        await stage.create(
+            "app", "sink", f"EventCounter {{ {away} registerWith extends {{ a LAZY src; }} }}"
+        )
+        source = stage.find("src").prim
+        assert len(source.outbox.sinks) == 1
+        await send(stage, "src", "x")
+        await stage.until(lambda: not stage.has("sink"))
+        await stage.until(lambda: not source.outbox.sinks)
+        await send(stage, "src", "y")
+
+    play(story)
+
+
+def test_too_many_waiting_events_drop_the_oldest_and_say_so(play):
+    async def story(stage):
+        await stage.start("Container { src extends EventPrim; sink extends EventQueue; }")
+        await stage.until(lambda: stage.has("sink"))
+        source, sink = stage.find("src").prim, stage.find("sink")
+        source.outbox.add(sink.handle)
+        for n in range(MOST_WAITING + 20):
+            source.outbox.send(n)
+        await source.outbox.sent()
+        heard = sink.prim.history()
+        assert heard == tuple(range(20, MOST_WAITING + 20))
+        assert any("20 events for app:sink were dropped" in text for text in stage.notes())
+
+    play(story)
+
+
+@pytest.mark.parametrize(("different", "needed"), [("true", 4), ("false", 3)])
+def test_a_counter_ends_after_so_many_events(play, different, needed):
+    async def story(stage):
+        await stage.start(f"EventCounter {{ count 3; allDifferent {different}; }}")
+        for n, value in enumerate(["a", "a", "b", "c"]):
+            if n < needed:
+                assert stage.one.process.ended_application("app") is None
+                await send(stage, "app", value)
+        assert (await stage.end()).type == "normal"
+
+    play(story)
+
+
+def test_on_event_for_many_runs_until_a_child_fails(play):
+    async def story(stage):
+        await stage.start(
+            "OnEvent { singleEvent false; ok extends LAZY Step; otherwise extends LAZY Step"
+            ' { ends [|"odd"|]; } }'
+        )
+        for _ in range(3):
+            await send(stage, "app", "ok")
+        await stage.until(lambda: len(stage.said) == 3)
+        await send(stage, "app", "what")
+        assert (await stage.end()).type == "abnormal"
+        assert stage.said == ["ok-0", "ok-1", "ok-2", "otherwise-3"]
+
+    play(story)
+
+
+def test_an_event_log_writes_lines(play, tmp_path):
+    async def story(stage):
+        file = tmp_path / "events"
+        await stage.start(f'EventLog {{ file "{file}"; }}')
+        await send(stage, "app", {"a": [1, "x"]})
+        lines = file.read_text().splitlines()
+        assert [json.loads(line)["event"] for line in lines] == [{"a": [1, "x"]}]
+
+    play(story)
+
+
+def test_registrations_live_through_a_restart_of_the_source(play, away):
+    async def story(stage):
+        await stage.start(
+            f"Group {{ src extends EventPrim; sink extends EventQueue {{ {away}"
+            " registerWith extends { a LAZY src; } } }"
+        )
+        await stage.again()
+        await send(stage, "src", "still")
+        await stage.until(lambda: stage.find("sink").prim.history() == ("still",))
+
+    play(story)
+
+
+def test_a_reference_that_leads_nowhere_fails_the_deployment(play):
+    async def story(stage):
+        with pytest.raises(Exception, match="nobody"):
+            await stage.start("Group { e extends EventPrim { sendTo extends { a LAZY nobody; } } }")
+        assert stage.left == []
+
+    play(story)
