@@ -33,7 +33,7 @@ from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed, on_change
 from engine.runtime.kinds import bool_, int_, list_, str_
 from engine.wire.codec import decode_value
-from sfdl.values import Description
+from sfdl.values import Description, Reference
 
 
 class Parallel(Workflow, type="flow.parallel"):
@@ -78,7 +78,10 @@ class Parallel(Workflow, type="flow.parallel"):
 
 
 class ForEach(Workflow, type="flow.foreach"):
-    """Runs its action once for each item, with the attributes `item` and `index` set."""
+    """Runs its action once for each item, with the attributes `item` and `index` set.
+
+    Where the action says `sfProcessHost LAZY ATTRIB item`, each is made on the host that its item names.
+    """
 
     needs_action = True
     items = attr(list_, doc="What to run it for.")
@@ -87,9 +90,14 @@ class ForEach(Workflow, type="flow.foreach"):
     @override
     def make_flow(self) -> Flow[Any]:
         action, items = self.action(), self.items
+        found = self.live.value(action)
+        host = found.get("sfProcessHost") if isinstance(found, Description) else None
+        on_item = isinstance(host, Reference) and host.parts[-1].name == "item"
 
         def start(number: int) -> StartChild:
-            extra = (("item", as_value(items[number])), ("index", number))
+            item = as_value(items[number])
+            where = (("sfProcessHost", item),) if on_item else ()
+            extra = (("item", item), ("index", number), *where)
             return StartChild(f"{action}{number}", action, extra)
 
         return Many(len(items), start, Rules(at_once=self.parallel))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import sfdl
 from engine.core.faults import EngineError
-from engine.testing.kit import engines
+from engine.testing.kit import engines, until
 
 ROOT = Path(__file__).parents[2]
 own_network = pytest.mark.skipif(os.geteuid() != 0, reason="an own network needs root")
@@ -259,3 +260,35 @@ def test_the_commands_of_the_page_on_trees_work_as_written(tmp_path):
     assert "+/-" in out
     assert "queue" in out
     assert "4 components" in out or "5 components" in out
+
+
+@own_network
+@pytest.mark.integration
+def test_the_commands_of_the_workflow_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "workflow.md").read_text()
+
+    out = run_document(commands(text), tmp_path, {})
+
+    assert "started hello on localhost" in out
+    assert "condition.livenesstest" in out
+    assert "terminated web" in out
+
+
+WHOLE = [
+    block
+    for block in re.findall(
+        r"```sf\n(.*?)```", (ROOT / "docs" / "workflow.md").read_text(), re.DOTALL
+    )
+    if "#include" in block
+]
+
+
+@pytest.mark.parametrize("text", WHOLE, ids=lambda text: text.split("extends ")[1].split()[0])
+async def test_the_descriptions_of_the_workflow_page_do_their_job_and_end(text, tmp_path):
+    async with engines(tmp_path / "state", threads=True) as (_, (one,)):
+        root = sfdl.compile(text.replace("/tmp/hello.txt", str(tmp_path / "hello"))).root
+        await one.deploy("app", root)
+
+        record = await until(lambda: one.process.ended_application("app"))
+
+        assert record.is_normal, record
