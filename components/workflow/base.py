@@ -10,6 +10,7 @@ from typing_extensions import override
 from engine.compound import Compound
 from engine.core.faults import BadDescription
 from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
+from engine.runtime.foresight import look_over
 from engine.runtime.kinds import BadValueError, Kind, duration_ms, plain, shown
 from sfdl.values import Description, Value, Vector
 
@@ -82,6 +83,13 @@ class Workflow(Compound, type="workflow"):
         self._lift_older_block()
         if self.needs_action:
             self.action()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Refuse mistakes in what is to be created later, before anything starts."""
+        for name, value in self.live.context().items():
+            if isinstance(value, Description) and value.get("sfClass") is not None:
+                look_over(value, f"{self.path}:{name}", self.live.process.types)
 
     def _lift_older_block(self) -> None:
         """Take the children out of a block named `actions`, as descriptions used to have it."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from engine.core.faults import EngineError
 from engine.runtime.live import FLOW_STATE
 from engine.runtime.outbox import Outbox
 from engine.testing.kit import begin, engines, until, virtual_time
@@ -27,12 +30,8 @@ async def test_a_normal_end_while_others_are_starting_waits_for_them(tmp_path):
 async def test_a_failure_while_others_are_starting_fails_the_start(tmp_path):
     async with engines(tmp_path, threads=True) as (_, (one,)):
         bad = {"sfClass": SLEEPER, "endsAfter": 0, "recordType": "abnormal"}
-        try:
+        with pytest.raises(EngineError, match="ended before everything had started"):
             await one.deploy("app", {"sfClass": GROUP, "bad": bad, "slow": SLOW})
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
-            assert "ended before everything had started" in str(error)
-        else:
-            raise AssertionError("it started")
 
 
 def test_the_clock_of_a_lasting_flow_goes_on_over_a_restart(tmp_path):

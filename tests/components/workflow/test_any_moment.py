@@ -113,6 +113,8 @@ BAD = [
     ("OnEvent", "singleEvent 3;", "singleEvent"), ("EventQueue", "keep -1;", "keep"),
     ("EventLog", "file 3;", "file"), ("Supervisor", "intensity -1;", "intensity"),
     ("Sequence", "a extends Sequence { x 1; sfClass 3; }", "sfClass"),
+    ("Sequence", "a extends Step; b extends Repeat { action extends Step { takes true; } }", "b:action.takes"),
+    ("If", 'condition true; then extends LAZY Timeout { time "soon"; action extends Step; }', "then.time"),
     ("FireBreak", "sfClass 3;", "sfClass"), ("Container", "sfClass 3;", "sfClass"),
     ("OnTermination", "normal extends Step { takes true; }", "takes"),
     ("Condition", "test 3;", "test"), ("BooleanValue", "", "value"), ("And", "a 1; b extends Step { takes true; }", "takes"),
