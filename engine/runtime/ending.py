@@ -150,7 +150,9 @@ class Ending:
         limit_s = live.seconds("sfTerminateTimeout", 30.0)
         name = function.__name__
         hook = asyncio.ensure_future(function(record))
-        with self._process.tally.hook(live.path, type(live.prim).__name__, name.removeprefix("on_")):
+        with self._process.tally.hook(
+            live.path, type(live.prim).__name__, name.removeprefix("on_")
+        ):
             done, _ = await asyncio.wait({hook}, timeout=limit_s)
         if not done:
             hook.cancel()
