@@ -22,8 +22,8 @@ async def ask(stage, name):
     [
         ("BooleanValue { value true; }", True),
         ("Condition { test LAZY PARENT:yes; }", True),
-        ("Condition { test (LAZY PARENT:number == 3); }", True),
-        ("Condition { test (LAZY PARENT:number > 3); }", False),
+        ("Condition { test (LAZY PARENT:PARENT:number == 3); }", True),
+        ("Condition { test (LAZY PARENT:PARENT:number > 3); }", False),
         ("Not { condition false; }", True),
         ("Not { condition extends BooleanValue { value true; } }", False),
         ("And { a extends BooleanValue { value true; } b extends BooleanValue { value false; } }", False),
