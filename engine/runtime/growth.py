@@ -26,8 +26,9 @@ from engine.core.leases import Lease, Watch
 from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.duplicates import duplicates
-from engine.runtime.ledger import SegmentRow, put_segment, set_segment_state
+from engine.runtime.ledger import SegmentRow, put_segment, set_heard, set_segment_state
 from engine.runtime.live import Segment
+from engine.runtime.machine import BOOT
 from engine.runtime.signing import check_signed
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
@@ -208,7 +209,10 @@ class Growth:
         await process.phases.enter(segment.root, phase)
         segment.state = phase.after.value
         if phase is Phase.START:
-            await process.ledger.durable(set_segment_state(segment.id, "started"))
+            statements = [set_segment_state(segment.id, "started")]
+            if segment.lease is not None:
+                statements.append(set_heard(segment.id, BOOT, segment.lease.renewed_s))
+            await process.ledger.durable(*statements)
             process.liveness.attend(segment)
         else:
             process.ledger.lazy(set_segment_state(segment.id, segment.state))

@@ -268,6 +268,14 @@ class Ledger:
             )
         ]
 
+    def heard(self, segment: str) -> tuple[str, float] | None:
+        """Read when a part's parent was heard of last; see `set_heard`."""
+        text = self.meta(f"heard {segment}")
+        if text is None:
+            return None
+        boot, _, at_s = text.rpartition(" ")
+        return boot, float(at_s)
+
     def previous(self, segment: str) -> bytes | None:
         """Read the encoded description an application had before its last update."""
         for (value,) in self._rows("select previous from segments where id = ?", (segment,)):
@@ -383,7 +391,13 @@ def drop_segment(segment: str) -> tuple[Statement, ...]:
         ("delete from births where segment = ?", (segment,)),
         ("delete from fates where segment = ?", (segment,)),
         ("delete from changes where segment = ?", (segment,)),
+        ("delete from meta where key = ?", (f"heard {segment}",)),
     )
+
+
+def set_heard(segment: str, boot: str, at_s: float) -> Statement:
+    """Write when a part's parent was heard of last: in which life of the machine, and its clock."""
+    return set_meta(f"heard {segment}", f"{boot} {at_s}")
 
 
 def move_rows(segment: str, place: str, new_segment: str) -> tuple[Statement, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from math import inf
 from typing import TYPE_CHECKING
 
 from engine.core.faults import EngineError, Unreachable, fault_of
 from engine.core.leases import Sign, Verdict, heard
 from engine.core.lifecycle import State
 from engine.core.records import LIVENESS_FAILURE, Record
+from engine.runtime.ledger import set_heard
 from engine.runtime.live import Live, RemotePart, Segment
+from engine.runtime.machine import BOOT
 from engine.runtime.readiness import ready_rule
 from engine.wire.messages import (
     Beat,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 CHECK_TIMEOUT_S = 5.0
 """Seconds a check may take where `sfCheckTimeout` is not set."""
 ANNOUNCE_S = 2.0
+HEARD_PER_LEASE = 6
+"""How often within the length of a lease its renewal is written down, at most."""
 COALESCE_S = 0.01
 STALE_ROUNDS = 3
 MOST_GRACE_S = 600.0
@@ -49,6 +54,7 @@ class Liveness:
         self._checking: set[str] = set()
         self._unwell: dict[str, int] = {}
         self._excused: dict[str, float] = {}
+        self._written: dict[str, float] = {}
         self._gate = asyncio.Semaphore(max(1, process.settings.checks_at_once))
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -232,7 +238,15 @@ class Liveness:
             self._process.events.note(segment.root, "info", "its parent is heard of again")
         elif segment.lease is not None:
             segment.lease = segment.lease.renewed(now)
+        if segment.lease is not None:
+            self._write_heard(segment, segment.lease.ttl_s, now)
         return Heard(segment_id, Sign.OK, ready=segment.root.ready)
+
+    def _write_heard(self, segment: Segment, ttl_s: float, now: float) -> None:
+        """Write the renewal down, some times within each lease: a restart asks whether it ran out."""
+        if now - self._written.get(segment.id, -inf) >= ttl_s / HEARD_PER_LEASE:
+            self._written[segment.id] = now
+            self._process.ledger.lazy(set_heard(segment.id, BOOT, now))
 
     # -- leases from above
 

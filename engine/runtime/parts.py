@@ -43,6 +43,7 @@ from sfdl.values import Description, Value
 if TYPE_CHECKING:
     from engine.runtime.process import Process
     from engine.runtime.reaper import Item
+    from engine.runtime.types import Types
 
 PASSED_DOWN = (
     "sfLivenessDelay", "sfLivenessFactor", "sfOrphanPolicy", "sfLog", "sfUnwellFactor",
@@ -118,9 +119,10 @@ class Parts:
             )  # fmt: skip
         await self.clear_the_way(parent.segment.origin.application, part.place)
         part.watch = self._watch(part, description)
+        above = parent.inherited("sfOrphanPolicy")
         fence_s = (
             0.0
-            if self._outlives(part, description)
+            if outlives(description, above, self._process.types)
             else fence(part.watch, self._process.settings.ping_timeout_s)
         )
         effect = RemoteSegment(part.address, part.segment, part.place, fence_s=fence_s)
@@ -152,25 +154,6 @@ class Parts:
         if isinstance(description, Description):
             part.watch = self._watch(part, description)
             self._process.liveness.watch(part)
-
-    def _outlives(self, part: RemotePart, description: Description) -> bool:
-        """Say whether anything in a part goes on when nobody is heard of any more."""
-        above = part.parent.inherited("sfOrphanPolicy")
-        stack = [description]
-        while stack:
-            node = stack.pop()
-            policy = node.get("sfOrphanPolicy") or self._reserved(node) or above
-            if policy not in {None, "terminate"}:
-                return True
-            stack.extend(child for _, child in children(node))
-        return False
-
-    def _reserved(self, node: Description) -> Value:
-        try:
-            kind = self._process.types.component(str(node.get("sfClass") or ""), where="")
-        except EngineError:
-            return "unknown"  # not installed here: it may keep
-        return kind.reserved.get("sfOrphanPolicy")
 
     async def lost_on(self, live: Live, name: str) -> str:
         """Return the host on which a child was lost and that does not answer, or an empty string."""
@@ -322,6 +305,32 @@ class Parts:
         part.state = State.TERMINATED
         part.ended.set()
         self._process.liveness.unwatch(part)
+
+
+def outlives(description: Description, above: Value, types: Types) -> bool:
+    """Say whether anything in a part goes on when its parent's process is not heard of any more.
+
+    Args:
+        description: What the part is made from.
+        above: The orphan policy that holds above it.
+        types: Where component types are found; one that is not known here may go on.
+    """
+    stack = [description]
+    while stack:
+        node = stack.pop()
+        policy = node.get("sfOrphanPolicy") or _reserved(node, types) or above
+        if policy not in {None, "terminate"}:
+            return True
+        stack.extend(child for _, child in children(node))
+    return False
+
+
+def _reserved(node: Description, types: Types) -> Value:
+    try:
+        kind = types.component(str(node.get("sfClass") or ""), where="")
+    except EngineError:
+        return "unknown"
+    return kind.reserved.get("sfOrphanPolicy")
 
 
 def _fence_s(item: Item) -> float:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 from engine.core.events import Noted
 from engine.core.faults import EngineError, Kind, fault_of
 from engine.core.flows import ChildEnded
-from engine.core.leases import Verdict
+from engine.core.leases import Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
 from engine.runtime.effects import Presence
 from engine.runtime.keeper import keeps, seconds_of
 from engine.runtime.ledger import EffectRow, SegmentRow, drop_effect
 from engine.runtime.live import Live, Made, Origin, RemotePart, Segment
-from engine.runtime.parts import RemoteSegment, ending_because
+from engine.runtime.machine import BOOT
+from engine.runtime.parts import RemoteSegment, ending_because, outlives
 from engine.wire.codec import decode, decode_tree, decode_value
 from engine.wire.messages import ParentLink, Plain
 from sfdl.errors import SmartDomainsError
@@ -52,7 +53,8 @@ class Recovery:
         for row in ledger.segments():
             mine = effects.pop(row.id, [])
             try:
-                if row.state == "started" and row.recovery == "adopt" and not clean:
+                adopt = row.state == "started" and row.recovery == "adopt" and not clean
+                if adopt and not self._replaced(row):
                     await self._adopt(row, mine)
                 else:
                     await self._undo(row, mine)
@@ -64,6 +66,29 @@ class Recovery:
             rest, _ = self._process.finishing.take(stray)
             for effect in rest:
                 await self._undo_effect(effect)
+
+    def _replaced(self, row: SegmentRow) -> bool:
+        """Say whether a part's lease ran out while we were down: another may stand in its place.
+
+        What goes on without its parent by its policy is never replaced without being asked for.
+        """
+        heard = self._process.ledger.heard(row.id)
+        if row.parent is None or heard is None:
+            return False
+        boot, at_s = heard
+        description = decode_tree(row.description)
+        inherited: dict[str, Value] = dict(decode(row.inherited, dict[str, Plain]))
+        settings = self._process.settings
+        delay = description.get("sfLivenessDelay") or inherited.get("sfLivenessDelay")
+        factor = description.get("sfLivenessFactor") or inherited.get("sfLivenessFactor")
+        watch = Watch(
+            float(delay) if isinstance(delay, int | float) else settings.liveness_delay_s,
+            factor if isinstance(factor, int) else settings.liveness_factor,
+        )
+        silent_s = asyncio.get_running_loop().time() - at_s
+        over = boot != BOOT or silent_s > watch.lease_s
+        above = inherited.get("sfOrphanPolicy")
+        return over and not outlives(description, above, self._process.types)
 
     # -- undoing what was half made or half gone
 

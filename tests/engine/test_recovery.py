@@ -318,3 +318,28 @@ def test_a_ledger_of_another_format_is_refused(tmp_path):
     ledger.close()
     with pytest.raises(LedgerError, match="format 99"):
         Ledger(tmp_path / "ledger.sqlite", inline=True)
+
+
+@pytest.mark.parametrize(("down_s", "taken_up"), [(5, True), (60, False)])
+def test_a_part_whose_lease_ran_out_while_its_daemon_was_down_is_undone(tmp_path, down_s, taken_up):
+    async def story():
+        async with engines(tmp_path / "state", 2) as (network, made):
+            one, two = made
+            part = {"sfClass": GROUP, "sfProcessHost": "host2", "b": maker(tmp_path / "b")}
+            await one.deploy("app", {"sfClass": GROUP, "sfLivenessDelay": 5, "part": part})
+            network.kill(two.process)
+            network.sever("host1:3800", "host2:3800")  # nobody tells it to end
+            network.sever("host2:3800", "host1:3800")
+            await asyncio.sleep(down_s)
+            made[1] = two = await again(network, two, tmp_path, "host2")
+            assert bool(two.process.lives) is taken_up
+            assert (tmp_path / "b").exists() is taken_up
+            network.severed.clear()
+            if taken_up:
+                await asyncio.sleep(1)
+                await one.terminate("app")
+            await asyncio.sleep(300)
+            assert not two.process.lives
+            assert not (tmp_path / "b").exists()
+
+    virtual_time(story())
