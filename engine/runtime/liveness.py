@@ -196,6 +196,10 @@ class Liveness:
         segments = self._process.segments.values()
         addresses = {part.address for segment in segments for part in segment.parts()}
         addresses |= {segment.parent.address for segment in segments if segment.parent is not None}
+        until_s = asyncio.get_running_loop().time() + self._process.settings.restart_grace_s
+        for segment in segments:
+            if segment.lease is not None:
+                self._process.ledger.lazy(set_heard(segment.id, BOOT, until_s))
         beat = Beat(self._process.daemon_id, restarting_s=self._process.settings.restart_grace_s)
         told = [self._process.peers.beat(address, beat, ANNOUNCE_S) for address in addresses]
         await asyncio.gather(*told, return_exceptions=True)
