@@ -81,14 +81,24 @@ async def test_a_program_that_is_not_there_fails_with_its_name(bench):
     assert "127" in record.description
 
 
-async def test_a_program_that_ends_before_all_have_started_fails_the_start(bench):
+LATE = '} z extends Process { cmd ["sh", "-c", "sleep 1; echo x; sleep 600"]; logOut "LOG"; ready "x"; } }'
+
+
+async def test_a_program_that_fails_before_all_have_started_fails_the_start(bench, tmp_path):
+    late = LATE.replace("LOG", str(tmp_path / "z"))
     with pytest.raises(EngineError, match="ended before everything had started"):
-        await bench.deploy(
-            text(["true"], "terminate true;").replace(
-                "} }",
-                '} z extends Process { cmd ["sleep", "600"]; logOut "/dev/null"; ready "x"; readyTimeout 5; } }',
-            )
-        )
+        await bench.deploy(text(["false"], "terminate true;").replace("} }", late))
+
+
+async def test_a_program_that_has_done_its_job_before_all_have_started_ends_them_afterwards(
+    bench, tmp_path
+):
+    late = LATE.replace("LOG", str(tmp_path / "z"))
+    await bench.deploy(text(["true"], "terminate true;").replace("} }", late))
+
+    await until(lambda: not bench.one.process.apps)
+    record, _ = bench.one.process._ended_apps["app"]
+    assert record.type == "normal"
 
 
 async def test_variables_reach_the_program(bench, tmp_path):
