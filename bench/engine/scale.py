@@ -182,7 +182,7 @@ def warm_ping_ms(daemon: Daemon) -> float:
     with contextlib.closing(daemon.client()) as client:
         client.hello()
         taken = []
-        for _ in range(500):
+        for _ in range(300):  # within the burst a client is allowed
             began = time.perf_counter()
             client.hello()
             taken.append(time.perf_counter() - began)
