@@ -61,25 +61,17 @@ class Growth:
         known = process.segments.get(op.segment)
         if known is not None and known.growth is None:
             return self._grown(known)
-        if known is not None:
-            raise Busy("this part is being made already", where=op.path)
-        ended = process.ended_part(op.segment)
-        if ended is not None:
-            raise Ended(f"this part was ended already: {ended.sentence()}", where=op.path)
-        if process.state != "running":
-            raise Draining(
-                f"the daemon is {process.state} and takes no new work", code="SF-DRAIN-001",
-                where=process.address,
-            )  # fmt: skip
-        if op.parent is None:
-            self.check_name(op.application)
+        self._admit(op)
         tree = unflatten(op.tree)
+        await asyncio.sleep(0)  # each look at a large tree is a turn of its own
         signature = str(dict(op.inherited).get(SIGNATURE, ""))
         check_signed(process.settings, signature, tree if op.parent is None else None)
         if op.expect:
             await self._check_expected(op)
         if op.parent is None:
             self._refuse_duplicates(tree, op.application)
+            await asyncio.sleep(0)
+        self._admit(op)
         segment = Segment(
             process,
             id_=op.segment,
@@ -97,6 +89,22 @@ class Growth:
         upto = {"created": [], "deployed": [Phase.DEPLOY]}.get(op.upto, [Phase.DEPLOY, Phase.START])
         await self._grow(segment, operation, [Phase.CREATE, *upto])
         return self._grown(segment)
+
+    def _admit(self, op: Create) -> None:
+        """Refuse what is there, or cannot be made here now."""
+        process = self._process
+        if op.segment in process.segments:
+            raise Busy("this part is being made already", where=op.path)
+        ended = process.ended_part(op.segment)
+        if ended is not None:
+            raise Ended(f"this part was ended already: {ended.sentence()}", where=op.path)
+        if process.state != "running":
+            raise Draining(
+                f"the daemon is {process.state} and takes no new work", code="SF-DRAIN-001",
+                where=process.address,
+            )  # fmt: skip
+        if op.parent is None:
+            self.check_name(op.application)
 
     def _refuse_duplicates(self, tree: Description, application: str) -> None:
         found = duplicates(tree, application, self._process.types)

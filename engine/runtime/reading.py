@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -214,7 +215,8 @@ class Reader:
             if skip is None:
                 rows.append(self._row(node, level))
             if level < depth:
-                stack.extend(reversed(_children_after(node, level, skip)))
+                most = limit - len(rows) + 1
+                stack.extend(reversed(_children_after(node, level, skip, most)))
         return False
 
     async def _part_rows(
@@ -396,17 +398,16 @@ def _relative(top: str, after: str) -> tuple[str, ...] | None:
 
 
 def _children_after(
-    node: Live, level: int, skip: tuple[str, ...] | None
+    node: Live, level: int, skip: tuple[str, ...] | None, most: int
 ) -> list[tuple[Live | RemotePart, int, tuple[str, ...] | None]]:
-    children = list(node.children.items())
-    if not skip:
-        return [(child, level + 1, None) for _, child in children]
-    names = [name for name, _ in children]
-    start = names.index(skip[0]) if skip[0] in names else 0
-    found: list[tuple[Live | RemotePart, int, tuple[str, ...] | None]] = []
-    for name, child in children[start:]:
-        found.append((child, level + 1, skip[1:] if name == skip[0] else None))
-    return found
+    """Return the children to go on with: no more than a page can show, and one to know of more."""
+    if not skip or skip[0] not in node.children:
+        return [(child, level + 1, None) for child in islice(node.children.values(), most)]
+    rest = dropwhile(lambda item: item[0] != skip[0], node.children.items())
+    return [
+        (child, level + 1, skip[1:] if name == skip[0] else None)
+        for name, child in islice(rest, most + 1)
+    ]
 
 
 def kind_of(value: Value) -> str:
