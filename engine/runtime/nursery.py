@@ -152,9 +152,7 @@ class Nursery:
         except asyncio.CancelledError:
             if not records:
                 growth.cancel()
-                await asyncio.shield(
-                    self._undo(name, Record(DEPLOYMENT_FAILURE, "its parent is ending"))
-                )
+                await self._undo(name, Record(DEPLOYMENT_FAILURE, "its parent is ending"))
                 raise
             first = records[0]
             text = f"{first.component} ended before it had started: {first.description}"
@@ -203,11 +201,24 @@ class Nursery:
             await self._process.phases.enter(child, phase)
 
     async def _undo(self, name: str, record: Record) -> None:
+        """End what has come up of a child; its parent's own end waits for that, too."""
         child = self._live.children.pop(name, None)
+        if child is None:
+            return
+        undoing = asyncio.ensure_future(self._undone(child, record))
+        try:
+            await asyncio.shield(undoing)
+        except asyncio.CancelledError:
+            await asyncio.wait({undoing})
+            raise
+
+    async def _undone(self, child: Live | RemotePart, record: Record) -> None:
         if isinstance(child, Live):
             await asyncio.shield(self._process.ending.end(child, record, orderly=True))
-        elif isinstance(child, RemotePart):
-            await self._process.parts.end(child, record, [])
+            return
+        leftovers = await self._process.parts.end(child, record, [])
+        if self._live.state.ended:
+            self._live.segment.leftovers.extend(leftovers)
 
     def _put_in_order(self, name: str) -> None:
         """Put a child where its description stands among the others'."""

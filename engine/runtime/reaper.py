@@ -66,6 +66,14 @@ class Reaper:
             if item.made.row.application == application and path in {"", item.made.row.path}
         ]
 
+    def owed(self, segment: str) -> list[str]:
+        """Describe what a part that has ended has left behind and ought not to, one line each."""
+        return [
+            f"{item.made.row.path}: {item.made.effect.label()}: {item.error}"
+            for item in self._items.values()
+            if item.made.row.segment == segment and not item.made.row.due_ms
+        ]
+
     @property
     def items(self) -> tuple[Item, ...]:
         """Return everything that is still to be undone."""

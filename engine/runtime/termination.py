@@ -50,7 +50,8 @@ class Termination:
             known = op.segment in self._process.segments
             if not known and self._process.ended_part(op.segment) is None:
                 self._process.never_here(op.segment, op.record)
-            return Gone(op.segment, 0, 0, op.record)
+            owed = tuple(self._process.reaper.owed(op.segment))
+            return Gone(op.segment, 0, 0, op.record, leftovers=owed)
         if isinstance(target, Handle):
             return await self._pass_on(target, op, operation)
         if isinstance(target, Segment):

@@ -113,7 +113,7 @@ class Rules(Observer):
         self._roots: dict[str, Seen] = {}
         self._renewed: dict[tuple[str, str], float] = {}
         self._told: dict[tuple[str, str], Record] = {}
-        self._down: set[str] = set()
+        self._down: dict[str, float] = {}
 
     def complain(self, rule: int, text: str) -> None:
         """Write down that a rule was broken."""
@@ -283,7 +283,7 @@ class Rules(Observer):
     def down(self, host: str) -> None:
         """Take in that a daemon has lost its memory."""
         self.note(f"{host} is down")
-        self._down.add(host)
+        self._down[host] = self._now()
         for seen in self._by_id.values():
             if seen.host == host:
                 seen.up = False
@@ -297,7 +297,7 @@ class Rules(Observer):
     def begun(self, host: str, process: Process) -> None:
         """Take in what a daemon has taken up of its earlier life."""
         self.note(f"{host} has begun")
-        self._down.discard(host)
+        self._down.pop(host, None)
         for live in process.lives.values():
             seen = self._by_id.get(live.id)
             if seen is None:
@@ -331,7 +331,9 @@ class Rules(Observer):
         root = self._roots.get(segment)
         if root is None:
             return []
-        since = root.since(State.CREATED) or self._count  # else nothing was created
+        since = root.since(State.CREATED)
+        if not since:
+            return [root]  # it failed before anything was created below it
         later = (seen.since(State.CREATED) for seen in self._by_path[root.path])
         until = min((at for at in later if at > since), default=self._count + 1)
         paths = [path for path, _ in described(root.path, root.description)]
@@ -380,9 +382,14 @@ class Rules(Observer):
             yield 5, f"{live.path} was never told that part {child.name} has ended"
 
     def held(self, owner: Owner) -> bool:
-        """Say whether the component something belongs to has not ended."""
+        """Say whether the component something belongs to has not ended.
+
+        That of a daemon which has been down for longer than a lease may be replaced elsewhere.
+        """
         return any(
-            seen.incarnation == owner.incarnation and seen.state is not State.TERMINATED
+            seen.incarnation == owner.incarnation
+            and seen.state is not State.TERMINATED
+            and self._now() - self._down.get(seen.host, self._now()) <= self._lease_s
             for seen in self._by_path.get(owner.path, ())
         )
 

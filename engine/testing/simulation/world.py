@@ -77,7 +77,8 @@ class World:
         for (host, other), thing in self.things.items():
             if other != name or thing.keep != "never":
                 continue
-            if host != here and self._held(thing.owner):
+            # what a thread makes after its component has ended is in doubt, and undone at once
+            if host != here and self._held(thing.owner) and self._held(owner):
                 self._complain(3, f"{name} is made at {here} while it exists at {host}")
             if (
                 host == here

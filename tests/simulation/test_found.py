@@ -1,0 +1,33 @@
+"""Schedules that once broke a rule: each shows a defect that was mended, and must go on passing."""
+
+import pytest
+
+from engine.testing.simulation.run import run
+from engine.testing.simulation.schedule import Cut, Deploy, Freeze, Node, Schedule, Trouble
+
+FOUND = {
+    "what a part that ended alone could not end is told to whoever ends it later": Schedule(
+        506428, 2, (
+            Deploy(tree=Node("group", children=(
+                Node("group", host=1, children=(
+                    Node("group", children=(Node(host=0, slow_s=1.0),)),
+                )),
+                Node("group", host=1),
+            )), pause_s=0.1),
+            Freeze(pause_s=9.0),
+            Cut(pause_s=5.0),
+        )),
+    "a part being undone when its parent ends is not forgotten": Schedule(
+        512114, 2, (
+            Deploy(app=1, tree=Node("guard", children=(
+                Node("checked", host=0, things=1, keep="5", slow_s=0.05, ends_s=4.0),
+            ))),
+            Deploy(app=1, tree=Node("group"), pause_s=0.003),
+            Trouble(when="undo", mode="crash", pause_s=5.0),
+        )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", FOUND.values(), ids=FOUND)
+def test_a_schedule_that_once_broke_a_rule_keeps_all(schedule):
+    assert run(schedule).broken is None
