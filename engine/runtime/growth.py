@@ -27,7 +27,7 @@ from engine.core.lifecycle import Phase, State
 from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.duplicates import duplicates
 from engine.runtime.ledger import SegmentRow, put_segment, set_heard, set_segment_state
-from engine.runtime.live import Segment
+from engine.runtime.live import RemotePart, Segment
 from engine.runtime.machine import BOOT
 from engine.runtime.signing import check_signed
 from engine.wire.codec import encode, encode_tree, unflatten
@@ -87,7 +87,9 @@ class Growth:
         if op.parent is None:
             process.apps[op.application] = segment
         upto = {"created": [], "deployed": [Phase.DEPLOY]}.get(op.upto, [Phase.DEPLOY, Phase.START])
-        await self._grow(segment, operation, [Phase.CREATE, *upto])
+        encoded = encode(op.tree)  # as it came: making the table anew takes far longer
+        await self._grow(segment, operation, [Phase.CREATE, *upto], encoded)
+        await asyncio.sleep(0)
         return self._grown(segment)
 
     def _admit(self, op: Create) -> None:
@@ -142,8 +144,8 @@ class Growth:
                 hint=f"choose another name, or end it first: sfterminate HOST {name}",
             )  # fmt: skip
 
-    def row(self, segment: Segment, state: str) -> SegmentRow:
-        """Describe a segment as the ledger keeps it."""
+    def row(self, segment: Segment, state: str, encoded: bytes = b"") -> SegmentRow:
+        """Describe a segment as the ledger keeps it; `encoded`: its description, if at hand."""
         recovery = segment.description.get("sfRecovery")
         return SegmentRow(
             id=segment.id,
@@ -151,7 +153,7 @@ class Growth:
             path=segment.path,
             name=segment.name,
             parent=encode(segment.parent) if segment.parent is not None else None,
-            description=encode_tree(segment.description),
+            description=encoded or encode_tree(segment.description),
             incarnation=segment.incarnation,
             state=state,
             recovery="clean" if recovery == "clean" else "adopt",
@@ -169,7 +171,9 @@ class Growth:
         await self._grow(segment, operation, [phase])
         return self._grown(segment)
 
-    async def _grow(self, segment: Segment, operation: Operation, phases: list[Phase]) -> None:
+    async def _grow(
+        self, segment: Segment, operation: Operation, phases: list[Phase], encoded: bytes = b""
+    ) -> None:
         """Walk a segment through phases; on any failure nothing of it is left."""
         loop = asyncio.get_running_loop()
         segment.growth = asyncio.current_task()
@@ -180,7 +184,7 @@ class Growth:
                     began = loop.time()
                     operation.progress(f"{phase.value} {segment.path}", 0, segment.total)
                     segment.done = 0
-                    await self._phase(segment, phase)
+                    await self._phase(segment, phase, encoded)
                     took_s = loop.time() - began
                     segment.times_ms.append((phase.value, round(took_s * 1000)))
                     self._process.tally.phase(phase.value, took_s)
@@ -204,15 +208,17 @@ class Growth:
             held, segment.held = segment.held, []
             self._process.grown(segment.root, held)
 
-    async def _phase(self, segment: Segment, phase: Phase) -> None:
+    async def _phase(self, segment: Segment, phase: Phase, encoded: bytes) -> None:
         process = self._process
         if phase is Phase.CREATE:
-            await process.ledger.durable(put_segment(self.row(segment, "created")))
+            await process.ledger.durable(put_segment(self.row(segment, "created", encoded)))
             await process.phases.create(
                 segment, None, segment.name, segment.description, segment.incarnation
             )
             self.lease(segment)
+            await asyncio.sleep(0)
             segment.total = self._grown(segment).components
+            await asyncio.sleep(0)
             return
         await process.phases.enter(segment.root, phase)
         segment.state = phase.after.value
@@ -247,11 +253,14 @@ class Growth:
 
     def _grown(self, segment: Segment) -> Grown:
         hosts = {self._process.address}
-        count = sum(1 for _ in segment.root.walk())
-        for part in segment.root.parts():
-            hosts.add(part.address)
-            count += part.components
-            hosts.update(part.hosts)
+        count = 0
+        for live in segment.root.walk():
+            count += 1
+            for part in live.children.values():
+                if isinstance(part, RemotePart):
+                    hosts.add(part.address)
+                    count += part.components
+                    hosts.update(part.hosts)
         times_ms, ready = tuple(segment.times_ms), segment.root.ready
         return Grown(segment.root.handle, count, tuple(sorted(hosts)), times_ms, ready)
 

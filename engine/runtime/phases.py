@@ -54,8 +54,8 @@ class Phases:
         self._parts = parts
         self._since_pause = 0
 
-    async def _pause(self) -> None:
-        self._since_pause += 1
+    async def _pause(self, steps: int = 1) -> None:
+        self._since_pause += steps
         if self._since_pause >= SLICE:
             self._since_pause = 0
             await asyncio.sleep(0)
@@ -104,6 +104,7 @@ class Phases:
                 below.append((seat, depth + 1))
                 await self._pause()
             stack.extend(reversed(below))
+            await self._pause(1 + len(below))
             self.put_in_order(live)
             self._enter(live, State.CREATED)
         await self._send_out(away)

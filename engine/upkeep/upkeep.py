@@ -11,6 +11,7 @@ from engine.core.addresses import address_of
 from engine.listening import LOOPBACK
 from engine.runtime.process import Process
 from engine.security.contexts import Contexts
+from engine.upkeep.garbage import Garbage
 from engine.upkeep.probe import Probe
 from engine.upkeep.service import Notifier
 from engine.upkeep.snapshot import Snapshot, snapshot
@@ -23,7 +24,7 @@ ANSWER_S = 2.0
 
 
 class Upkeep:
-    """The probe, the metrics and the service manager of one daemon."""
+    """The probe, the metrics, the garbage and the service manager of one daemon."""
 
     def __init__(
         self, process: Process, door: Door, contexts: Contexts | None, notifier: Notifier
@@ -51,7 +52,11 @@ class Upkeep:
             host = host.strip("[]")
             private = None if host in LOOPBACK else contexts
             self._endpoint = Endpoint(host, int(port), sources, private)
-        self._task = self._loop.create_task(self._probe.run(), name="probe")
+        self._garbage = Garbage(lambda: process.operations.running == 0)
+        self._tasks = [
+            self._loop.create_task(self._probe.run(), name="probe"),
+            self._loop.create_task(self._garbage.run(), name="garbage"),
+        ]
 
     def ready(self) -> None:
         """Tell that the daemon is ready."""
@@ -66,8 +71,10 @@ class Upkeep:
         """Stop looking."""
         if self._endpoint is not None:
             await self._loop.run_in_executor(None, self._endpoint.close)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._garbage.close()
 
     def _warn(self, text: str) -> None:
         self._process.events.note(None, "warning", text)
