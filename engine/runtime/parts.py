@@ -167,7 +167,7 @@ class Parts:
         return ""
 
     async def clear_the_way(self, application: str, place: str) -> None:
-        """Have an earlier part of a place ended before another component is made there.
+        """Have earlier parts of a place, and below it, ended before another component is made there.
 
         One that cannot be asked, but would have ended by itself when its lease ran out, is waited for
         as long as that takes.
@@ -181,7 +181,8 @@ class Parts:
             return [
                 item
                 for item in self._process.reaper.pending(application)
-                if isinstance(item.made.effect, RemoteSegment) and item.made.effect.path == place
+                if isinstance(item.made.effect, RemoteSegment)
+                and f"{item.made.effect.path}:".startswith(f"{place}:")
             ]
 
         while left := earlier():

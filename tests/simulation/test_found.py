@@ -3,7 +3,16 @@
 import pytest
 
 from engine.testing.simulation.run import run
-from engine.testing.simulation.schedule import Cut, Deploy, Freeze, Node, Schedule, Trouble
+from engine.testing.simulation.schedule import (
+    Crash,
+    Cut,
+    Deploy,
+    Freeze,
+    Node,
+    Repeat,
+    Schedule,
+    Trouble,
+)
 
 FOUND = {
     "what a part that ended alone could not end is told to whoever ends it later": Schedule(
@@ -24,6 +33,19 @@ FOUND = {
             ))),
             Deploy(app=1, tree=Node("group"), pause_s=0.003),
             Trouble(when="undo", mode="crash", pause_s=5.0),
+        )),
+    "a tree is not made anew while a part of an earlier one may still be there": Schedule(
+        567981, 2, (
+            Deploy(tree=Node("guard", children=(
+                Node("guard", children=(Node(host=1),)),
+            ), options=(
+                ("sfRecovery", "clean"), ("sfConcurrency", 0), ("sfOrphanPolicy", "keep"),
+            )), pause_s=2.0),
+            Crash(host=1, pause_s=5.0),
+            Repeat(pause_s=9.0),
+            Deploy(tree=Node("guard", children=(
+                Node("guard", host=1, children=(Node("group"),)),
+            ))),
         )),
 }  # fmt: skip
 

@@ -102,7 +102,13 @@ def _bury(task: asyncio.Task[Any]) -> None:
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on memory addresses."""
+    """A task whose place in a set does not depend on memory addresses.
+
+    Attributes:
+        life: The life of the daemon it works for, if for any.
+    """
+
+    life: Life | None = None
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, serial: int, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         """Take a number never used before."""
@@ -153,6 +159,7 @@ class SimLoop(VirtualLoop):
         task = SimTask(coroutine, serial=next(self._serials), loop=loop, context=context)
         life = (copy_context() if context is None else context).get(LIFE)
         if life is not None:
+            task.life = life
             life.tasks.add(task)
         return task
 
@@ -161,6 +168,9 @@ class SimLoop(VirtualLoop):
         return SimFuture(serial=next(self._serials), loop=self)
 
     def _take_trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        future = context.get("future")
+        if isinstance(future, SimTask) and future.life is not None and future.life.dead:
+            return  # what a dead daemon did not get round to is nobody's concern
         culprit = context.get("exception") or context.get("task") or context.get("handle")
         self.troubles.append(f"{context.get('message')}: {culprit!r}")
 

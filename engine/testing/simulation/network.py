@@ -81,25 +81,43 @@ class Network:
         mode = noise.mode if noise is not None else ""
         if mode == "drop" or (source, to) in self.cuts:
             return
-        delay_s = self._latency_s() + (noise.delay_s if noise is not None else 0.0)
-        self._loop.outside(delay_s, self._arrive, source, to, verb, message, answer, mode)
+        life = self._life(to)  # a connection ends with whom it was made to
+        delay_s = self._latency_s()
+        if life is None:
+            refused = Unreachable(f"{to} cannot be reached: connection refused")
+            self._loop.outside(delay_s, _fail, answer, refused)
+            return
+        delay_s += noise.delay_s if noise is not None else 0.0
+        self._loop.outside(delay_s, self._arrive, source, to, life, verb, message, answer, mode)
         if mode == "twice":
             again: asyncio.Future[bytes] = self._loop.create_future()
             again.add_done_callback(lambda done: done.exception())  # nobody waits for it
             self._loop.outside(
-                delay_s + self._latency_s(), self._arrive, source, to, verb, message, again, ""
+                delay_s + self._latency_s(),
+                self._arrive,
+                source,
+                to,
+                life,
+                verb,
+                message,
+                again,
+                "",
             )
 
-    def _arrive(
-        self, source: str, to: str, verb: str, message: bytes, answer: asyncio.Future[bytes],
-        mode: str,
-    ) -> None:  # fmt: skip
-        server = self.servers.get(to)
+    def _life(self, address: str) -> Life | None:
+        server = self.servers.get(address)
         life = server.life if server is not None else None
-        if server is None or life is None or life.dead:
-            refused = Unreachable(f"{to} cannot be reached: connection refused")
-            self._loop.outside(self._latency_s(), _fail, answer, refused)
+        return None if life is None or life.dead else life
+
+    def _arrive(
+        self, source: str, to: str, life: Life, verb: str, message: bytes,
+        answer: asyncio.Future[bytes], mode: str,
+    ) -> None:  # fmt: skip
+        if self._life(to) is not life:
+            broken = Unreachable(f"{to}: the connection broke")
+            self._loop.outside(self._latency_s(), _fail, answer, broken)
             return
+        server = self.servers[to]
         serving = self._serving.setdefault(to, {})
         serving[answer] = None
         work = life.spawn(server.handle(verb, message))
