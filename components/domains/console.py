@@ -10,10 +10,10 @@ TAIL_BYTES = 4096
 class ConsoleTail:
     """Looks for a marker in a growing file, without reading anything twice; blocks."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the file; it may not exist yet."""
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+        """Take the file, which may not exist yet; `from_end`: what it has by now does not count."""
         self._path = path
-        self._read = 0
+        self._read = path.stat().st_size if from_end and path.exists() else 0
         self._rest = ""
 
     def shows(self, marker: str) -> bool:

@@ -12,10 +12,14 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.domains import uplink
-from components.domains.console import ConsoleTail
+from components.domains.booting import Signs
 from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
-from components.domains.liveness import GuestWatch
+from components.domains.liveness import GuestWatch, Looks, wanted
+from components.domains.methods import methods
+from components.domains.prober import Prober, check_agent
 from components.domains.profile import Machine, Profile
+from components.domains.reactions import Reactions
+from components.domains.stopping import Stopping
 from components.domains.xml import BadSpecError, domain_xml
 from components.hypervisor import names
 from components.hypervisor.choice import scheme_of, uri_for, uri_kind
@@ -34,7 +38,7 @@ from components.networks.joined import Joined
 from components.storage.backend import ON_THE_DOMAIN, StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
-from engine.core.faults import BadDescription, Refused, TimedOut
+from engine.core.faults import BadDescription, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
 from engine.prim import Unwell
 from engine.runtime.attributes import attr, exposed, link, output
@@ -106,6 +110,15 @@ class Domain(Compound):
     domain_liveness_factor = attr(
         int_, 3, ge=1, doc="Looks in a row that must fail.", called="domainLivenessFactor"
     )
+    domain_liveness_methods = attr(
+        methods, ("state",),
+        doc="Ways to look at it: state, agent, ping, console, tcp:PORT; all must find it well.",
+        called="domainLivenessMethods",
+    )  # fmt: skip
+    console_quiet = attr(
+        duration_s, 60, ge=1, doc="Seconds the console may be silent, where that is looked at.",
+        called="consoleQuiet",
+    )  # fmt: skip
     connection_grace = attr(
         duration_s, 60, doc="Seconds an unreachable hypervisor is not held against the guest.",
         called="connectionGrace",
@@ -115,9 +128,35 @@ class Domain(Compound):
         doc="When the start counts as done.", called="startMode",
     )  # fmt: skip
     ready_marker = attr(
-        str_, "SD-READY", doc="What the console shows once booted.", called="readyMarker"
-    )
+        str_, "SD-READY", doc="What the console shows once booted; the agent's answer counts, too.",
+        called="readyMarker",
+    )  # fmt: skip
+    ready_checks = attr(
+        methods, (), doc="Ways to look at it that all find it well once it has booted.",
+        called="readyChecks",
+    )  # fmt: skip
     boot_timeout = attr(duration_s, 600, doc="Seconds until booted.", called="bootTimeout")
+    on_guest_shutdown = attr(
+        str_, "terminate", choices=("terminate", "restart", "ignore"),
+        doc="What to do when the guest shuts down by itself, or somebody else stops it.",
+        called="onGuestShutdown",
+    )  # fmt: skip
+    on_guest_reboot = attr(
+        str_, "continue", choices=("continue", "recreate"),
+        doc="What to do when the guest reboots; recreate starts it with a changed definition.",
+        called="onGuestReboot",
+    )  # fmt: skip
+    on_guest_crash = attr(
+        str_, "terminate", choices=("terminate", "restart"),
+        doc="What to do when the guest crashes, or its emulator dies.", called="onGuestCrash",
+    )  # fmt: skip
+    restart_limit = attr(
+        int_, 3, ge=0, doc="Restarts within restartWindow; one more ends it abnormally.",
+        called="restartLimit",
+    )  # fmt: skip
+    restart_window = attr(
+        duration_s, 600, doc="Seconds over which restarts are counted.", called="restartWindow"
+    )
     stop_mode = attr(
         str_, "graceful", choices=("graceful", "destroy"), doc="How the guest is stopped.",
         called="stopMode",
@@ -145,8 +184,7 @@ class Domain(Compound):
         self._uri = ""
         self._uplink: uplink.Uplink | None = None
         self._watch: GuestWatch | None = None
-        self._stopping = asyncio.Lock()
-        self._asked_to_stop = False
+        self._stopping = Stopping(self)
 
     # -- deploy: check and reserve
 
@@ -166,6 +204,8 @@ class Domain(Compound):
         self.check_hypervisor(self._uri)
         await self._bind_storage()
         hypervisor = await self._hypervisor()
+        looked = (*self.domain_liveness_methods, *self.ready_checks)
+        check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
         await self._check_free(hypervisor)
         self._uplink = await self._find_uplink()
         if self._uplink is not None:
@@ -275,8 +315,7 @@ class Domain(Compound):
         await self.make(RunningDomain(self._uri, self.uuid, self._name))
         self._publish("running")
         self._begin_watch()
-        if self.start_mode == "booted":
-            await self._await_boot(console)
+        await self._booted()
         self.set_ready(True)
 
     async def _keep_address(self) -> None:
@@ -337,36 +376,56 @@ class Domain(Compound):
         if self._uplink is not None:
             self.macAddress = self._uplink.mac
 
-    async def _await_boot(self, console: str) -> None:
-        tail = ConsoleTail(Path(console))
-        try:
-            async with asyncio.timeout(self.boot_timeout):
-                while not await self.run_blocking(tail.shows, self.ready_marker):
-                    await self.sleep(0.1)
-        except TimeoutError as error:
-            last = await self.run_blocking(tail.last)
-            raise TimedOut(
-                f"no {self.ready_marker} on the console within {self.boot_timeout:g} s; it ends: {last}",
-                code="SF-DOM-006",
-            ) from error
-
     # -- while it runs
 
     def _begin_watch(self) -> None:
+        self._prober = Prober(
+            uuid=self.uuid, ip=self.ip, console=Path(self.consolePath),
+            quiet_s=self.console_quiet, limit_s=self.domain_liveness_delay,
+            boot_s=self.boot_timeout,
+        )  # fmt: skip
+        self._signs = Signs(
+            console=Path(self.consolePath), marker=self.ready_marker, checks=self.ready_checks,
+            agent=self.make_profile().agent_channel,
+        )  # fmt: skip
+        looks = Looks(
+            wanted(self.domain_liveness_methods), self.domain_liveness_delay,
+            self.domain_liveness_factor, self.connection_grace, self.domain_liveness_check,
+        )  # fmt: skip
+        reactions = Reactions(
+            self.on_guest_shutdown, self.on_guest_reboot, self.on_guest_crash,
+            self.restart_limit, self.restart_window,
+        )  # fmt: skip
         self._watch = GuestWatch(
-            name=self._name,
-            uuid=self.uuid,
-            delay_s=self.domain_liveness_delay,
-            factor=self.domain_liveness_factor,
-            grace_s=self.connection_grace,
-            polling=self.domain_liveness_check,
-        )
+            name=self._name, uuid=self.uuid, looks=looks, reactions=reactions,
+            prober=self._prober, guest=self,
+        )  # fmt: skip
         self.spawn(self._follow(self._watch))
 
+    async def _booted(self) -> None:
+        if self.start_mode != "booted":
+            return
+        self._prober.awaited = True
+        await self._signs.wait(await self._hypervisor(), self._prober, self.boot_timeout)
+        self._prober.awaited = False
+
     async def _follow(self, watch: GuestWatch) -> None:
-        record = await watch.run(await self._when_it_answers(), self._seen)
-        if not self._asked_to_stop:
+        record = await watch.run(await self._when_it_answers())
+        if not self._stopping.asked:
             await self.finish(record)
+
+    async def restart(self) -> None:
+        """Stop the guest if it runs, and start it again; for the watch."""
+        self.set_ready(False)
+        hypervisor = await self._hypervisor()
+        if not await self._stopping.before(hypervisor):
+            return
+        self._prober.begin()
+        self._signs.again()
+        await hypervisor.start(self.uuid)
+        self._publish("running")
+        await self._booted()
+        self.set_ready(True)
 
     async def _when_it_answers(self) -> Hypervisor:
         """Wait for the hypervisor: as long as nobody can tell, the guest counts as there."""
@@ -379,12 +438,17 @@ class Domain(Compound):
                 self.note(f"the hypervisor does not answer yet: {error.message}", "warning")
                 await self.sleep(AGAIN_S)
 
-    def _seen(self, state: str) -> None:
+    def seen(self, state: str) -> None:
+        """Take in the guest's run state; for the watch."""
         self.state = state
+
+    def say(self, text: str) -> None:
+        """Tell people of something; for the watch."""
+        self.note(text, "warning")
 
     @override
     async def check(self) -> None:
-        if self._watch is not None and not self._asked_to_stop:
+        if self._watch is not None and not self._stopping.asked:
             trouble = self._watch.trouble(asyncio.get_running_loop().time())
             if trouble:
                 raise Unwell(trouble)
@@ -417,48 +481,13 @@ class Domain(Compound):
             return
         wished = record.type in {NORMAL, SHUTDOWN} and self.stop_mode == "graceful"
         with contextlib.suppress(HypervisorError):  # what is left is for undo
-            await self._stop(graceful=wished)
+            await self._stopping.stop(await self._hypervisor(), graceful=wished)
 
     @exposed()
     async def let_go(self) -> None:
         """Stop the guest, since its disks are about to go; the first one to ask decides how."""
         record = self.live.record
         graceful = record is None or record.type != DEPLOYMENT_FAILURE
-        await self._stop(graceful=graceful and self.stop_mode == "graceful")
-
-    async def _stop(self, *, graceful: bool) -> None:
-        self._asked_to_stop = True
-        async with self._stopping:
-            hypervisor = await self._hypervisor()
-            if not await self._is_active(hypervisor):
-                return
-            if graceful and await self._shut_down(hypervisor):
-                return
-            with contextlib.suppress(HypervisorError):
-                await hypervisor.destroy(self.uuid, gentle=True)
-            if await self._is_active(hypervisor):
-                await hypervisor.destroy(self.uuid, gentle=False)
-
-    async def _is_active(self, hypervisor: Hypervisor) -> bool:
-        facts = await hypervisor.fact(self.uuid)
-        return facts is not None and facts.active and is_ours(facts, self._owner(), exactly=True)
-
-    async def _shut_down(self, hypervisor: Hypervisor) -> bool:
-        """Ask the guest to stop, again every few seconds; say whether it did in time."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.stop_timeout
-        ask_at = loop.time()
-        self.progress(0.0, "waiting for the guest to shut down")
-        while loop.time() < until:
-            if loop.time() >= ask_at:
-                ask_at = loop.time() + AGAIN_S
-                try:
-                    await hypervisor.shutdown(self.uuid)
-                except HypervisorError as error:
-                    self.note(f"the guest cannot be asked to shut down: {error.message}", "warning")
-                    return False
-            if not await self._is_active(hypervisor):
-                return True
-            await self.sleep(0.1)
-        self.note(f"the guest did not shut down within {self.stop_timeout:g} s", "warning")
-        return False
+        await self._stopping.stop(
+            await self._hypervisor(), graceful=graceful and self.stop_mode == "graceful"
+        )

@@ -31,6 +31,11 @@ class Machine(Struct, frozen=True):
 class Profile(Protocol):
     """Turns a machine into the specification of one kind of domain; pure."""
 
+    @property
+    def agent_channel(self) -> bool:
+        """Say whether the guest is given a channel for an agent."""
+        ...
+
     def spec(self, machine: Machine) -> DomainSpec:
         """Return what is to be defined."""
         ...

@@ -18,11 +18,14 @@ class Capability(enum.Enum):
     UNDEFINE_NVRAM = "undefine-nvram"
     UNDEFINE_CHECKPOINTS = "undefine-checkpoints"
     UNDEFINE_SAVED = "undefine-saved"
+    AGENT = "agent"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
-    "Xen": frozenset({Capability.SHUTDOWN_AGENT, Capability.UNDEFINE_CHECKPOINTS}),
-    "TEST": frozenset({Capability.START_PAUSED}),
+    "Xen": frozenset(
+        {Capability.SHUTDOWN_AGENT, Capability.UNDEFINE_CHECKPOINTS, Capability.AGENT}
+    ),
+    "TEST": frozenset({Capability.START_PAUSED, Capability.AGENT}),
 }
 """Only what is known for certain; all else is tried once per connection and then remembered."""
 

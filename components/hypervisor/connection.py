@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import libvirt
 
 from components.hypervisor import operations
-from components.hypervisor.capabilities import Capabilities
+from components.hypervisor.capabilities import Capabilities, Capability
+from components.hypervisor.errors import HypervisorError
 from components.hypervisor.events import Subscription
 from components.hypervisor.lanes import Call
 from components.hypervisor.line import Limits, Line, Opener
@@ -114,6 +115,23 @@ class LibvirtHypervisor:
     async def version(self) -> Version:
         """Ask who is there."""
         return await self._line.look("version", "", operations.version)
+
+    async def agent(self, uuid: str, command: str, *, limit_s: float) -> str:
+        """Have the agent in a guest carry a command out."""
+        if Capability.AGENT not in self._caps:
+            raise HypervisorError(
+                "Unsupported", "there is no channel to an agent in the guest", step="agent",
+                name=self._line.names.get(uuid, uuid),
+            )  # fmt: skip
+        return await self._line.look(
+            "agent", uuid, lambda connection: operations.agent(connection, uuid, command, limit_s)
+        )
+
+    async def addresses(self, uuid: str) -> Sequence[str]:
+        """Give the addresses a guest is known to have."""
+        return await self._line.look(
+            "addresses", uuid, lambda connection: operations.addresses(connection, self._caps, uuid)
+        )
 
     def happenings(self) -> Subscription:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""

@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 Method = Literal[
     "facts", "fact", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
-    "suspend", "resume", "version", "network facts", "network fact", "network by_name",
-    "network define", "network start", "network stop", "network undefine", "network reserve",
-    "network unreserve",
+    "suspend", "resume", "agent", "addresses", "version", "network facts", "network fact",
+    "network by_name", "network define", "network start", "network stop", "network undefine",
+    "network reserve", "network unreserve",
 ]  # fmt: skip
 
 
@@ -207,6 +207,18 @@ class FaultyHypervisor:
     async def resume(self, uuid: str) -> None:
         """Let its CPUs go on."""
         await self._pass("resume", uuid, lambda: self._inner.resume(uuid))
+
+    async def agent(self, uuid: str, command: str, *, limit_s: float) -> str:
+        """Have the agent in a guest carry a command out."""
+
+        def act() -> Awaitable[str]:
+            return self._inner.agent(uuid, command, limit_s=limit_s)
+
+        return await self._pass("agent", uuid, act)
+
+    async def addresses(self, uuid: str) -> Sequence[str]:
+        """Give the addresses a guest is known to have."""
+        return await self._pass("addresses", uuid, lambda: self._inner.addresses(uuid))
 
     async def version(self) -> Version:
         """Ask who is there."""

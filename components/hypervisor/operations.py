@@ -6,10 +6,12 @@ pass through unmapped; what we refuse ourselves is a `HypervisorError`.
 
 from __future__ import annotations
 
+import ipaddress
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
 import libvirt
+import libvirt_qemu
 
 from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError, from_libvirt
@@ -359,3 +361,35 @@ def resume(connection: libvirt.virConnect, uuid: str) -> None:
     domain = connection.lookupByUUIDString(uuid)
     if state_of(*domain.state())[0] not in {DomainState.RUNNING, DomainState.BLOCKED}:
         domain.resume()
+
+
+def agent(connection: libvirt.virConnect, uuid: str, command: str, limit_s: float) -> str:
+    """Pass a command to the agent of a guest; libvirt waits whole seconds, at least one."""
+    domain = connection.lookupByUUIDString(uuid)
+    return str(libvirt_qemu.qemuAgentCommand(domain, command, max(1, round(limit_s)), 0))
+
+
+def addresses(connection: libvirt.virConnect, caps: Capabilities, uuid: str) -> tuple[str, ...]:
+    """Ask every source in turn for the addresses of a guest, apart from loopback and link-local."""
+    domain = find(connection, uuid)
+    if domain is None or not domain.isActive():
+        return ()
+    sources = [libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE]
+    if Capability.AGENT in caps:
+        sources.append(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
+    sources.append(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
+    for source in sources:
+        try:
+            interfaces = domain.interfaceAddresses(source, 0)
+        except libvirt.libvirtError:
+            continue  # this source knows nothing of this guest
+        found = tuple(
+            each["addr"]
+            for interface in (interfaces or {}).values()
+            for each in interface["addrs"] or ()
+            if not ipaddress.ip_address(each["addr"]).is_loopback
+            and not ipaddress.ip_address(each["addr"]).is_link_local
+        )
+        if found:
+            return found
+    return ()

@@ -332,6 +332,21 @@ class Hypervisor(Protocol):
     async def resume(self, uuid: str) -> None:
         """Let its CPUs go on; one running already is success. Raises `NotFound`, `Refused`."""
 
+    async def agent(self, uuid: str, command: str, *, limit_s: float) -> str:
+        """Have the agent in a guest carry a command out, and give its answer; both are JSON.
+
+        Raises:
+            HypervisorError: `Unsupported` where there is no channel to an agent; `Refused` when no
+                agent answers within the limit, or the guest is not running.
+        """
+
+    async def addresses(self, uuid: str) -> Sequence[str]:
+        """Give the addresses a running guest is known to have, those of its first interface first.
+
+        Asked of the DHCP servers of its networks, else of its agent, else of the host's neighbours.
+        None known, or no such domain, gives none.
+        """
+
     async def version(self) -> Version:
         """Ask who is there."""
 

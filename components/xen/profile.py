@@ -31,6 +31,11 @@ class XenProfile(Struct, frozen=True):
     bootloader: str = ""
     bootloader_args: str = ""
 
+    @property
+    def agent_channel(self) -> bool:
+        """Say no: Xen has no such channel."""
+        return False
+
     def spec(self, machine: Machine) -> DomainSpec:
         """Return what is to be defined."""
         return DomainSpec(
