@@ -1,0 +1,40 @@
+"""`stream`: events and logs after a cursor, waiting for the first."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class PullLog(Struct, frozen=True, tag="log"):
+    """Ask for what components logged, after a cursor.
+
+    Attributes:
+        path: Complete name of the top of a sub-tree; empty: everything in the process.
+        level: Only this level and worse; empty: all that was kept.
+        wait_ms: How long to wait for the first record, at most 20,000.
+    """
+
+    cursor: str = ""
+    path: str = ""
+    level: str = ""
+    limit: int = 500
+    wait_ms: int = 0
+
+
+class Pull(Struct, frozen=True, tag="events"):
+    """Ask for events after a cursor.
+
+    Attributes:
+        cursor: As given by the last page; empty starts with the next event, `0` at the oldest kept.
+        application: Only events of this application, or all.
+        kinds: Only these kinds, or all.
+        whole: Take in the events of the application's parts in other processes as well.
+        wait_ms: How long to wait for the first event, at most 20,000.
+    """
+
+    cursor: str = ""
+    application: str = ""
+    kinds: tuple[str, ...] = ()
+    whole: bool = False
+    limit: int = 500
+    wait_ms: int = 0
