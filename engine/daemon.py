@@ -18,6 +18,7 @@ from typing import TextIO
 from engine.core.faults import Refused, raised
 from engine.core.records import Record
 from engine.defaults import deploy_defaults
+from engine.discovery import directory
 from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
@@ -126,7 +127,12 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     _on_signals(loop, process)
     for server in servers:
         server.start()
+    found: directory.Sources | None = None
     try:
+        found = process.peers.directory = await directory.begin(
+            settings, place.hosts, known=bool(settings.cert), node=process.node_name,
+            daemon=process.daemon_id, address=process.address,
+        )  # fmt: skip
         await process.begin()
         log.warning("listening at %s: %s", ", ".join(place.hosts), place.sentence)
         await deploy_defaults(process)
@@ -137,6 +143,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         upkeep.stopping()
         with contextlib.suppress(Exception):
             await process.stop()
+        if found is not None:
+            await found.close()
         for server in servers:
             await loop.run_in_executor(None, server.close)
         await upkeep.close()

@@ -51,6 +51,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         community: Name all daemons of one user share; the user's own name when empty.
         state_dir: Folder for ledgers and work; one sub-folder per port.
         peers: Addresses by host name, as descriptions call them.
+        domain: DNS domains, joined by commas, whose `_smartdomains._tcp` records name further hosts.
+            Empty: the search list of this machine, for a daemon with a certificate that was given;
+            `none`: no DNS server is asked for them.
+        dns_server: Address of the DNS server to ask, `ADDRESS[:PORT]`; empty: those of this machine.
+        multicast: Announce this daemon on the local link, and take in those who do as well.
         packages: Further packages whose component types may be used.
         liveness_delay_s: Seconds between liveness rounds where a description says nothing.
         liveness_factor: Rounds missed before the other side is presumed dead.
@@ -98,6 +103,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     community: str = ""
     state_dir: str = ""
     peers: dict[str, str] = {}
+    domain: str = ""
+    dns_server: str = ""
+    multicast: bool = False
     packages: tuple[str, ...] = ()
     liveness_delay_s: float = 15.0
     liveness_factor: int = 2

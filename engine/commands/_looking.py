@@ -64,8 +64,9 @@ def peers(client: Client) -> Outcome:
     rows = client.peers()
     lines = [
         (row.name, row.address, row.problem or f"{row.state}, version {row.version}",
-         "" if row.problem else f"{row.components} components",
-         "" if row.problem else f"{row.round_trip_ms:.1f} ms")
+         f"{row.components} components" if row.version else "",
+         f"{row.round_trip_ms:.1f} ms" if row.version else "",
+         f"certificate {row.certificate}" if row.certificate else "no certificate", row.how)
         for row in rows
     ]  # fmt: skip
     unwell = any(row.problem for row in rows)

@@ -32,6 +32,9 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str] | None:
 @click.option("--insecure", is_flag=True, default=None, help="No TLS: anybody may do anything.")
 @click.option("--node", help="Name of this host among hosts.")
 @click.option("--peer", "peers", multiple=True, metavar="NAME=HOST:PORT", help="Where a host is.")
+@click.option("--domain", help="DNS domain whose _smartdomains._tcp records name further hosts.")
+@click.option("--multicast", is_flag=True, default=None,
+              help="Announce this daemon on the local link, and find those who do.")  # fmt: skip
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Folder for ledger and work.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings file, TOML.")
 @click.option("--default", "defaults", multiple=True, metavar="DESCRIPTION",
@@ -43,7 +46,8 @@ def main(
     port: int | None, bind: str | None, advertise: str | None, cert: str | None, key: str | None,
     ca: str | None, crl: str | None, node: str | None, peers: tuple[str, ...],
     state_dir: Path | None, config: Path | None, verbose: int, *, insecure: bool | None,
-    defaults: tuple[str, ...], maintenance: bool | None, metrics: str | None,
+    defaults: tuple[str, ...], maintenance: bool | None, metrics: str | None, domain: str | None,
+    multicast: bool | None,
 ) -> None:  # fmt: skip
     """Run a daemon: it takes descriptions, makes them real and keeps them alive.
 
@@ -60,7 +64,7 @@ def main(
     options = {
         "port": port, "bind": bind, "advertise": advertise, "cert": cert, "key": key, "ca": ca,
         "crl": crl, "metrics": metrics, "insecure": insecure or None, "node": node,
-        "peers": _pairs(peers),
+        "peers": _pairs(peers), "domain": domain, "multicast": multicast or None,
         "state_dir": str(state_dir.absolute()) if state_dir else None,
         "defaults": defaults or None, "maintenance": maintenance or None,
     }  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+
+from msgspec import Struct
 
 from engine.core.faults import Refused
 
@@ -29,3 +32,39 @@ def address_of(text: str, port: int = PORT) -> str:
         )  # fmt: skip
     host = "127.0.0.1" if match[1] == "localhost" else match[1]
     return f"{host}:{number}"
+
+
+class Found(Struct, frozen=True):
+    """A place where a daemon may be.
+
+    Attributes:
+        how: What says so: `peers`, `dns`, `multicast`, or `met`.
+    """
+
+    name: str
+    address: str
+    how: str
+
+
+def is_address(text: str) -> bool:
+    """Say whether a host is written as an IP address.
+
+    Example:
+        >>> is_address("10.0.0.1"), is_address("[::1]"), is_address("node7")
+        (True, True, False)
+    """
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_name(text: str) -> bool:
+    """Say whether a host is called by a name alone, so that somebody has to know where it is.
+
+    Example:
+        >>> is_name("node7"), is_name("node7:3801"), is_name("127.0.0.1"), is_name("localhost")
+        (True, False, False, False)
+    """
+    return ":" not in text and text != "localhost" and not is_address(text)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec import structs
 
-from engine.core.addresses import address_of
+from engine.core.addresses import Found, address_of, is_name
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
 from engine.wire.codec import decode, encode
 from engine.wire.messages import (
@@ -39,6 +40,11 @@ POLL_S = 10.0
 class Link(Protocol):
     """Carries encoded messages to one peer; several calls may be under way at once."""
 
+    @property
+    def certificate(self) -> str:
+        """Return the name in the certificate the peer showed last; empty without TLS."""
+        ...
+
     async def call(self, verb: str, message: bytes, budget_s: float) -> bytes:
         """Send one message and return the answer.
 
@@ -51,6 +57,29 @@ class Link(Protocol):
     def close(self) -> None:
         """Let go of the connections."""
         ...
+
+
+class Directory(Protocol):
+    """Knows where hosts are that nobody has named."""
+
+    async def find(self, name: str) -> Found | None:
+        """Return where a host is said to be; nothing if nobody says so."""
+        ...
+
+    async def everybody(self) -> tuple[Found, ...]:
+        """Return all hosts somebody tells of."""
+        ...
+
+
+class _Nobody:
+    """The directory of a process that has none."""
+
+    async def find(self, name: str) -> Found | None:
+        """Know nobody."""
+
+    async def everybody(self) -> tuple[Found, ...]:
+        """Know nobody."""
+        return ()
 
 
 class Met:
@@ -72,7 +101,11 @@ class Met:
 
 
 class Peers:
-    """The peers of one process, over links made on first need."""
+    """The peers of one process, over links made on first need.
+
+    Attributes:
+        directory: Asked for hosts that are neither written as addresses nor named in the settings.
+    """
 
     def __init__(
         self, process: Process, connect: Callable[[str, str], Link], names: Mapping[str, str]
@@ -84,10 +117,40 @@ class Peers:
         self._links: dict[tuple[str, str], Link] = {}
         self._known: dict[str, Welcome] = {}
         self._met: dict[str, Met] = {}
+        self.directory: Directory = _Nobody()
 
-    def address_of(self, name: str) -> str:
-        """Return the address a host name stands for; given names come first."""
-        return self._names.get(name) or address_of(name)
+    async def locate(self, name: str) -> str:
+        """Return the address a host name stands for: written, named, or found by the directory.
+
+        What is found is believed only when who answers there is of the community and called so.
+
+        Raises:
+            Refused: It is no host name or address.
+        """
+        if name in self._names:
+            return self._names[name]
+        written = address_of(name)
+        found = await self.directory.find(name) if is_name(name) else None
+        if found is None or not await self._is_so(found):
+            return written
+        return found.address
+
+    async def _is_so(self, found: Found) -> bool:
+        """Say whether a place is what it is said to be; a record's name stands in a certificate."""
+        if found.how != "multicast":
+            return True
+        known = self._known.get(found.address)
+        try:
+            welcome = known or await self.hello(found.address)
+        except EngineError as error:
+            why = error.fault.message
+        else:
+            if welcome.name == found.name:
+                return True
+            why = f"it calls itself {welcome.name}"
+        text = f"{found.address} is announced as {found.name} and not believed: {why}"
+        self._process.events.note(None, "warning", text)
+        return False
 
     def name_of(self, address: str) -> str:
         """Return the name a host is known by, or its address."""
@@ -124,7 +187,7 @@ class Peers:
         Raises:
             Unreachable: Nothing answers there.
         """
-        address = self.address_of(name)
+        address = await self.locate(name)
         if address == self._process.address:
             return None
         try:
@@ -153,23 +216,43 @@ class Peers:
         return welcome
 
     async def survey(self) -> tuple[PeerRow, ...]:
-        """Greet all peers known by name or met so far, at once."""
-        met = {address: welcome.name for address, welcome in self._known.items()}
-        named = {address: name for name, address in self._names.items()}
-        known = {**met, **named}
-        known.pop(self._process.address, None)
-        rows = await asyncio.gather(*(self._greeted(known[each], each) for each in known))
+        """Greet all peers named, met so far, or told of by the directory, at once."""
+        places = [Found(name, address, "peers") for name, address in self._names.items()]
+        told = await self.directory.everybody()
+        for more in (told, [Found(each.name, at, "met") for at, each in self._known.items()]):
+            known = {found.address for found in places}
+            places += [found for found in more if found.address not in known]
+        places = [found for found in places if found.address != self._process.address]
+        rows = await asyncio.gather(*(self._greeted(found) for found in places))
         return tuple(sorted(rows, key=lambda row: (row.name, row.address)))
 
-    async def _greeted(self, name: str, address: str) -> PeerRow:
+    async def _greeted(self, found: Found) -> PeerRow:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        address, row = (
+            found.address,
+            PeerRow(found.name, found.address, "unreachable", how=found.how),
+        )
         try:
+            await self.hello(address)  # makes the connection, where there is none
+            began = loop.time()
             welcome = await self.hello(address)
         except EngineError as error:
-            return PeerRow(name, address, "unreachable", problem=error.fault.message)
+            if found.how in {"dns", "multicast"} and address not in self._known:
+                self._drop(address)  # anybody may have made it up
+            return structs.replace(row, problem=error.fault.message)
         took_ms = round((loop.time() - began) * 1000, 2)
-        return PeerRow(name, address, welcome.state, welcome.version, welcome.components, took_ms)
+        other = found.how == "multicast" and welcome.name != found.name
+        return structs.replace(
+            row, state=welcome.state, version=welcome.version, components=welcome.components,
+            round_trip_ms=took_ms, certificate=self.link(address, "control").certificate,
+            problem=f"announced so, but calls itself {welcome.name}" if other else "",
+        )  # fmt: skip
+
+    def _drop(self, address: str) -> None:
+        """Let go of the links to an address nobody believes in."""
+        self._met.pop(address, None)
+        for key in [key for key in self._links if key[0] == address]:
+            self._links.pop(key).close()
 
     async def read(self, address: str, question: Reading, budget_s: float = READ_S) -> ReadAnswer:
         """Ask a peer something that changes nothing.

@@ -130,7 +130,7 @@ class Reader:
 
     async def _find_at(self, ref: str) -> Live | Handle:
         parts = parse_reference(ref).parts
-        address = self._process.peers.address_of(parts[0].name)
+        address = await self._process.peers.locate(parts[0].name)
         found = await self._process.resolver.registered(address, parts[1:])
         if not isinstance(found, Handle):
             raise NotFound(f"{ref} is a value, not a component", where=ref)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = (
     "Pyro5", "msgpack", "msgspec", "lark", "networkx", "cryptography", "libvirt-python", "click",
-    "prometheus-client",
+    "prometheus-client", "dnspython", "zeroconf",
 )  # fmt: skip
 OURS = ("engine", "components", "sfdl")
 DAY_S = 86_400.0

@@ -193,7 +193,7 @@ class Resolver:
             case PartKind.PROCESS:
                 return await self._registered(self._process.address, rest, hops, walked)
             case PartKind.HOST:
-                address = self._process.peers.address_of(part.name)
+                address = await self._process.peers.locate(part.name)
                 return await self._registered(address, rest, hops, walked)
             case PartKind.CONSTANT:
                 raise NotFound(f"CONSTANT {part.name} is not allowed at run time", where=here.path)

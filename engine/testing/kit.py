@@ -134,6 +134,8 @@ class MemoryNetwork:
 class MemoryLink:
     """A link on the in-memory network."""
 
+    certificate = ""
+
     def __init__(self, network: MemoryNetwork, origin: str, address: str) -> None:
         """Take the network and both ends."""
         self._network = network

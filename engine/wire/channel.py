@@ -13,6 +13,7 @@ import Pyro5.errors
 
 from engine.core.faults import Busy, EngineError, NotAllowed, Refused, TimedOut, Unreachable
 from engine.security.contexts import Contexts
+from engine.security.identity import certificate_of
 from engine.wire.pyro import OBJECT, configure, dialling
 
 Security = Callable[[], Contexts | None]
@@ -20,7 +21,11 @@ Security = Callable[[], Contexts | None]
 
 
 class Channel:
-    """One connection to a process, for one thread at a time; reconnects when it was dropped."""
+    """One connection to a process, for one thread at a time; reconnects when it was dropped.
+
+    Attributes:
+        certificate: Name in the certificate that was shown there last; empty without TLS.
+    """
 
     def __init__(self, address: str, security: Security) -> None:
         """Take `host:port` and what we go there with; nothing is connected yet."""
@@ -28,6 +33,7 @@ class Channel:
         self.address = address
         self._security = security
         self._proxy: Any = None
+        self.certificate = ""
 
     def call(self, verb: str, message: bytes, budget_s: float) -> bytes:
         """Send a message and wait for the answer.
@@ -73,6 +79,9 @@ class Channel:
         except (Pyro5.errors.PyroError, OSError, AttributeError, TypeError, KeyError) as error:
             proxy._pyroRelease()  # noqa: SLF001 - Pyro's documented name
             raise _failure(self.address, error, budget_s, plain=context is None) from error
+        if context is not None:
+            shown = proxy._pyroConnection.sock.getpeercert()  # noqa: SLF001 - Pyro's own name
+            self.certificate = certificate_of(shown).name
         return proxy
 
     def _context(self, budget_s: float) -> ssl.SSLContext | None:

@@ -26,6 +26,11 @@ class PyroLink:
         self._channels: list[Channel] = []
         self._closed = False
 
+    @property
+    def certificate(self) -> str:
+        """Return the name in the certificate the peer showed last; empty without TLS."""
+        return next((each.certificate for each in reversed(self._channels) if each.certificate), "")
+
     async def call(self, verb: str, message: bytes, budget_s: float) -> bytes:
         """Send one message; see `engine.runtime.peers.Link`."""
         loop = asyncio.get_running_loop()

@@ -155,6 +155,8 @@ def _fail(answer: asyncio.Future[bytes], error: EngineError) -> None:
 class SimLink:
     """A link on the simulated network."""
 
+    certificate = ""
+
     def __init__(self, network: Network, source: str, to: str) -> None:
         """Take the network and both ends."""
         self._network = network

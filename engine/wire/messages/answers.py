@@ -111,7 +111,12 @@ class Diagnosis(Struct, frozen=True, tag="report"):
 
 
 class PeerRow(Struct, frozen=True):
-    """How one peer answered: `state` is its own word, or `unreachable` with the problem."""
+    """How one peer answered: `state` is its own word, or `unreachable` with the problem.
+
+    Attributes:
+        certificate: Name in the certificate it showed; empty without TLS.
+        how: Where it is known from: `peers`, `dns`, `multicast` or `met`.
+    """
 
     name: str
     address: str
@@ -120,6 +125,8 @@ class PeerRow(Struct, frozen=True):
     components: int = 0
     round_trip_ms: float = 0.0
     problem: str = ""
+    certificate: str = ""
+    how: str = ""
 
 
 class PeersSeen(Struct, frozen=True, tag="peers_seen"):
