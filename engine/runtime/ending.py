@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.core.faults import fault_of
 from engine.core.lifecycle import State
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 HOOK_GRACE_S = 2.0
+Late: TypeAlias = list[asyncio.Future[None]]
+"""Ends of parts on hosts that do not answer, awaited last of all."""
 
 log = logging.getLogger("sf.ending")
 
@@ -28,13 +30,16 @@ class Ending:
         """Serve one process."""
         self._process = process
 
-    def end(self, live: Live, record: Record, *, orderly: bool = False) -> asyncio.Task[None]:
+    def end(
+        self, live: Live, record: Record, *, orderly: bool = False, late: Late | None = None
+    ) -> asyncio.Task[None]:
         """Begin to end a component and all below it; a later call gives the same task.
 
         Args:
             live: What ends; the first record stands.
             record: Why.
             orderly: One after the other, last created first, as a rollback wants it.
+            late: Takes the ends of parts on hosts that do not answer, if the caller awaits those.
 
         Returns:
             The task that is done once everything is TERMINATED; it never fails.
@@ -48,23 +53,26 @@ class Ending:
         self._process.events.state(live)
         self._process.readiness.wake(live)
         live.ending = asyncio.get_running_loop().create_task(
-            self._end(live, live.record, orderly=orderly), name=f"end {live.path}"
+            self._end(live, live.record, orderly, late), name=f"end {live.path}"
         )
         return live.ending
 
-    async def _end(self, live: Live, record: Record, *, orderly: bool) -> None:
+    async def _end(self, live: Live, record: Record, orderly: bool, above: Late | None) -> None:  # noqa: FBT001 - passed on
+        late: Late = [] if above is None else above
         if live is live.segment.root:
             await self._process.ledger.durable()  # that it is ending, before anything is undone
         await self._stop_work(live)
         if "on_ending" in type(live.prim).hooks:
             await self._hook(live, record, live.prim.on_ending)
         if live.children:
-            await self._end_children(live, record, orderly=orderly)
+            await self._end_children(live, record, orderly, late)
         if "on_terminate" in type(live.prim).hooks:
             await self._hook(live, record, live.prim.on_terminate)
         await self._stop_tasks(live)
         if live.effects:
             await self._process.keeper.undo_all(live, record)
+        if above is None:
+            await self._all(late)
         live.state = State.TERMINATED
         live.since_s = asyncio.get_running_loop().time()
         self._process.events.state(live)
@@ -91,24 +99,34 @@ class Ending:
                 live.segment.leftovers.append(f"{live.path}: {text}")
                 self._process.events.note(live, "error", text)
 
-    async def _end_children(self, live: Live, record: Record, *, orderly: bool) -> None:
+    async def _end_children(self, live: Live, record: Record, orderly: bool, late: Late) -> None:  # noqa: FBT001 - passed on
+        """End the children in order; those on hosts that do not answer hold up nobody."""
         waves = self._waves(live, orderly=orderly)
+        lost = [
+            child
+            for child in live.children.values()
+            if isinstance(child, RemotePart) and self._process.parts.out_of_reach(child)
+        ]
+        late += [asyncio.ensure_future(self._end_part(part, record)) for part in lost]
         if waves is not None:
             for wave in waves:
-                await self._all([self._begin(live.children[name], record) for name in wave])
+                there = [live.children[name] for name in wave]
+                await self._all(
+                    [self._begin(child, record, late) for child in there if child not in lost]
+                )
             return
-        children = list(reversed(live.children.values()))
+        children = [child for child in reversed(live.children.values()) if child not in lost]
         if orderly:
             parts = [child for child in children if isinstance(child, RemotePart)]
             away = [asyncio.ensure_future(self._end_part(part, record)) for part in parts]
             for child in children:
                 if isinstance(child, Live):
-                    await self.end(child, record, orderly=True)
+                    await self.end(child, record, orderly=True, late=late)
             await self._all(away)
         else:
             endings: list[asyncio.Future[None]] = []
             for index, child in enumerate(children):
-                endings.append(self._begin(child, record))
+                endings.append(self._begin(child, record, late))
                 if index % 256 == 255:
                     await asyncio.sleep(0)
             await self._all(endings)
@@ -131,9 +149,9 @@ class Ending:
         names = list(live.children)
         return [[name] for name in (names if word == "declared" else reversed(names))]
 
-    def _begin(self, child: Live | RemotePart, record: Record) -> asyncio.Future[None]:
+    def _begin(self, child: Live | RemotePart, record: Record, late: Late) -> asyncio.Future[None]:
         if isinstance(child, Live):
-            return self.end(child, record)
+            return self.end(child, record, late=late)
         return asyncio.ensure_future(self._end_part(child, record))
 
     async def _all(self, endings: Sequence[asyncio.Future[None]]) -> None:

@@ -253,8 +253,8 @@ class FlowRun:
         name = do.child
         try:
             await self.nursery.start(name, await self._description(do))
-        except EngineError as error:
-            fault = error.fault
+        except Exception as error:  # noqa: BLE001 - boundary: types place children by authors' code
+            fault = fault_of(error)
             text = f"deployment failed at {fault.where or self._live.path}"
             path = f"{self._live.path}:{name}"
             self.tell(StartFailed(name, Record(DEPLOYMENT_FAILURE, text, path, cause=fault)))

@@ -88,8 +88,7 @@ class Nursery:
         try:
             await self._try(name, self._grow(name, description, upto, settle_s))
         except EngineError as error:
-            record = self._failure(name, error.fault)
-            process.write_fate(live, name, "down", record)
+            process.write_fate(live, name, "failed", self._failure(name, error.fault))
             raise
         process.write_fate(live, name, "", None)
         self._put_in_order(name)

@@ -270,7 +270,7 @@ class Parts:
                 part.address,
                 Terminate(record, segment=part.segment, quietly=True),
                 request_id=secrets.token_hex(8),
-                budget_s=GIVEN_UP_S if _presumed_dead(part) else END_S,
+                budget_s=GIVEN_UP_S if self.out_of_reach(part) else END_S,
             )
         except EngineError as error:
             self._to_reaper(part, record, fault_of(error).message)
@@ -284,6 +284,11 @@ class Parts:
         part.state = State.TERMINATED
         part.ended.set()
         return leftovers
+
+    def out_of_reach(self, part: RemotePart) -> bool:
+        """Say whether a part is presumed dead, or nobody has answered at its place for a while."""
+        silent_s = self._process.peers.silent_s(part.address)
+        return _presumed_dead(part) or silent_s > self._process.settings.ping_timeout_s
 
     def _to_reaper(self, part: RemotePart, record: Record, text: str) -> None:
         if part.made is None:

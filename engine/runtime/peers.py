@@ -177,6 +177,13 @@ class Peers:
         met.trouble, met.seen_s = "", loop.time()
         return data
 
+    def silent_s(self, address: str) -> float:
+        """Return for how many seconds a peer that is asked has not answered; 0 if it did at last."""
+        met = self._met.get(address)
+        if met is None or met.seen_s is None or met.failed_s is None or met.failed_s < met.seen_s:
+            return 0.0
+        return asyncio.get_running_loop().time() - met.seen_s
+
     def met(self) -> dict[str, tuple[Met, Welcome | None]]:
         """Return how each peer talked to was found last, and what it said of itself."""
         return {address: (met, self._known.get(address)) for address, met in self._met.items()}

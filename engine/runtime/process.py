@@ -552,9 +552,9 @@ class Process:
         Args:
             live: Its parent.
             name: Its name.
-            fate: `down`; `growing` anew or `fresh`, for the first time; `dropped`; or nothing: it
-                is as described.
-            record: Why it is down.
+            fate: `down`; `growing` anew or `fresh`, for the first time; `failed` to grow;
+                `dropped`; or nothing: it is as described.
+            record: Why it is down, or failed.
         """
         path, segment = f"{live.place}:{name}", live.segment.id
         statements = [drop_fate(segment, path)]

@@ -12,6 +12,7 @@ from engine.core.events import Ident
 from engine.core.faults import EngineError, NotFound, TimedOut, Unreachable
 from engine.core.lifecycle import State
 from engine.core.secrecy import HIDDEN, TAG, Sight, redacted, sight
+from engine.runtime.census import census
 from engine.runtime.checking import check_machine
 from engine.runtime.comparing import plan as plan_update
 from engine.runtime.kinds import shown
@@ -27,6 +28,7 @@ from engine.wire.messages import (
     PeersSeen,
     ReadAnswer,
     ReadAttributes,
+    ReadCensus,
     ReadCheckup,
     ReadDiagnosis,
     ReadDump,
@@ -68,7 +70,7 @@ class Reader:
                 return await self._tree(question)
             case ReadAttributes():
                 return await self._attributes(question)
-            case Resolve() | ReadValue() | ReadPeers():
+            case Resolve() | ReadValue() | ReadPeers() | ReadCensus():
                 return await self._pass(question)
             case ReadSegment(segment):
                 return self._segment(segment)
@@ -83,7 +85,7 @@ class Reader:
             case ReadDiagnosis():
                 return await report(self._process, question)
 
-    async def _pass(self, question: Resolve | ReadValue | ReadPeers) -> ReadAnswer:
+    async def _pass(self, question: Resolve | ReadValue | ReadPeers | ReadCensus) -> ReadAnswer:
         match question:
             case Resolve():
                 return await self._process.resolver.answer(question)
@@ -91,6 +93,8 @@ class Reader:
                 return await value_at(self._process, question)
             case ReadPeers():
                 return PeersSeen(await self._process.peers.survey())
+            case ReadCensus():
+                return census(self._process)
 
     # -- finding
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.core.events import Noted
 from engine.core.faults import EngineError, Kind, fault_of
-from engine.core.flows import ChildEnded
+from engine.core.flows import ChildEnded, StartFailed
 from engine.core.leases import Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import ABNORMAL, DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
@@ -174,15 +174,15 @@ class Recovery:
         for live in lives:
             process.phases.put_in_order(live)
             if live.flow is not None and not live.state.ended:
-                down = {name for parent, name, _ in rebuilt.down if parent is live}
+                down = {what.child for parent, what in rebuilt.down if parent is live}
                 if live.state is State.STARTED:
                     live.flow.begin(down)
         kept = sum(1 for live in lives if live.id not in lost)
         text = f"{segment.path}: {kept} components adopted, {len(lost)} found gone"
         process.events.note(None, "info", text)
-        for parent, name, record in rebuilt.down:
+        for parent, what in rebuilt.down:
             if parent.flow is not None:
-                parent.flow.tell(ChildEnded(name, record))
+                parent.flow.tell(what)
         for component, why in lost.items():
             gone = process.lives.get(component)
             if gone is not None:
@@ -313,7 +313,7 @@ class _Rebuilt:
     """The tree of one segment, made again from its description and what became of it.
 
     Attributes:
-        down: Children that had ended or were being restarted: parent, name and record.
+        down: What is to be told of children that had ended or were being started, to which parent.
     """
 
     def __init__(self, process: Process, segment: Segment, away: set[str]) -> None:
@@ -325,7 +325,7 @@ class _Rebuilt:
         self._away = away
         self._by_path: dict[str, Live] = {}
         self._parts: dict[str, RemotePart] = {}
-        self.down: list[tuple[Live, str, Record]] = []
+        self.down: list[tuple[Live, ChildEnded | StartFailed]] = []
 
     def build(self) -> None:
         """Make all components, STARTED, without running any hook."""
@@ -364,9 +364,11 @@ class _Rebuilt:
             return
         if fate == "growing" and live.flow is not None and live.flow.lasting:
             return  # nothing of it is left, and the flow knows that it was to come up
-        text = "the daemon ended while it was being started again"
-        record = decode(data, Record) if data is not None else Record(ABNORMAL, text, path)
-        self.down.append((live, name, record))
+        text = f"deployment failed at {path}: the daemon ended while it was being started"
+        failed = Record(DEPLOYMENT_FAILURE, text, path, self._process.wall_s())
+        record = decode(data, Record) if data is not None else failed
+        happening = ChildEnded if fate == "down" else StartFailed
+        self.down.append((live, happening(name, record)))
 
     def _seat(self, parent: Live | None, name: str, description: Description) -> Live:
         segment = self._segment

@@ -28,6 +28,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "read peers": _VIEW,
     "read diagnosis": _VIEW,
     "read checkup": _OPERATE,
+    "read census": _PEER,
     "read plan": _OPERATE | _PEER,
     "read plan_update": _OPERATE | _PEER,
     "read resolve": _PEER,

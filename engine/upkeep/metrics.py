@@ -1,14 +1,14 @@
 """Metrics for Prometheus, and the endpoint that answers with them.
 
 Everything is read when it is asked for. Labels come from what is installed and from the program itself,
-never from names users choose, so that the number of series is bounded.
+never from names users choose but those of sub-processes, so that the number of series is bounded.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -43,7 +43,9 @@ def families(now: Snapshot) -> Iterator[Metric]:
     yield InfoMetricFamily(f"{PREFIX}daemon", "The daemon.", value=info)
     yield _gauge("running", "Whether it takes new work.", now.state == "running")
     yield _gauge("uptime_seconds", "Since it was started.", now.up_s)
-    yield _table("components", "Components in this process.", ("type", "state"), now.components)
+    yield _table(
+        "components", "Components of this host.", ("process", "type", "state"), now.components
+    )
     yield _gauge("applications", "Applications whose root is here.", now.applications)
     yield _gauge("segments", "Parts of applications held here.", now.segments)
     yield _gauge("subprocesses", "Sub-processes of this host.", now.subprocesses)
@@ -99,7 +101,7 @@ def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
 
 def _table(
     name: str, text: str, labels: tuple[str, ...],
-    values: dict[tuple[str, ...], Any] | dict[tuple[str], Any] | dict[tuple[str, str], Any],
+    values: Mapping[Any, float],
 ) -> GaugeMetricFamily:  # fmt: skip
     family = GaugeMetricFamily(f"{PREFIX}{name}", text, labels=labels)
     for key, value in sorted(values.items()):

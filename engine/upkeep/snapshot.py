@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 from msgspec import Struct
 
 from engine.core.faults import EngineError
+from engine.runtime.census import Counts, whole_census
 from engine.runtime.process import Process
 from engine.runtime.tally import Durations
 from engine.runtime.workers import PoolUse
-
-MOST_TYPES = 200
-OTHER = "other"
 
 
 class Snapshot(Struct, frozen=True):
@@ -27,7 +24,7 @@ class Snapshot(Struct, frozen=True):
     version: str
     state: str
     up_s: float
-    components: dict[tuple[str, str], int]
+    components: Counts
     applications: int
     segments: int
     subprocesses: int
@@ -52,7 +49,7 @@ async def snapshot(process: Process) -> Snapshot:
         version=process.version,
         state=process.state,
         up_s=time.monotonic() - process.began_s,
-        components=_components(process),
+        components=await whole_census(process),
         applications=len(process.apps),
         segments=len(process.segments),
         subprocesses=len(process.subprocesses.addresses),
@@ -72,20 +69,6 @@ async def snapshot(process: Process) -> Snapshot:
 
 def _seen(durations: Durations) -> tuple[list[tuple[float, int]], int, float]:
     return durations.cumulative(), durations.count, durations.total_s
-
-
-def _components(process: Process) -> dict[tuple[str, str], int]:
-    """Count components by type and state; types beyond a bound are counted together."""
-    found: Counter[tuple[str, str]] = Counter()
-    names: set[str] = set()
-    for live in process.lives.values():
-        kind = type(live.prim)
-        name = kind.type_name or f"{kind.__module__}.{kind.__qualname__}"
-        if name not in names and len(names) >= MOST_TYPES:
-            name = OTHER
-        names.add(name)
-        found[name, live.state.value] += 1
-    return dict(found)
 
 
 def _expiries(process: Process) -> dict[str, float]:

@@ -45,7 +45,7 @@ def corpus():
     readings = [
         m.ReadTree("app"), m.ReadAttributes("app"), m.Resolve(here, encode_parts([Part(PartKind.HERE, "x")]), 4), m.ReadSegment("s1"),
         m.ReadDiagnosis(services=True), m.ReadPlan("app", flat), m.ReadDump("app", resolved=True),
-        m.ReadUpdate(flat, "app"), m.ReadValue("app:x"), m.ReadPeers(), m.ReadCheckup(),
+        m.ReadUpdate(flat, "app"), m.ReadValue("app:x"), m.ReadPeers(), m.ReadCheckup(), m.ReadCensus(),
     ]  # fmt: skip
     assert {type(reading) for reading in readings} == set(get_args(m.Reading))
     notice = m.Notice("s2", here, record)

@@ -23,7 +23,7 @@ VIEWER, OPERATOR, ADMIN, PEER = (
 SPECIFIED = {  # who may, in the order viewer, operator, admin, peer
     "hello": "yyyy", "beat": "nnny", "stream": "yyyy",
     "read tree": "yyyy", "read attributes": "yyyy", "read dump": "yyyy", "read diagnosis": "yyyn",
-    "read checkup": "nyyn",
+    "read checkup": "nyyn", "read census": "nnny",
     "read plan": "nyyy", "read resolve": "nnny", "read segment": "nnny",
     "submit ping": "yyyy", "submit set": "nyyy", "submit call": "nyyy",
     "read plan_update": "nyyy", "submit detach": "nyyy", "submit forget": "nnny",

@@ -15,12 +15,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.core.faults import Refused
+from engine.core.records import Record
+from engine.runtime import census as counting
 from engine.runtime.tally import Tally
 from engine.security.community import for_daemon, of_user
 from engine.security.contexts import Contexts
 from engine.testing.daemons import daemons, free_port, own_community, wait_until
-from engine.testing.kit import engines
-from engine.upkeep import snapshot as snapshots
+from engine.testing.kit import engines, tree
 from engine.upkeep.metrics import Endpoint, Sources, families
 from engine.upkeep.probe import Probe
 from engine.upkeep.snapshot import snapshot
@@ -62,7 +63,7 @@ async def test_a_snapshot_counts_what_the_process_holds(tmp_path):
         far = {"sfClass": GROUP, "sfProcessHost": "host2"}
         await one.deploy("app", {"sfClass": GROUP, "a": {"sfClass": GROUP}, "far": far})
         now = await snapshot(one.process)
-        assert now.components == {("compound", "started"): 2}
+        assert now.components == {("rootProcess", "compound", "started"): 2}
         assert (now.applications, now.segments, now.state) == (1, 1, "running")
         assert now.operations["create", "done"] == 1
         endpoint = Endpoint("127.0.0.1", 0, sources(now), None)
@@ -70,7 +71,17 @@ async def test_a_snapshot_counts_what_the_process_holds(tmp_path):
             seen = await asyncio.to_thread(scrape, endpoint.port)
         finally:
             endpoint.close()
-    assert seen[("smartdomains_components", ("state", "started"), ("type", "compound"))] == 2
+    assert (
+        seen[
+            (
+                "smartdomains_components",
+                ("process", "rootProcess"),
+                ("state", "started"),
+                ("type", "compound"),
+            )
+        ]
+        == 2
+    )
     key = ("smartdomains_operations_total", ("kind", "create"), ("result", "done"))
     assert seen[key] == 1
     assert seen[("smartdomains_phase_seconds_count", ("phase", "start"))] == 1
@@ -96,11 +107,33 @@ async def test_names_that_users_choose_make_no_new_series(tmp_path, monkeypatch)
             await one.deploy(f"x{number}", {"sfClass": GROUP, f"b{number}": {"sfClass": GROUP}})
         assert series(await snapshot(one.process)) == before
 
-        monkeypatch.setattr(snapshots, "MOST_TYPES", 1)
+        monkeypatch.setattr(counting, "MOST_TYPES", 1)
         sleeper = {"sfClass": "engine.testing.components.Sleeper"}
         await one.deploy("y", {"sfClass": GROUP, "s": sleeper, "t": sleeper})
         now = await snapshot(one.process)
-        assert now.components["other", "started"] == 2
+        assert now.components["rootProcess", "other", "started"] == 2
+
+
+async def test_components_of_sub_processes_are_counted_with_their_process(tmp_path, monkeypatch):
+    async with engines(tmp_path / "state", 1) as (network, (one,)):
+        part = {"sfClass": GROUP, "sfProcessName": "p1", "x": {"sfClass": GROUP}}
+        other = {"sfClass": GROUP, "sfProcessName": "p2"}
+        await one.deploy("app", {"sfClass": GROUP, "part": part, "other": other})
+        counts = (await snapshot(one.process)).components
+        assert counts == {
+            ("rootProcess", "compound", "started"): 1,
+            ("p1", "compound", "started"): 2, ("p2", "compound", "started"): 1,
+        }  # fmt: skip
+
+        network.sever("host1:3800", "host1:3800/p1")  # it does not answer: left out, nobody waits
+        counts = (await snapshot(one.process)).components
+        assert {process for process, _, _ in counts} == {"rootProcess", "p2"}
+        network.severed.clear()
+
+        monkeypatch.setattr(counting, "MOST_PROCESSES", 2)
+        counts = (await snapshot(one.process)).components
+        assert {process for process, _, _ in counts} == {"rootProcess", "p1", "other"}
+        await one.terminate("app")
 
 
 def test_a_loop_that_does_not_answer_is_seen_and_the_rest_still_told():
@@ -177,6 +210,13 @@ def test_a_daemon_answers_with_its_metrics_and_a_held_up_loop_shows(tmp_path):
         assert seen[("smartdomains_loop_lag_seconds_count",)] >= 0
         client = one.client()
         client.hello()
+        group = "engine.compound.Compound"
+        client.start(
+            "app", tree({"sfClass": group, "x": {"sfClass": group, "sfProcessName": "apart"}})
+        ).result()
+        labels = (("process", "apart"), ("state", "started"), ("type", "compound"))
+        assert scrape(port)["smartdomains_components", *labels] == 1
+        client.terminate("app", Record.normal()).result()
         members = ("smartdomains_connections", ("kind", "member"))
         wait_until(lambda: scrape(port)[members] == 1, what="the client's connection")
         client.close()

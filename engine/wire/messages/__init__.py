@@ -12,6 +12,7 @@ from __future__ import annotations
 from engine.core.faults import Fault
 from engine.wire.messages.answers import (
     AttributeRow,
+    Census,
     Checkup,
     Diagnosis,
     Dumped,
@@ -33,6 +34,7 @@ from engine.wire.messages.handles import SIGNATURE, Handle, Plain, as_tree
 from engine.wire.messages.hello import PROTOCOL, Hello, Welcome
 from engine.wire.messages.read import (
     ReadAttributes,
+    ReadCensus,
     ReadCheckup,
     ReadDiagnosis,
     ReadDump,
@@ -103,6 +105,7 @@ __all__ = [
     "Call",
     "Cancel",
     "Cancelled",
+    "Census",
     "Change",
     "Changed",
     "Checkup",
@@ -140,6 +143,7 @@ __all__ = [
     "PullLog",
     "ReadAnswer",
     "ReadAttributes",
+    "ReadCensus",
     "ReadCheckup",
     "ReadDiagnosis",
     "ReadDump",

@@ -141,6 +141,12 @@ class Checkup(Struct, frozen=True, tag="checked"):
     findings: tuple[Finding, ...]
 
 
+class Census(Struct, frozen=True, tag="counted"):
+    """The components of a process: type, state, and how many there are of both."""
+
+    components: tuple[tuple[str, str, int], ...]
+
+
 class PlanRow(Struct, frozen=True):
     """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced."""
 
@@ -174,5 +180,14 @@ class Failed(Struct, frozen=True, tag="failed"):
 
 
 ReadAnswer: TypeAlias = (
-    Plan | Dumped | Page | Resolved | SegmentFacts | Diagnosis | Checkup | PeersSeen | Failed
+    Plan
+    | Dumped
+    | Page
+    | Resolved
+    | SegmentFacts
+    | Diagnosis
+    | Checkup
+    | Census
+    | PeersSeen
+    | Failed
 )

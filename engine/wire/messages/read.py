@@ -83,6 +83,10 @@ class ReadCheckup(Struct, frozen=True, tag="checkup"):
     """Ask for a check of the machine the process runs on."""
 
 
+class ReadCensus(Struct, frozen=True, tag="census"):
+    """Ask how many components of which type are in which state; asked by the root of a sub-process."""
+
+
 class ReadPlan(Struct, frozen=True, tag="plan"):
     """Ask what a start would make, and what is wrong with it, changing nothing."""
 
@@ -118,4 +122,5 @@ Reading: TypeAlias = (
     | ReadSegment
     | ReadDiagnosis
     | ReadCheckup
+    | ReadCensus
 )
