@@ -54,6 +54,30 @@ def test_a_silent_process_is_declared_dead_within_its_bound(tmp_path):
     assert virtual_time(story()) <= 2 * 5 + 5 + 5
 
 
+@pytest.mark.parametrize("how", [{"sfSyncTerminate": True}, {"sfTerminateOrder": "dependency"}, {}])
+def test_a_host_known_to_be_dead_does_not_hold_up_the_end_of_the_rest(tmp_path, how):
+    async def story():
+        async with engines(tmp_path / "state", 3) as (network, (one, _two, three)):
+            far = {"sfClass": GROUP, "sfProcessHost": "host2"}
+            there = {"sfClass": FILE, "sfProcessHost": "host3", "file": str(tmp_path / "c")}
+            here = {"sfClass": FILE, "file": str(tmp_path / "a")}
+            pool = {"sfClass": GROUP, **how, "a": here, "c": there, "lost": far, "lost2": far}
+            await one.deploy("app", tree({"sfClass": GROUP, "sfLivenessDelay": 5, "in": pool}))
+            loop, hang = asyncio.get_running_loop(), Rule("cut", to="host2:3800", times=-1)
+            hang.delay_s = 60.0  # no answer at all, not even a refusal
+            network.rules.append(hang)
+            root = one.process.apps["app"].root
+            await until_virtually(lambda: root.children["in"].state.ended, 60)
+            began = loop.time()
+            await until_virtually(lambda: not three.process.lives, 10)
+            rest_s = loop.time() - began
+            assert not (tmp_path / "a").exists()
+            await until_virtually(lambda: "app" not in one.process.apps, 20)
+            return rest_s
+
+    assert virtual_time(story()) < 1.0
+
+
 def test_one_missed_round_is_forgiven(tmp_path):
     async def story():
         async with engines(tmp_path / "state", 2) as (network, (one, _two)):

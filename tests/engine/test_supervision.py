@@ -29,7 +29,7 @@ from engine.core.supervision import (
     Strategy,
     Supervise,
 )
-from engine.testing.kit import Rule, engines, lazy, until, virtual_time
+from engine.testing.kit import Rule, engines, lazy, tree, until, virtual_time
 
 BAD, GOOD = Record.abnormal("broken"), Record.normal("done")
 UP = dict.fromkeys("abc", State.STARTED)
@@ -305,6 +305,67 @@ def test_a_restart_under_way_at_a_crash_goes_on_afterwards(tmp_path):
             await one.terminate("app")
 
     virtual_time(story())
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["killed", "stopped"])
+def test_a_start_that_a_crash_cut_short_is_a_failed_start_with_a_record_of_its_own(
+    tmp_path, monkeypatch, planned
+):
+    from engine.core import supervision
+    from engine.testing.kit import begin
+
+    told = []
+    on = supervision.Supervise.on
+    monkeypatch.setattr(
+        supervision.Supervise, "on",
+        lambda self, state, what, now_s: told.append(what) or on(self, state, what, now_s),
+    )  # fmt: skip
+
+    async def story():
+        async with engines(tmp_path / "state", 1) as (network, made):
+            one = made[0]
+            stuck = {"sfClass": FILE, "file": str(tmp_path / "a")}
+            await one.deploy("app", {"sfClass": SUPERVISOR, "backoff": 1, "a": stuck})
+            live(one, "app").prim.live.changes["a"] = tree({**stuck, "block": "start"})
+            one.process.finish(live(one, "app:a"), Record.abnormal("broken"))
+            await virtually(lambda: (found := live(one, "app:a")) and found.state is State.STARTING)
+            network.verbs.pop("host1:3800")
+            told.clear()
+            if planned:
+                await one.process.stop()
+            else:
+                network.kill(one.process)
+            folder = tmp_path / "state" / "host1"
+            made[0] = one = await begin(network, folder, "host1", "host1:3800", {})
+            failed = [what for what in told if isinstance(what, StartFailed)]
+            assert [(what.child, what.record.type) for what in failed] == [
+                ("a", "deploymentFailure")
+            ]
+            assert "while it was being started" in failed[0].record.description
+            assert failed[0].record.component == "app:a"
+            assert not [what for what in told if isinstance(what, ChildEnded)]
+            await virtually(lambda: live(one, "app").ready)
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+async def test_a_type_that_cannot_place_a_child_has_failed_to_start_it(tmp_path):
+    """Whatever an author's code raises on the way, the flow is told."""
+    async with engines(tmp_path / "state", 1) as (_, (one,)):
+        child = {"sfClass": FILE, "file": str(tmp_path / "a")}
+        await one.deploy(
+            "app", {"sfClass": SUPERVISOR, "backoff": 0.01, "intensity": 1, "a": child}
+        )
+
+        async def broken(name, description):
+            raise KeyError("no such rack")
+
+        live(one, "app").prim.place_child = broken
+        one.process.finish(live(one, "app:a"), Record.abnormal("broken"))
+        await until(lambda: "app" not in one.process.apps)
+        record, _ = one.process._ended_apps["app"]
+        assert "no such rack" in record.sentence() + str(record.cause)
 
 
 @pytest.mark.parametrize("where", ["deploy", "start"])
