@@ -54,9 +54,22 @@ class Site(NamedTuple):
     front: Front
     host: str
 
-    def client(self) -> Client:
-        """Return a client of the daemon there, which has answered."""
-        return self.front.reach(self.host)
+    def client(self, process: str = "") -> Client:
+        """Return a client of the daemon there, or of its sub-process of that name, which has answered.
+
+        Raises:
+            NotFound: There is no such sub-process.
+        """
+        client = self.front.reach(self.host)
+        if process in {"", ROOT}:
+            return client
+        running = dict(client.diagnosis().facts).get("subprocesses", "")
+        places = dict(each.split(" at ", 1) for each in running.split(", ") if " at " in each)
+        if process not in places:
+            raise NotFound(f"there is no process {process} at {self.host}; running: {running}")
+        inside = Client(places[process], timeout_s=self.front.timeout_s)
+        inside.hello()
+        return inside
 
 
 def carry_out(front: Front, action: Action, *, together: bool) -> list[Done]:
@@ -173,18 +186,34 @@ def _end_of(client: Client, name: str, cursor: str) -> Event | None:
 
 
 def _terminate(site: Site, action: Action) -> Outcome:
-    client = site.client()
     if action.name:
         why = _ending.record("sf")
-        return _ending.terminate(site.front, client, _name(action), why)
-    if action.process not in {"", ROOT}:
-        raise Refused(f"the process {action.process} ends by itself when nothing is left in it")
-    return _ending.stop(site.front, client)
+        return _ending.terminate(site.front, site.client(), _name(action), why)
+    return _ending.stop(site.front, site.client(action.process))
+
+
+def _at(site: Site, action: Action) -> tuple[Client, str]:
+    """Return whom to ask, and by which name: the process itself if there is no name."""
+    if action.name:
+        return site.client(), _name(action)
+    return site.client(action.process), ""
 
 
 def _ping(site: Site, action: Action) -> Outcome:
-    client = site.client()
-    return _looking.ping_component(client, _name(action)) if action.name else _looking.ping(client)
+    client, name = _at(site, action)
+    return _looking.ping_component(client, name) if name else _looking.ping(client)
+
+
+def _diagnose(site: Site, action: Action) -> Outcome:
+    client, name = _at(site, action)
+    if name:
+        return _reporting.diagnosis_of(client, name, site.front.client)
+    return _reporting.diagnosis(client)
+
+
+def _status(site: Site, action: Action) -> Outcome:
+    client, name = _at(site, action)
+    return _looking.status(client, site.host, name)
 
 
 def _parse(_site: Site, action: Action) -> Outcome:
@@ -222,10 +251,10 @@ TABLE: dict[Verb, Callable[[Site, Action], Outcome]] = {
     Verb.UPDATE: _update,
     Verb.PING: _ping,
     Verb.DUMP: _dump,
-    Verb.LIST: lambda site, action: _looking.listing(site.client(), _name(action)),
-    Verb.DIAGNOSTICS: lambda site, _: _reporting.diagnosis(site.client()),
+    Verb.LIST: lambda site, action: _looking.listing(*_at(site, action)),
+    Verb.DIAGNOSTICS: _diagnose,
     Verb.PARSE: _parse,
     Verb.PLAN: _plan,
-    Verb.STATUS: lambda site, action: _looking.status(site.client(), site.host, _name(action)),
+    Verb.STATUS: _status,
 }
 """What each action does."""

@@ -105,7 +105,7 @@ def start(
     rows = list(diff(None, made.tree))
     hosts = {row.host for row in rows if row.host} or {host}
     front.say(f"{whole}: {len(rows)} components to make on {', '.join(sorted(hosts))}")
-    grown = wait(front, operation, undo=not parent)
+    grown = wait(front, operation, undo=True)
     if until == "ready" and not grown.ready:
         try:
             _await_ready(client, grown.root, until_s)

@@ -50,17 +50,29 @@ def main(
     deployed: list[Done] = []
     for action in todo:
         failed = False
-        for done in _acting.carry_out(front, action, together=together):
-            _tell(front, done)
-            code = code or done.code
-            if done.deployed:
-                deployed.append(done)
-            failed |= done.failed_to_deploy
-        if terminate and failed:
-            for done in _acting.undo(front, deployed):
+        try:
+            for done in _acting.carry_out(front, action, together=together):
                 _tell(front, done)
+                code = code or done.code
+                if done.deployed:
+                    deployed.append(done)
+                failed |= done.failed_to_deploy
+        except KeyboardInterrupt:
+            if terminate:
+                _take_back(front, deployed)
+            raise
+        if terminate and failed:
+            _take_back(front, deployed)
             break
     sys.exit(code)
+
+
+def _take_back(front: Front, deployed: list[Done]) -> None:
+    """End what this run has deployed."""
+    from engine.commands import _acting
+
+    for done in _acting.undo(front, deployed):
+        _tell(front, done)
 
 
 def _read(texts: list[str], file: Path | None) -> list[Action]:

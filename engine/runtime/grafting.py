@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from engine.core.faults import (
@@ -16,10 +17,14 @@ from engine.core.faults import (
 )
 from engine.core.lifecycle import State
 from engine.runtime.live import Live, RemotePart
+from engine.runtime.nursery import BY_REQUEST
 from engine.runtime.signing import check_signed
 from engine.wire.codec import unflatten
-from engine.wire.messages import Graft, Grown, Handle
+from engine.wire.messages import Cancel, Graft, Grown, Handle
 from sfdl.values import Description
+
+CANCEL_S = 30.0
+"""Seconds another process gets to take in that a start is to be stopped."""
 
 if TYPE_CHECKING:
     from engine.runtime.operations import Operation
@@ -49,21 +54,40 @@ class Grafting:
         else:
             found = await self._process.reader.find(op.ref)
         if isinstance(found, Handle):
-            onward = Graft(op.name, op.tree, ident=found.ident, signature=op.signature)
-            result = await self._process.peers.submit(
-                found.address, onward, request_id=f"{operation.id}-on", budget_s=operation.budget_s
-            )
-            if not isinstance(result, Grown):
-                raise EngineError(f"{found.address} gave another answer than asked for")
-            return result
+            return await self._pass_on(found, op, operation)
         self._check(found, op.name)
         tree = unflatten(op.tree)
         check_signed(self._process.settings, op.signature, tree)
         operation.progress(f"starting {found.path}:{op.name}")
         began = asyncio.get_running_loop().time()
-        await self._grow(found, op.name, tree, operation.budget_s)
+        await self._grow(found, op.name, tree, operation)
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000)
         return self._grown(found.children[op.name], took_ms)
+
+    async def _pass_on(self, parent: Handle, op: Graft, operation: Operation) -> Grown:
+        onward = Graft(op.name, op.tree, ident=parent.ident, signature=op.signature)
+        id_ = f"{operation.id}-on"
+
+        async def cancel() -> None:
+            with contextlib.suppress(EngineError):  # the answer to `onward` says how it stands
+                await self._process.peers.submit(
+                    parent.address,
+                    Cancel(id_),
+                    request_id=self._process.new_id(),
+                    budget_s=CANCEL_S,
+                )
+
+        def stop() -> bool:
+            self._process.spawn(cancel())
+            return True
+
+        operation.stop = stop
+        result = await self._process.peers.submit(
+            parent.address, onward, request_id=id_, budget_s=operation.budget_s
+        )
+        if not isinstance(result, Grown):
+            raise EngineError(f"{parent.address} gave another answer than asked for")
+        return result
 
     def _check(self, parent: Live, name: str) -> None:
         process = self._process
@@ -89,16 +113,32 @@ class Grafting:
                 hint="choose another name",
             )  # fmt: skip
 
-    async def _grow(self, parent: Live, name: str, tree: Description, budget_s: float) -> None:
+    async def _grow(self, parent: Live, name: str, tree: Description, operation: Operation) -> None:
         if parent.flow is None:
             raise WrongState("has no children", where=parent.path)
         growth = parent.flow.work(self._bring(parent, name, tree))
+        stopped = False
+
+        def stop() -> bool:
+            nonlocal stopped
+            if stopped or growth.done():
+                return stopped
+            stopped = True
+            if not parent.nursery.cancel(name):
+                growth.cancel()  # nothing of it was made yet
+            return True
+
+        operation.stop = stop
         try:
-            async with asyncio.timeout(budget_s):
+            async with asyncio.timeout(operation.budget_s):
                 await asyncio.shield(growth)
         except asyncio.CancelledError as error:
             if not growth.cancelled():
                 raise  # the process is stopping; what was half made is undone at its next start
+            if stopped:
+                raise Refused(
+                    "ended by request", code=BY_REQUEST, where=f"{parent.path}:{name}"
+                ) from error
             raise Ended(f"ended while {name} was being started", where=parent.path) from error
         except TimeoutError:
             growth.cancel()

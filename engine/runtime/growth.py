@@ -29,6 +29,7 @@ from engine.runtime.duplicates import duplicates
 from engine.runtime.ledger import SegmentRow, put_segment, set_heard, set_segment_state
 from engine.runtime.live import RemotePart, Segment
 from engine.runtime.machine import BOOT
+from engine.runtime.nursery import BY_REQUEST
 from engine.runtime.signing import check_signed
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
@@ -323,7 +324,7 @@ def _aborted(segment: Segment) -> Fault:
         return Fault(
             Kind.REFUSED,
             "ended by request",
-            code="SF-OP-002",
+            code=BY_REQUEST,
             where=record.component or segment.path,
         )
     causes = (record.cause,) if record.cause is not None else ()

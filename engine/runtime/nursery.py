@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from engine.core.faults import Ended, EngineError, Fault, Kind, fault_of, raised
+from msgspec.structs import replace
+
+from engine.core.faults import EngineError, Fault, Kind, fault_of, raised
 from engine.core.lifecycle import Phase
 from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.ledger import put_change
@@ -14,6 +16,9 @@ from engine.runtime.live import Live, RemotePart
 from engine.wire.codec import encode_value
 from engine.wire.messages import Handle
 from sfdl.values import Description
+
+BY_REQUEST = "SF-OP-002"
+"""Code of what was stopped because somebody asked for that."""
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -26,7 +31,7 @@ class Nursery:
         """Serve one compound."""
         self._process = process
         self._live = live
-        self._growing: dict[str, tuple[asyncio.Task[None], list[Record]]] = {}
+        self._growing: dict[str, _Growing] = {}
         self._held: dict[str, list[Callable[[], None]]] = {}
         self._settling: set[str] = set()
         self._awaited: dict[str, asyncio.Event] = {}
@@ -142,20 +147,17 @@ class Nursery:
             self._awaited[name].set()
 
     async def _try(self, name: str, work: Coroutine[object, object, None]) -> None:
-        records: list[Record] = []
         growth: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._growing[name] = (growth, records)
+        growing = self._growing[name] = _Growing(growth)
         try:
             await growth
-            _refuse_ended(records)
+            _refuse_stopped(growing)
         except asyncio.CancelledError:
-            if not records:
+            if growing.why is None:
                 growth.cancel()
                 await self._undo(name, Record(DEPLOYMENT_FAILURE, "its parent is ending"))
                 raise
-            first = records[0]
-            text = f"{first.component} ended before it had started: {first.description}"
-            fault = Fault(Kind.HOOK_FAILED, text, "SF-HOOK-003", first.component)
+            fault = growing.why
         except Exception as error:  # noqa: BLE001 - whatever failed, the parent must hear of it
             fault = fault_of(error)
         else:
@@ -163,8 +165,9 @@ class Nursery:
         finally:
             del self._growing[name]
         self._held.pop(name, None)
-        await self._undo(name, self._failure(name, fault))
-        raise raised(fault)
+        undone, left = await self._undo(name, self._failure(name, fault))
+        leftovers = tuple(dict.fromkeys((*fault.leftovers, *left)))
+        raise raised(replace(fault, undone=fault.undone + undone, leftovers=leftovers))
 
     async def _grow(
         self, name: str, description: Description, upto: Phase, settle_s: float
@@ -199,25 +202,33 @@ class Nursery:
         else:
             await self._process.phases.enter(child, phase)
 
-    async def _undo(self, name: str, record: Record) -> None:
-        """End what has come up of a child; its parent's own end waits for that, too."""
+    async def _undo(self, name: str, record: Record) -> tuple[int, list[str]]:
+        """End what has come up of a child; its parent's own end waits for that, too.
+
+        Returns:
+            How many components that were, and what is left.
+        """
         child = self._live.children.pop(name, None)
         if child is None:
-            return
+            return 0, []
         undoing = asyncio.ensure_future(self._undone(child, record))
         try:
-            await asyncio.shield(undoing)
+            return await asyncio.shield(undoing)
         except asyncio.CancelledError:
             await asyncio.wait({undoing})
             raise
 
-    async def _undone(self, child: Live | RemotePart, record: Record) -> None:
+    async def _undone(self, child: Live | RemotePart, record: Record) -> tuple[int, list[str]]:
+        owed = self._live.segment.leftovers
         if isinstance(child, Live):
+            count = sum(1 for _ in child.walk()) + sum(part.components for part in child.parts())
+            before = len(owed)
             await asyncio.shield(self._process.ending.end(child, record, orderly=True))
-            return
-        leftovers = await self._process.parts.end(child, record, [])
+            return count, owed[before:]
+        left = await self._process.parts.end(child, record, [])
         if self._live.state.ended:
-            self._live.segment.leftovers.extend(leftovers)
+            owed.extend(left)
+        return child.components, left
 
     def _put_in_order(self, name: str) -> None:
         """Put a child where its description stands among the others'."""
@@ -233,12 +244,21 @@ class Nursery:
 
     def fail(self, name: str, record: Record) -> bool:
         """Stop bringing a child up because something below it has ended; say whether one was."""
+        text = f"{record.component} ended before it had started: {record.description}"
+        return self._stop(name, Fault(Kind.HOOK_FAILED, text, "SF-HOOK-003", record.component))
+
+    def cancel(self, name: str) -> bool:
+        """Stop bringing a child up because somebody asked for that; say whether one was."""
+        path = f"{self._live.path}:{name}"
+        return self._stop(name, Fault(Kind.REFUSED, "ended by request", BY_REQUEST, path))
+
+    def _stop(self, name: str, why: Fault) -> bool:
         growing = self._growing.get(name)
         if growing is None:
             return False
-        task, records = growing
-        records.append(record)
-        task.cancel()
+        if growing.why is None:
+            growing.why = why
+        growing.task.cancel()
         return True
 
     # -- ending
@@ -276,6 +296,16 @@ class Nursery:
         self._process.readiness.without(self._live, name)
 
 
-def _refuse_ended(records: list[Record]) -> None:
-    if records:
-        raise Ended("ended before it had started", where=records[0].component)
+class _Growing:
+    """A child that is being brought up, and why that is to stop, if it is."""
+
+    __slots__ = ("task", "why")
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.why: Fault | None = None
+
+
+def _refuse_stopped(growing: _Growing) -> None:
+    if growing.why is not None:
+        raise raised(growing.why)

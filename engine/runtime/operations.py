@@ -58,7 +58,12 @@ log = logging.getLogger("sf.operations")
 
 
 class Operation:
-    """One request being carried out."""
+    """One request being carried out.
+
+    Attributes:
+        stop: Has what is under way rolled back, and says whether there was something; set by those
+            who carry out what can be stopped.
+    """
 
     def __init__(self, process: Process, request: Request) -> None:
         """Take the request; `Operations` runs it."""
@@ -67,6 +72,7 @@ class Operation:
         self.budget_s = request.budget_ms / 1000
         self.answer: Answer | None = None
         self.finished = asyncio.Event()
+        self.stop: Callable[[], bool] | None = None
         self.began_s = asyncio.get_running_loop().time()
         self._process = process
         self._progress = Progress("accepted")
@@ -145,6 +151,8 @@ class Operations:
     def cancel(self, request_id: str) -> bool:
         """Stop a deployment under way, which is then rolled back; say whether there was one."""
         operation = self._running.get(request_id)
+        if operation is not None and operation.stop is not None:
+            return operation.stop()
         if operation is None or not isinstance(operation.op, Create | Deploy | Start):
             return False
         segment = self._process.segments.get(operation.op.segment)

@@ -77,6 +77,8 @@ def _application(process: Process, message: Struct) -> str | None:
             return name
         case Cancel(request):
             op = process.operations.under_way(request)
+            if isinstance(op, Graft):
+                return _application(process, op)
             return op.application if isinstance(op, Create) else None
         case (
             Terminate(ident=None, ref=ref) | Set(ident=None, ref=ref) | Detach(ident=None, ref=ref)

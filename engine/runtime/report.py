@@ -52,6 +52,10 @@ def _facts(process: Process) -> dict[str, str]:
         **process.security,
         "components": str(len(process.lives)),
         "applications": ", ".join(process.apps) or "none",
+        "subprocesses": ", ".join(
+            f"{name} at {address}" for name, address in process.subprocesses.addresses.items()
+        )
+        or "none",
         "segments": str(len(process.segments)),
         "operations": str(process.operations.running),
         "threads": str(threading.active_count()),

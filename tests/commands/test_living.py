@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -260,6 +261,32 @@ def test_an_interrupted_start_is_rolled_back_and_says_so(sh, file, tmp_path):
     assert starting.returncode == 130
     error = json.loads(out)["error"]
     assert (error["kind"], bool(error["request_id"])) == ("Interrupted", True)
+
+
+@pytest.mark.parametrize("parent", ["app", "app:far"], ids=["near", "far"])
+def test_an_interrupted_child_is_rolled_back_and_the_rest_goes_on(sh, file, tmp_path, parent):
+    sh("sfstart", "localhost", "app", file)
+    before = paths(sh, "app")
+    child = tmp_path / "child.sf"
+    child.write_text(f"""
+#include "org/smartfrog/components.sf"
+Maker extends Prim {{ sfClass "engine.testing.components.FileMaker"; }}
+sfConfig extends Compound {{
+    x extends Maker {{ file "{tmp_path}/x"; }}
+    y extends Maker {{ file "{tmp_path}/y"; block "start"; }}
+}}
+""")
+    with sh.begin("sfstart", "localhost", "more", child, "--parent", parent) as starting:
+        wait_until((tmp_path / "x").exists, what="x is made")
+        began = time.monotonic()
+        _, err = interrupted(starting)
+        assert time.monotonic() - began < 30
+    assert starting.returncode == 130
+    assert "interrupted: rolled back, nothing is left of 3 components" in err
+    assert not (tmp_path / "x").exists()
+    assert paths(sh, "app") == before
+    sh("sfstart", "localhost", "more", child, "--parent", parent, "--sub", "x")  # the name is free
+    sh("sfterminate", "localhost", "app")
 
 
 def test_an_interrupt_of_what_cannot_be_stopped_says_that_it_goes_on(sh, file, tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 
 import pytest
 
-from engine.testing.daemons import free_port
+from engine.testing.daemons import free_port, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +56,56 @@ def test_deploy_below_a_component_makes_a_child_of_it(sh, near, tmp_path):
     )
     rows = [row["path"] for row in sh.json("sfstatus", "localhost", "app:in")]
     assert rows == ["app:in", "app:in:b", "app:in:x"]
+
+
+def test_a_named_process_is_asked_and_ended_itself_where_there_is_no_name(sh, near, tmp_path):
+    apart, part = tmp_path / "apart.sf", tmp_path / "part.sf"
+    text = near.read_text()
+    apart.write_text(text.replace("a extends Maker {", 'a extends Maker { sfProcessName "p1";'))
+    part.write_text(text.replace(f"{tmp_path}/b", f"{tmp_path}/x"))
+    done = sh(
+        "sf", f"app:DEPLOY:{apart}", ":PING::::p1", ":STATUS::::p1", ":LIST::::p1",
+        ":DIAGNOSTICS::::p1", "app:in:DIAGNOSTICS", f"app:in:x:DEPLOY:{part}:'in:b'::p1",
+    )  # fmt: skip
+    said = re.split(r"(?m)^ - SUCCESSFUL .*\n", done.stdout)
+    assert len(said) == 8
+    assert ", 1 components," in said[1]
+    assert re.search(r"process +p1\n", said[4])
+    assert "app:in:b" in said[5]
+    rows = {row["path"]: row["address"] for row in sh.json("sfstatus", "localhost", "app")}
+    assert rows["app:in:x"] == rows["app:a"] != rows["app:in"]
+    assert "no process p2" in sh("sf", ":PING::::p2", code=7).stdout
+    sh("sf", ":TERMINATE::::p1")  # its parts end, and with them what they are parts of
+    wait_until(lambda: sh.json("sfstatus", "localhost") == [], what="the application has ended")
+
+
+def test_what_is_cut_off_goes_on(sh, near):
+    sh("sf", f"app:DEPLOY:{near}", "app:in:DETACH", "app:TERMINATE")
+    (row,) = sh.json("sfstatus", "localhost")
+    sh("sf", f"'{row['path']}':TERMINATE")
+    assert sh.json("sfstatus", "localhost") == []
+
+
+@pytest.mark.parametrize("take_back", [True, False])
+def test_an_interrupted_deploy_is_rolled_back_and_with_t_those_before_it_too(
+    sh, near, tmp_path, take_back
+):
+    stuck = tmp_path / "stuck.sf"
+    stuck.write_text(near.read_text().replace("/b", "/x").replace("text LAZY", 'block "start"; text LAZY')
+                     .replace(f"{tmp_path}/a", f"{tmp_path}/y"))  # fmt: skip
+    words = ["sf", *(["-t"] if take_back else []), f"one:DEPLOY:{near}", f"two:DEPLOY:{stuck}"]
+    with sh.begin(*words) as running:
+        wait_until((tmp_path / "y").exists, what="it is being started")
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, out + err
+    assert "Traceback" not in out + err
+    assert "rolled back" in err
+    assert not (tmp_path / "y").exists()
+    left = [row["path"] for row in sh.json("sfstatus", "localhost")]
+    assert left == ([] if take_back else ["one"])
+    if left:
+        sh("sf", "one:TERMINATE")
 
 
 def test_what_is_loaded_has_not_started(sh, near, tmp_path):

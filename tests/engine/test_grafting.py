@@ -6,10 +6,19 @@ import asyncio
 
 import pytest
 
-from engine.core.faults import BadDescription, Draining, Ended, EngineError, NameInUse, NotFound
-from engine.testing.kit import begin, engines, tree, virtual_time
+from engine.core.faults import (
+    BadDescription,
+    Draining,
+    Ended,
+    EngineError,
+    NameInUse,
+    NotFound,
+    Refused,
+)
+from engine.testing.kit import begin, engines, tree, until, virtual_time
 from engine.wire.codec import flatten, unflatten
 from engine.wire.messages import (
+    Cancel,
     Drain,
     Graft,
     Grown,
@@ -52,6 +61,33 @@ async def reborn(network, tmp_path):
     addresses = {f"host{n}": f"host{n}:3800" for n in (1, 2)}
     folder = tmp_path / "state" / "host1"
     return await begin(network, folder, "host1", "host1:3800", addresses)
+
+
+def test_a_child_that_is_coming_up_is_stopped_on_request_wherever_it_is(tmp_path):
+    """Locally, through another process, with a remote part of its own, and twice."""
+
+    async def work(network, made):
+        one, _ = made
+        for number, ref in enumerate(("app", "app:in:far")):
+            for host in ("host1", "host2"):
+                stuck = maker(tmp_path, "c", block="start", sfProcessHost=host)
+                child = {"sfClass": GROUP, "b": maker(tmp_path, "b"), "c": stuck}
+                id_ = f"r{number}{host}"
+                growing = asyncio.ensure_future(one.submit(graft(ref, "new", child), id_))
+                await until((tmp_path / "c").exists)
+                for _ in range(2):
+                    assert (await one.submit(Cancel(id_))).found
+                with pytest.raises(Refused, match="ended by request") as refused:
+                    await growing
+                assert refused.value.fault.code == "SF-OP-002"
+                assert refused.value.fault.undone == 3
+                assert not (tmp_path / "b").exists()
+                assert not (tmp_path / "c").exists()
+                assert paths(await one.rows(ref))[1:] in ([], ["app:a", "app:in", "app:in:far"])
+        await one.submit(graft("app", "new", {"sfClass": GROUP}))
+        await one.terminate("app")
+
+    story(tmp_path, work)
 
 
 def paths(rows):
