@@ -202,7 +202,7 @@ class Prim:
     ) -> object:
         """Call an exposed method of a component known by its handle."""
         payload = encode(list(data))
-        answer = await self.live.process.call(target, method, payload)
+        answer = await self.live.process.calls.call(target, method, payload)
         return decode_result(answer, face, method)
 
     async def above(self, name: str) -> Value | Handle:

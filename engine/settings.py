@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         process: Name of this process on its host; set for sub-processes by their root.
         root: Address of the root process, in a sub-process.
         clean: Undo what an earlier life has left, instead of taking it up.
+        leave_timeout_s: Seconds a daemon that goes down waits for what is ending already.
         restart_grace_s: Seconds peers wait for a daemon that said it is being restarted.
         ping_timeout_s: Most seconds a peer may take to answer one round.
         checks_at_once: Health checks run at the same time, at most.
@@ -111,6 +112,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     liveness_factor: int = 2
     remember_s: float = 3600.0
     rollback_timeout_s: float = 60.0
+    leave_timeout_s: float = 30.0
     restart_grace_s: float = 30.0
     most_components: int = 100_000
     most_attributes: int = 4096

@@ -260,8 +260,8 @@ class Client:
         return [row for row in page.rows if isinstance(row, Event)], page.next, page.gap
 
     def log(
-        self, cursor: str = "", *, path: str = "", level: str = "", limit: int = 500,
-        wait_s: float = 0.0,
+        self, cursor: str = "", *, path: str = "", level: str = "", trace: str = "",
+        limit: int = 500, wait_s: float = 0.0,
     ) -> tuple[list[LogRow], str, bool]:  # fmt: skip
         """Return what components in the daemon logged; see `events`, and `logs` for all hosts.
 
@@ -269,10 +269,11 @@ class Client:
             cursor: Where to go on; empty starts with the oldest record kept.
             path: Complete name of the top of a sub-tree; empty: everything in the daemon.
             level: Only records of this level and worse.
+            trace: Only records of the request with this id, or of an operation it led to.
             limit: Records at most.
             wait_s: Seconds to wait for the first one, at most 20.
         """
-        wanted = PullLog(cursor, path, level, limit=limit, wait_ms=int(wait_s * 1000))
+        wanted = PullLog(cursor, path, level, trace, limit=limit, wait_ms=int(wait_s * 1000))
         page = self.send("stream", encode(wanted), Page, wait_s + CONNECT_S)
         return [row for row in page.rows if isinstance(row, LogRow)], page.next, page.gap
 

@@ -41,10 +41,12 @@ class Scope(Struct, frozen=True):
     Attributes:
         path: Complete name of its top; empty: everything in the hosts.
         level: Word of the least level; empty: all that was kept.
+        trace: Id of a request: only what was logged while it was carried out; empty: everything.
     """
 
     path: str = ""
     level: str = ""
+    trace: str = ""
 
 
 def hosts_of(client: Client, name: str) -> tuple[str, tuple[str, ...]]:
@@ -72,7 +74,9 @@ def kept(
         cursor = ""
         try:
             while True:
-                page, cursor, _ = client.log(cursor, path=scope.path, level=scope.level, limit=PAGE)
+                page, cursor, _ = client.log(
+                    cursor, path=scope.path, level=scope.level, trace=scope.trace, limit=PAGE
+                )
                 rows.extend(page)
                 if len(page) < PAGE:
                     break
@@ -120,7 +124,11 @@ class Follower:
         while not self._stopping.is_set():
             try:
                 rows, cursor, gap = client.log(
-                    cursor, path=self._scope.path, level=self._scope.level, wait_s=WAIT_S
+                    cursor,
+                    path=self._scope.path,
+                    level=self._scope.level,
+                    trace=self._scope.trace,
+                    wait_s=WAIT_S,
                 )
             except EngineError as error:
                 if not silent:

@@ -57,10 +57,14 @@ def main(
     import logging
 
     from engine.core.faults import EngineError
+    from engine.core.tracing import Stamp
     from engine.settings import SettingsError, load
 
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s%(traced)s"
+    logging.basicConfig(level=level, format=form)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Stamp())
     options = {
         "port": port, "bind": bind, "advertise": advertise, "cert": cert, "key": key, "ca": ca,
         "crl": crl, "metrics": metrics, "insecure": insecure or None, "node": node,

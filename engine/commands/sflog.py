@@ -24,18 +24,23 @@ LEVELS = ("ignore", "trace", "debug", "info", "warn", "warning", "error", "fatal
     "--level", default="", type=click.Choice(["", *LEVELS], case_sensitive=False),
     metavar="LEVEL", help=f"Only this and worse: {', '.join(LEVELS)}.",
 )  # fmt: skip
+@click.option("--trace", default="", metavar="ID",
+              help="Only what was logged while request ID was carried out, anywhere.")  # fmt: skip
 @shared()
-def main(host: str, name: str | None, *, follow: bool, level: str, front: Front) -> None:
+def main(
+    host: str, name: str | None, *, follow: bool, level: str, trace: str, front: Front
+) -> None:
     """Show what the component NAME, and all below it on all hosts, has logged; or all at HOST.
 
     Each host keeps the last 1,000 records of every application. Which records count is set with
-    sfstatus --set-log. With --follow, one line (or JSON object) for each as it is written.
+    sfstatus --set-log. With --follow, one line (or JSON object) for each as it is written. With -v
+    each says which request it belongs to: the id given with --request-id, or made up.
     """
     from engine.client.logs import Follower, Said, Scope, hosts_of, kept
 
     client = front.reach(host)
     path, addresses = hosts_of(client, name or "")
-    scope = Scope(path, level)
+    scope = Scope(path, level, trace)
 
     def say(what: Said) -> None:
         front.say(f"{what.address}: {what.text}")
@@ -70,4 +75,6 @@ def _show(front: Front, row: LogRow) -> None:
 
     place = f"{row.path} on {row.node}" if row.node else row.path
     text = f"{clock(row.at_ms)}  {row.level:<5}  {place}  {row.text}"
+    if front.verbose and row.trace:
+        text += f"  [{row.trace}]"
     front.result(msgspec.to_builtins(row), text)

@@ -132,6 +132,7 @@ class Event(Struct, frozen=True, tag="event", gc=False):
         application: Name of its application, or empty.
         path: Names from the application downwards, joined by `:`.
         body: What happened.
+        trace: Id of the request that was being carried out, if one was.
     """
 
     seq: int
@@ -140,3 +141,4 @@ class Event(Struct, frozen=True, tag="event", gc=False):
     application: str
     path: str
     body: Detail
+    trace: str = ""

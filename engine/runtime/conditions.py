@@ -41,7 +41,7 @@ async def judge(process: Process, live: Live, name: str) -> Verdict:
 
 
 async def _ask(process: Process, live: Live, name: str, target: Handle) -> Verdict:
-    if decode(await process.call(target, "evaluate", encode([])), bool):
+    if decode(await process.calls.call(target, "evaluate", encode([])), bool):
         return Verdict(good=True)
     try:
         text = await process.resolver.resolve(live, path(name, "failureText"))

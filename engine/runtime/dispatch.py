@@ -73,7 +73,7 @@ class Dispatch:
 
     async def _call(self, op: Call, operation: Operation) -> Returned:
         del operation
-        return Returned(await self._process.invoke(op.target, op.method, op.arguments))
+        return Returned(await self._process.calls.invoke(op.target, op.method, op.arguments))
 
     async def _cancel(self, op: Cancel, operation: Operation) -> Cancelled:
         del operation

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +23,7 @@ from engine.core.events import (
 )
 from engine.core.faults import Refused
 from engine.core.secrecy import HIDDEN, redacted
+from engine.core.tracing import Trace
 from engine.runtime.kinds import shown
 from engine.wire.messages import Page, Pull
 
@@ -34,7 +36,11 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 
 
 class EventLog:
-    """Keeps the latest events; a reader that fell too far behind is told of the gap."""
+    """Keeps the latest events; a reader that fell too far behind is told of the gap.
+
+    Attributes:
+        traced: Returns which request is being carried out.
+    """
 
     def __init__(self, daemon_id: str, life: str, *, keep: int = 100_000) -> None:
         """Take whose events these are; `life` tells one life of the process from another."""
@@ -43,6 +49,7 @@ class EventLog:
         self._ring: deque[Event] = deque(maxlen=keep)
         self._next = 1
         self._changed = asyncio.Event()
+        self.traced: Callable[[], Trace] = Trace
 
     @property
     def held(self) -> int:
@@ -57,8 +64,11 @@ class EventLog:
         application = "" if live is None else live.segment.application
         path = "" if live is None else live.path
         self._ring.append(
-            Event(self._next, int(time.time() * 1000), ident, application, path, body)
-        )
+            Event(
+                self._next, int(time.time() * 1000), ident, application, path, body,
+                self.traced().trace,
+            )
+        )  # fmt: skip
         self._next += 1
         if not self._changed.is_set():
             self._changed.set()

@@ -147,8 +147,11 @@ class FlowRun:
         return self._begun
 
     def tell(self, what: Happening) -> None:
-        """Tell what happened; errors of the flow end the compound."""
-        if self._live.state.ended:
+        """Tell what happened; errors of the flow end the compound.
+
+        Nothing is decided any more once the process goes down: its next life is told instead.
+        """
+        if self._live.state.ended or self._process.leaving:
             return
         if not self._begun:
             self._early.append(what)

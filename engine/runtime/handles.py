@@ -68,7 +68,7 @@ class Link(Generic[T]):
         """Return the state the target is in, such as `started`; `terminated` once it is gone."""
         try:
             handle = await self.handle()
-            return await self._live.process.state_of(handle)
+            return await self._live.process.calls.state_of(handle)
         except (NotFound, Ended):
             return State.TERMINATED.value
 
@@ -93,7 +93,7 @@ class Link(Generic[T]):
 
     async def set(self, attribute: str, value: Value) -> Value:
         """Change an attribute of the target, and return its value before."""
-        return await self._live.process.set(await self.handle(), attribute, value)
+        return await self._live.process.calls.set(await self.handle(), attribute, value)
 
     async def call(
         self, method: str, face: Callable[..., object], arguments: tuple[object, ...]
@@ -102,7 +102,7 @@ class Link(Generic[T]):
         target = await self.handle()
         payload = encode(list(arguments))
         try:
-            data = await self._live.process.call(target, method, payload)
+            data = await self._live.process.calls.call(target, method, payload)
         except EngineError as error:
             if error.fault.code != NOT_EXPOSED:
                 raise

@@ -86,7 +86,7 @@ class Logbook:
         rows.append(
             LogRow(
                 self._next, int(time.time() * 1000), word_of(level), live.path, text[:LONGEST],
-                self._process.node_name,
+                self._process.node_name, *self._process.operations.traced(),
             )
         )  # fmt: skip
         self._next += 1
@@ -180,6 +180,7 @@ class Logbook:
             if row.seq > after
             and (not path or row.path == path or row.path.startswith(f"{path}:"))
             and level_of(row.level) >= least
+            and (not wanted.trace or wanted.trace in {row.operation, row.trace})
         ]
         rows.sort(key=lambda row: row.seq)
         return rows[: max(1, min(wanted.limit, 1000))]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.core import tracing
 from engine.core.events import Progressed
 from engine.core.faults import Busy, EngineError, Fault, Kind, fault_of
 from engine.core.records import Record
+from engine.core.tracing import NONE, Trace
 from engine.runtime.ledger import (
     LedgerError,
     RequestRow,
@@ -63,6 +65,8 @@ class Operation:
     Attributes:
         stop: Has what is under way rolled back, and says whether there was something; set by those
             who carry out what can be stopped.
+        task: Carries it out.
+        trace: Id of the request it all began with; empty: this one.
     """
 
     def __init__(self, process: Process, request: Request) -> None:
@@ -73,6 +77,8 @@ class Operation:
         self.answer: Answer | None = None
         self.finished = asyncio.Event()
         self.stop: Callable[[], bool] | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.trace = request.trace
         self.began_s = asyncio.get_running_loop().time()
         self._process = process
         self._progress = Progress("accepted")
@@ -164,6 +170,11 @@ class Operations:
         operation = self._running.get(request_id)
         return operation.op if operation is not None else None
 
+    def traced(self) -> Trace:
+        """Return which operation of this process the present work belongs to, while that goes on."""
+        now = tracing.current()
+        return now if now.operation in self._running else NONE
+
     async def submit(self, request: Request) -> Answer:
         """Start an operation, or say how a known one stands, waiting a while for its end."""
         operation = self._running.get(request.id)
@@ -191,11 +202,13 @@ class Operations:
         task = asyncio.get_running_loop().create_task(
             self._run(operation), name=f"{type(request.op).__name__} {request.id}"
         )
+        operation.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return operation
 
     async def _run(self, operation: Operation) -> None:
+        tracing.enter(operation.id, operation.trace)
         durable = not isinstance(
             operation.op, Call | Ping | Cancel | Forget | Rename | Drain | Spawn | SetLevel
         )

@@ -101,7 +101,7 @@ class Outbox:
         while line.waiting:
             value = line.waiting.popleft()
             try:
-                await self._process.call(line.sink, "event", encode([value]))
+                await self._process.calls.call(line.sink, "event", encode([value]))
             except EngineError as error:
                 fault = fault_of(error)
                 if fault.kind in GONE:

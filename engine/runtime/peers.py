@@ -11,6 +11,7 @@ from msgspec import structs
 
 from engine.core.addresses import Found, address_of, is_name
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
+from engine.core.tracing import current
 from engine.wire.codec import decode, encode
 from engine.wire.messages import (
     PROTOCOL,
@@ -309,7 +310,7 @@ class Peers:
         while True:
             left = until - loop.time()
             wait_s = max(0.0, min(POLL_S, left - 0.5))
-            request = Request(request_id, op, int(left * 950), int(wait_s * 1000))
+            request = Request(request_id, op, int(left * 950), int(wait_s * 1000), current().trace)
             try:
                 answer = await self._once(address, request, wait_s)
             except (Unreachable, TimedOut):

@@ -16,16 +16,13 @@ from pathlib import Path
 
 from engine.core.events import Ident
 from engine.core.faults import (
-    Ended,
-    EngineError,
     NameInUse,
-    NotAllowed,
     NotFound,
-    WrongState,
     fault_of,
 )
 from engine.core.lifecycle import State
 from engine.core.records import DEPLOYMENT_FAILURE, LIVENESS_FAILURE, Record
+from engine.runtime.calls import Calls
 from engine.runtime.changing import Changer
 from engine.runtime.detaching import Detaching
 from engine.runtime.dispatch import Dispatch
@@ -34,18 +31,16 @@ from engine.runtime.eventlog import EventLog
 from engine.runtime.finishing import Finishing
 from engine.runtime.flows import child_ended, grown, holding
 from engine.runtime.growth import Growth
-from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.keeper import Keeper
+from engine.runtime.leaving import let_go
 from engine.runtime.ledger import (
     Ledger,
     drop_change,
     drop_changes_below,
     drop_fate,
     drop_segment,
-    forget_ended,
     put_birth,
     put_change,
-    put_ended,
     put_fate,
     set_meta,
     set_segment_state,
@@ -53,6 +48,7 @@ from engine.runtime.ledger import (
 from engine.runtime.live import Live, RemotePart, Segment
 from engine.runtime.liveness import Liveness
 from engine.runtime.logbook import Logbook
+from engine.runtime.obituaries import Obituaries
 from engine.runtime.operations import Operations
 from engine.runtime.orphans import Orphanage
 from engine.runtime.parts import Parts
@@ -74,34 +70,24 @@ from engine.runtime.updating import Updating
 from engine.runtime.workers import Workers
 from engine.security.identity import Expiry
 from engine.settings import Settings
-from engine.wire.codec import decode, encode, encode_value, unflatten
+from engine.wire.codec import encode, encode_value
 from engine.wire.messages import (
-    Call,
-    Change,
-    Changed,
-    Handle,
     Notice,
-    Page,
     Readied,
-    ReadTree,
-    Returned,
-    Set,
-    TreeRow,
-    as_tree,
 )
 from sfdl.values import Value
 
-CALL_S = 120.0
 HOUSEKEEPING_S = 30.0
 ENDED_KEPT_S = 600.0
-PART = "#"
-"""Marks the id of a segment in the table of what has ended."""
 
 
 class Process:
     """Everything one process holds; `begin` and `stop` bracket its life."""
 
-    state, leaving = "starting", False
+    log = logging.getLogger("sf.process")
+    state = "starting"
+    leaving = letting_go = False
+    """It goes down: it takes no messages; and then begins no ends any more."""
     certificates: Callable[[], Sequence[Expiry]] = tuple
     """Until when the certificates it uses are good; set by whoever gives it some."""
 
@@ -120,7 +106,6 @@ class Process:
         self.address = address
         self.ledger = ledger
         self.workers = workers
-        self.log = logging.getLogger("sf.process")
         self.version = importlib.metadata.version("smartdomains")
         self.security: dict[str, str] = {"security": "none"}
         self.tally = Tally()
@@ -137,10 +122,10 @@ class Process:
         self.names: dict[str, Live] = {}
         self.apps: dict[str, Segment] = {}
         self.segments: dict[str, Segment] = {}
-        self._ended_apps: dict[str, tuple[Record, float]] = {}
-        self._ended_parts: dict[str, tuple[Record, float]] = {}
+        self.obituaries = Obituaries(ledger)
         self._incarnation = max(ledger.last_incarnation(), int(time.time() * 1000))
         self.resolver = Resolver(self)
+        self.calls = Calls(self)
         self.reaper = Reaper(self)
         self.finishing = Finishing(self)
         self.keeper = Keeper(self)
@@ -160,6 +145,7 @@ class Process:
         self.termination = Termination(self)
         self.orphanage = Orphanage(self)
         self.operations = Operations(self, Dispatch(self).carry_out)
+        self.events.traced = self.operations.traced
         self.reader = Reader(self)
         self.planner = Planner(self)
         self.recovered, self.stopping, self.stopped = (asyncio.Event() for _ in range(3))
@@ -180,9 +166,7 @@ class Process:
     async def begin(self) -> None:
         """Recover what the ledger holds, then serve."""
         await self.ledger.durable(set_meta("daemon", self.daemon_id))
-        for name, (record, at_ms) in self.ledger.ended().items():
-            table = self._ended_parts if name.startswith(PART) else self._ended_apps
-            table[name.removeprefix(PART)] = (decode(record, Record), at_ms / 1000)
+        self.obituaries.load()
         loop = asyncio.get_running_loop()
         await Recovery(self).run()
         self.operations.settle()
@@ -227,13 +211,9 @@ class Process:
         while True:
             await asyncio.sleep(min(HOUSEKEEPING_S, self.settings.remember_s))
             self.operations.forget_old()
-            before = time.time() - min(ENDED_KEPT_S, self.settings.remember_s)
-            self.ledger.lazy(forget_ended(int(before * 1000)))
-            for table in (self._ended_apps, self._ended_parts):
-                for key in [key for key, (_, at) in table.items() if at < before]:
-                    del table[key]
+            self.obituaries.forget_old(min(ENDED_KEPT_S, self.settings.remember_s))
             for name in self.logbook.applications:
-                if name not in self._ended_apps and not self._holds(name):
+                if self.ended_application(name) is None and not self._holds(name):
                     self.logbook.forget(name)
 
     def _holds(self, application: str) -> bool:
@@ -242,22 +222,7 @@ class Process:
     async def stop(self) -> None:
         """Let go of everything without ending components: the ledger brings them back."""
         self.state, self.leaving = "stopping", True
-        await self.subprocesses.close()
-        await self.operations.stop()
-        await self.liveness.announce_restart()
-        tasks = [*self._tasks, *self._works]
-        for live in self.lives.values():
-            if live.flow is not None:
-                tasks.extend(live.flow.stop())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.finishing.stop()
-        await self.relays.stop()
-        self.peers.hang_up()
-        await self.services.close()
-        self.workers.close()
-        self.ledger.close()
+        await let_go(self, [*self._tasks, *self._works])
         self.stopped.set()
 
     @staticmethod
@@ -333,19 +298,18 @@ class Process:
             return segment.root
         if name in self.names:
             return self.names[name]
-        ended = self._ended_apps.get(name)
+        ended = self.ended_application(name)
         if ended is not None:
             raise NotFound(
-                f"{name} has ended: {ended[0].sentence()}", code="SF-NAME-004", where=name,
-                causes=(ended[0].cause,) if ended[0].cause is not None else (),
+                f"{name} has ended: {ended.sentence()}", code="SF-NAME-004", where=name,
+                causes=(ended.cause,) if ended.cause is not None else (),
             )  # fmt: skip
         here = ", ".join(self.apps) or "none"
         raise NotFound(f"there is no application {name!r}; here: {here}", code="SF-NAME-003")
 
     def ended_part(self, segment: str) -> Record | None:
         """Return the record of a segment that ended here lately."""
-        found = self._ended_parts.get(segment)
-        return found[0] if found is not None else None
+        return self.obituaries.part(segment)
 
     # -- what components do
 
@@ -384,7 +348,7 @@ class Process:
 
     def finish(self, live: Live, record: Record) -> None:
         """End a component by itself and let its parent decide."""
-        if live.state.ended or _rolled_back(live):
+        if live.state.ended or self.letting_go or _rolled_back(live):
             return
         if live.state is not State.STARTED or live.segment.growth is not None:
             record = record.begun_at(live.path, self.wall_s())
@@ -460,67 +424,6 @@ class Process:
         record = Record(LIVENESS_FAILURE, text, segment.path, self.wall_s())
         self.orphanage.take_in(segment, record)
 
-    # -- calls
-
-    async def call(self, target: Handle, method: str, arguments: bytes) -> bytes:
-        """Call an exposed method of any component; local or not, only data passes."""
-        if target.ident.daemon == self.daemon_id:
-            return await self.invoke(target.ident, method, arguments)
-        result = await self.peers.submit(
-            target.address,
-            Call(target.ident, method, arguments),
-            request_id=self.new_id(),
-            budget_s=CALL_S,
-        )
-        if not isinstance(result, Returned):
-            raise EngineError(f"{target.address} gave another answer than asked for")
-        return result.value
-
-    async def state_of(self, target: Handle) -> str:
-        """Return the state of any component.
-
-        Raises:
-            NotFound: It has ended, some time ago.
-        """
-        if target.ident.daemon == self.daemon_id:
-            return self.live(target.ident).state.value
-        question = ReadTree(ident=target.ident, depth=0)
-        page = await self.peers.read(target.address, question)
-        row = page.rows[0] if isinstance(page, Page) and page.rows else None
-        if not isinstance(row, TreeRow):
-            raise EngineError(f"{target.address} gave another answer than asked for")
-        return row.state
-
-    async def set(self, target: Handle, attribute: str, value: Value) -> Value:
-        """Change an attribute of any component, and return its value before."""
-        op = Set((Change(attribute, "replace", as_tree(value)),), ident=target.ident)
-        if target.ident.daemon == self.daemon_id:
-            changed: object = await self.changer.carry_out(op)
-        else:
-            changed = await self.peers.submit(
-                target.address, op, request_id=self.new_id(), budget_s=CALL_S
-            )
-        if not isinstance(changed, Changed):
-            raise EngineError(f"{target.address} gave another answer than asked for")
-        return unflatten(changed.old[0]).get("value")
-
-    async def invoke(self, ident: Ident, method: str, arguments: bytes) -> bytes:
-        """Run an exposed method of a component held here."""
-        live = self.live(ident)
-        kind = type(live.prim)
-        if method not in kind.declarations.methods:
-            raise NotAllowed(
-                f"{live.path} is a {kind.__name__}, which does not expose {method}",
-                code=NOT_EXPOSED, where=live.path,
-            )  # fmt: skip
-        if live.state is State.TERMINATED:
-            raise Ended("component has ended", where=live.path)
-        if live.state is State.CREATING:
-            raise WrongState("component is still being created", where=live.path)
-        function = getattr(live.prim, method)
-        result = await function(*decode_arguments(function, arguments))
-        return encode(result)
-
     # -- the end of a segment
 
     def close_segment(self, segment: Segment, record: Record) -> None:
@@ -533,18 +436,14 @@ class Process:
 
     def forget_segment(self, id_: str, application: str, is_root: bool, record: Record) -> None:  # noqa: FBT001 - a fact about the segment
         """Drop a segment's rows and remember why it ended."""
-        now = time.time()
-        self._ended_parts[id_] = (record, now)
-        statements = [*drop_segment(id_), put_ended(f"{PART}{id_}", encode(record))]
+        statements = [*drop_segment(id_), self.obituaries.of_part(id_, record)]
         if is_root:
-            self._ended_apps[application] = (record, now)
-            statements.append(put_ended(application, encode(record)))
+            statements.append(self.obituaries.of_application(application, record))
         self.ledger.lazy(*statements)
 
     def never_here(self, id_: str, record: Record) -> None:
         """Remember that a segment was ended before it was ever made: it must not be made later."""
-        self._ended_parts[id_] = (record, time.time())
-        self.ledger.lazy(put_ended(f"{PART}{id_}", encode(record)))
+        self.ledger.lazy(self.obituaries.of_part(id_, record))
 
     def write_fate(self, live: Live, name: str, fate: str, record: Record | None) -> None:
         """Write what became of a child.
@@ -570,8 +469,7 @@ class Process:
 
     def ended_application(self, name: str) -> Record | None:
         """Return the record of an application that ended lately."""
-        found = self._ended_apps.get(name)
-        return found[0] if found is not None else None
+        return self.obituaries.application(name)
 
     def mark_ending(self, segment: Segment, record: Record) -> None:
         """Write down that a segment is ending, before anything of it is undone."""

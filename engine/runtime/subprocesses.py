@@ -27,6 +27,8 @@ ROOT = "rootProcess"
 CLEANINGS = 3
 """Attempts to clean up after a sub-process that died."""
 STOP_S = 60.0
+CLOSE_S = 10.0
+"""Seconds a sub-process may take to let go, beside what is ending in it."""
 
 
 class Child(Protocol):
@@ -269,7 +271,8 @@ class Subprocesses:
             child.end(force=False)
         ends = [asyncio.ensure_future(child.ended()) for child in children]
         if ends:
-            await asyncio.wait(ends, timeout=10.0)
+            limit_s = self._process.settings.leave_timeout_s + CLOSE_S
+            await asyncio.wait(ends, timeout=limit_s)
         for child, end in zip(children, ends, strict=True):
             if not end.done():
                 child.end(force=True)

@@ -25,7 +25,7 @@ class Termination:
 
     def end_segment(self, segment: Segment, record: Record, *, tell: bool = True) -> None:
         """Begin to end a segment; its parent, if elsewhere, is told unless it was the one to ask."""
-        if segment.root.state.ended:
+        if segment.root.state.ended or self._process.letting_go:
             return
         self._process.mark_ending(segment, record)
         ending = self._process.ending.end(segment.root, record)

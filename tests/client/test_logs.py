@@ -29,8 +29,8 @@ class Host:
         self.down = down
         self.asked = []
 
-    def log(self, cursor="", *, path="", level="", limit=500, wait_s=0.0):
-        self.asked.append((cursor, path, level))
+    def log(self, cursor="", *, path="", level="", trace="", limit=500, wait_s=0.0):
+        self.asked.append((cursor, path, level, trace))
         if self.down:
             self.down -= 1
             raise Unreachable("nobody there")
@@ -50,13 +50,13 @@ def test_what_is_kept_is_merged_by_time_whatever_host_it_is_from():
     one = Host("a:1", [row(1, 10, "a"), row(2, 40, "a")])
     two = Host("b:1", [row(1, 20, "b"), row(2, 40, "b"), row(3, 50, "b")])
 
-    rows, cursors = kept([one, two], Scope("app", "warn"), pytest.fail)
+    rows, cursors = kept([one, two], Scope("app", "warn", "r1"), pytest.fail)
 
     assert [(each.at_ms, each.node) for each in rows] == [
         (10, "a"), (20, "b"), (40, "a"), (40, "b"), (50, "b"),
     ]  # fmt: skip
     assert cursors == {"a:1": "2", "b:1": "3"}
-    assert one.asked == [("", "app", "warn")]
+    assert one.asked == [("", "app", "warn", "r1")]
 
 
 def test_more_than_a_page_is_read_to_its_end():

@@ -97,7 +97,7 @@ async def test_a_child_that_ends_by_itself_takes_the_application_down(tmp_path):
 
         await until(lambda: not one.process.apps and not two.process.lives)
         assert not (tmp_path / "a").exists()
-        record, _ = one.process._ended_apps["app"]
+        record = one.process.ended_application("app")
         assert record.type == "abnormal"
         assert record.component == "app:two:b"
         assert record.trail[-1] == "app"

@@ -46,7 +46,7 @@ def test_a_silent_process_is_declared_dead_within_its_bound(tmp_path):
             await one.deploy("app", two_hosts(tmp_path))
             network.rules.append(Rule("cut", to="host2:3800", times=-1))
             took = await until_virtually(lambda: "app" not in one.process.apps, 60)
-            record, _ = one.process._ended_apps["app"]
+            record = one.process.ended_application("app")
             assert record.type == "livenessFailure"
             assert record.component == "app:two"
             return took
@@ -126,7 +126,7 @@ def test_an_unwell_component_ends_the_application_within_one_round(tmp_path):
             await one.deploy("app", two_hosts(tmp_path))
             (tmp_path / "b").unlink()
             took = await until_virtually(lambda: not one.process.apps, 30)
-            record, _ = one.process._ended_apps["app"]
+            record = one.process.ended_application("app")
             assert record.type == "livenessFailure"
             assert "is gone" in record.description
             return took
@@ -174,7 +174,7 @@ def test_a_supervisor_gives_up_when_restarts_exceed_its_budget(tmp_path):
             }
             await one.deploy("app", description)
             await until_virtually(lambda: not one.process.apps, 60)
-            record, _ = one.process._ended_apps["app"]
+            record = one.process.ended_application("app")
             assert record.type == "abnormal"
             assert "more than 3 restarts" in record.description
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 import pytest
 
 from engine.core.faults import Refused
-from engine.testing.kit import engines, virtual_time
-from engine.wire.messages import PullLog, SetLevel
+from engine.core.tracing import Stamp, enter
+from engine.testing.kit import engines, tree, virtual_time
+from engine.wire.codec import flatten
+from engine.wire.messages import Create, PullLog, SetLevel
 
 GROUP = "engine.compound.Compound"
 
@@ -50,6 +55,70 @@ def test_records_are_kept_by_sub_tree_and_level_and_bad_ones_are_events(tmp_path
     virtual_time(story())
 
 
+def test_what_is_logged_while_a_request_is_carried_out_has_its_ids_on_every_host(tmp_path):
+    """Over three hops: a part of a part of the application, and a part in a sub-process."""
+
+    async def story():
+        async with engines(tmp_path / "state", 3) as (_, made):
+            one, two, three = made
+            talker = "engine.testing.components.Talker"
+            deep = {"sfClass": GROUP, "sfProcessHost": "host3", "t": {"sfClass": talker}}
+            far = {
+                "sfClass": GROUP,
+                "sfProcessHost": "host2",
+                "t": {"sfClass": talker},
+                "deep": deep,
+            }
+            root = tree({"sfClass": GROUP, "t": {"sfClass": talker}, "far": far})
+            op = Create("s1", "app", "app", "app", flatten(root), upto="started")
+            await one.submit(op, "the-request")
+            rows = []
+            for engine in made:
+                (row,) = (await engine.process.logbook.pull(PullLog())).rows
+                rows.append(row)
+            assert [row.trace for row in rows] == ["the-request"] * 3
+            assert rows[0].operation == "the-request"
+            assert len({row.operation for row in rows}) == 3
+            assert all(row.operation for row in rows)
+
+            live(three, "app:far:deep:t").prim.log.info("by itself")
+            live(three, "app:far:deep:t").prim.spawn(say_later(live(three, "app:far:deep:t").prim))
+            await asyncio.sleep(1)
+            book = three.process.logbook
+            unasked = (await book.pull(PullLog())).rows[1:]
+            assert [(row.text, row.operation, row.trace) for row in unasked] == [
+                ("by itself", "", ""), ("later", "", ""),
+            ]  # fmt: skip
+            chosen = (await book.pull(PullLog(trace="the-request"))).rows
+            assert [row.text for row in chosen] == ["hello"]
+            by_operation = (await book.pull(PullLog(trace=rows[2].operation))).rows
+            assert by_operation == chosen
+            assert not (await book.pull(PullLog(trace="another"))).rows
+            states = [each for each in two.process.events._ring if each.path == "app:far:t"]
+            assert {each.trace for each in states} == {"the-request"}
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+async def say_later(prim):
+    await asyncio.sleep(0.5)
+    prim.log.info("later")
+
+
+async def test_log_lines_of_a_daemon_are_stamped(tmp_path):
+    record = logging.LogRecord("sf.x", logging.INFO, "", 1, "text", None, None)
+    assert Stamp().filter(record)
+    assert (record.operation, record.trace, record.traced) == ("", "", "")
+
+    async def carried_out():
+        enter("r2", "r1")
+        return await asyncio.to_thread(Stamp().filter, record)
+
+    assert await asyncio.create_task(carried_out())
+    assert (record.operation, record.trace, record.traced) == ("r2", "r1", " [r2 of r1]")
+
+
 def test_what_an_application_logged_is_forgotten_some_time_after_its_end(tmp_path):
     import asyncio
 
@@ -61,7 +130,7 @@ def test_what_an_application_logged_is_forgotten_some_time_after_its_end(tmp_pat
             assert one.process.logbook.applications
             await asyncio.sleep(40)
             assert one.process.logbook.applications
-            one.process._ended_apps.clear()
+            one.process.obituaries._applications.clear()
             await asyncio.sleep(40)
             assert not one.process.logbook.applications
 

@@ -364,7 +364,7 @@ async def test_a_type_that_cannot_place_a_child_has_failed_to_start_it(tmp_path)
         live(one, "app").prim.place_child = broken
         one.process.finish(live(one, "app:a"), Record.abnormal("broken"))
         await until(lambda: "app" not in one.process.apps)
-        record, _ = one.process._ended_apps["app"]
+        record = one.process.ended_application("app")
         assert "no such rack" in record.sentence() + str(record.cause)
 
 

@@ -52,7 +52,10 @@ def test_logs_of_all_hosts_come_by_time_and_are_followed(tmp_path):
     file = tmp_path / "talk.sf"
     file.write_text(TALK)
     with daemons(tmp_path, "one", "two") as (one, two):
-        run("sfstart", "localhost", "app", file, "-p", one.port)
+        run("sfstart", "localhost", "app", file, "-p", one.port, "--request-id", "my-start")
+        chosen = run("sflog", "localhost", "app", "-v", "--trace", "my-start", "-p", one.port)
+        assert [line.split("  ")[-1] for line in chosen.stdout.splitlines()] == ["[my-start]"] * 2
+        assert run("sflog", "localhost", "app", "--trace", "other", "-p", one.port).stdout == ""
         lines = run("sflog", "localhost", "app", "-p", one.port).stdout.splitlines()
         assert [line.partition("info")[2].strip() for line in lines] == [
             "app:near on one  near says", "app:far on two  far says",

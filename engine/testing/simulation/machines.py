@@ -140,12 +140,14 @@ class Machine:
             return
         self._network.servers.pop(self.address, None)  # it takes no connection any more
         self._network.broken(self.address)
-        life.leaving = True  # what still ends meanwhile is cut off, as by a crash
-        self._rules.down(self.name)
+        began_s = self._loop.time()
         stop = life.spawn(process.stop())
         while not (stop.done() or life.dead):  # noqa: ASYNC110 - a crash on its way down wakes nobody
             await asyncio.sleep(0.01)
         if self.life is life:
+            life.leaving = True  # what it could not wait for is cut off, as by a crash
+            in_time = self._loop.time() - began_s < process.settings.leave_timeout_s
+            self._rules.let_go(self.name, process, in_time=in_time)
             self._rules.down(self.name)
             self._down()
             life.kill()

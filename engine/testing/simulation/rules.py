@@ -294,6 +294,23 @@ class Rules(Observer):
         for parent, child in [key for key in self._told if self._by_id[key[0]].host == host]:
             del self._told[parent, child]
 
+    def let_go(self, host: str, process: Process, *, in_time: bool) -> None:
+        """Check that a daemon that went down in order has left nothing half ended.
+
+        Args:
+            host: Its name.
+            process: What it was.
+            in_time: It had not waited as long as it may.
+        """
+        if not in_time:
+            return
+        for seen in self._by_id.values():
+            if seen.host == host and seen.up and seen.state is State.TERMINATING:
+                self.complain(7, f"{host} went down while {seen.path} was ending")
+        for live in process.lives.values():
+            if live.ending is not None and not live.ending.done():
+                self.complain(7, f"{host} went down and left {live.path} half ended")
+
     def begun(self, host: str, process: Process) -> None:
         """Take in what a daemon has taken up of its earlier life."""
         self.note(f"{host} has begun")

@@ -56,6 +56,8 @@ class LogRow(Struct, frozen=True, tag="log"):
         seq: Number in its process.
         level: `trace`, `debug`, `info`, `warn`, `error` or `fatal`.
         node: Name of the host it was written on.
+        operation: Id of the operation under way there when it was written, if one was.
+        trace: Id of the request that operation is part of.
     """
 
     seq: int
@@ -64,6 +66,8 @@ class LogRow(Struct, frozen=True, tag="log"):
     path: str
     text: str
     node: str
+    operation: str = ""
+    trace: str = ""
 
 
 class Page(Struct, frozen=True, tag="page"):

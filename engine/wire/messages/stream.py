@@ -11,12 +11,14 @@ class PullLog(Struct, frozen=True, tag="log"):
     Attributes:
         path: Complete name of the top of a sub-tree; empty: everything in the process.
         level: Only this level and worse; empty: all that was kept.
+        trace: Only what was logged while this operation was under way, or one of this trace.
         wait_ms: How long to wait for the first record, at most 20,000.
     """
 
     cursor: str = ""
     path: str = ""
     level: str = ""
+    trace: str = ""
     limit: int = 500
     wait_ms: int = 0
 

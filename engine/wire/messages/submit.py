@@ -261,9 +261,11 @@ class Request(Struct, frozen=True):
     Attributes:
         budget_ms: What the operation may take in all.
         wait_ms: How long this call may wait for its end, at most 20,000.
+        trace: Id of the request it all began with; empty: this is the one.
     """
 
     id: str
     op: Op
     budget_ms: int
     wait_ms: int
+    trace: str = ""

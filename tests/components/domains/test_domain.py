@@ -82,7 +82,7 @@ async def test_a_guest_that_shuts_itself_down_ends_the_application_normally(benc
     await (await hypervisor(bench)).shutdown(facts.uuid)
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "normal"
     assert "app-host-vm" in record.description
     assert await ours(bench) == []
@@ -95,7 +95,7 @@ async def test_a_guest_destroyed_from_outside_is_noticed_by_event(bench):
     await (await hypervisor(bench)).destroy(facts.uuid, gentle=False)
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "abnormal"
     assert "app-host-vm" in record.description
 
@@ -111,7 +111,7 @@ async def test_a_guest_whose_event_was_lost_is_noticed_by_looking(bench):
     await faulty.destroy(facts.uuid, gentle=False)
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert "is shutoff" in record.description
 
 

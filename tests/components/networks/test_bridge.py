@@ -119,7 +119,7 @@ async def test_a_bridge_taken_away_makes_the_component_unwell_and_ends_the_appli
     ip("link", "delete", "dev", "sdbr")
 
     await until(lambda: not engine.process.apps, timeout_s=30)
-    record, _ = engine.process._ended_apps["app"]
+    record = engine.process.ended_application("app")
     assert "sdbr is not there any more" in record.description
 
 

@@ -167,7 +167,7 @@ async def test_a_network_stopped_from_outside_is_unwell_and_ends_the_application
     await (await hypervisor(bench)).networks.stop(facts.uuid)
 
     await until(lambda: not bench.one.process.apps, timeout_s=30)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert "network sdlan is not active" in record.description
     assert await networks(bench) == {}
 

@@ -44,7 +44,7 @@ async def test_an_exit_status_that_is_a_failure_ends_the_application(bench):
     await bench.deploy(text(["sh", "-c", "sleep 1; exit 3"]))
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "abnormal"
     assert "status 3" in record.description
 
@@ -53,7 +53,7 @@ async def test_a_listed_exit_status_is_no_failure(bench):
     await bench.deploy(text(["sh", "-c", "sleep 1; exit 3"], "okExit [3]; terminate true;"))
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "normal"
 
 
@@ -77,7 +77,7 @@ async def test_a_program_that_is_not_there_fails_with_its_name(bench):
     await bench.deploy(text(["sh", "-c", "sleep 1; exec no-such-program"]))
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert "127" in record.description
 
 
@@ -97,7 +97,7 @@ async def test_a_program_that_has_done_its_job_before_all_have_started_ends_them
     await bench.deploy(text(["true"], "terminate true;").replace("} }", late))
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "normal"
 
 

@@ -88,7 +88,7 @@ class Stage:
         """Have a container create a child."""
         root = self.compiled(f"sfConfig extends {text}")
         live = self.find(container)
-        await live.process.invoke(live.ident, "create", encode([name, encode_value(root)]))
+        await live.process.calls.invoke(live.ident, "create", encode([name, encode_value(root)]))
 
     def notes(self):
         """What flows said."""

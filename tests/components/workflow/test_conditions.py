@@ -14,7 +14,7 @@ from engine.wire.codec import decode, encode
 
 async def ask(stage, name):
     live = stage.find(name)
-    return decode(await live.process.invoke(live.ident, "evaluate", encode([])), bool)
+    return decode(await live.process.calls.invoke(live.ident, "evaluate", encode([])), bool)
 
 
 @pytest.mark.parametrize(

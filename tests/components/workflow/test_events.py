@@ -19,7 +19,7 @@ def away(place):
 
 async def send(stage, name, value):
     live = stage.find(name)
-    await live.process.invoke(live.ident, "event", encode([value]))
+    await live.process.calls.invoke(live.ident, "event", encode([value]))
 
 
 def test_an_event_goes_from_its_sender_over_a_bus_to_whoever_is_registered(play, away):

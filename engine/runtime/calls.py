@@ -1,0 +1,97 @@
+"""Reaching a component wherever it is: its methods, its state, its attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.core.events import Ident
+from engine.core.faults import Ended, EngineError, NotAllowed, WrongState
+from engine.core.lifecycle import State
+from engine.runtime.handles import NOT_EXPOSED, decode_arguments
+from engine.wire.codec import encode, unflatten
+from engine.wire.messages import (
+    Call,
+    Change,
+    Changed,
+    Handle,
+    Page,
+    ReadTree,
+    Returned,
+    Set,
+    TreeRow,
+    as_tree,
+)
+from sfdl.values import Value
+
+if TYPE_CHECKING:
+    from engine.runtime.process import Process
+
+CALL_S = 120.0
+"""Seconds another process gets to answer."""
+
+
+class Calls:
+    """Asks components by their handles, for one process; only data passes."""
+
+    def __init__(self, process: Process) -> None:
+        """Serve one process."""
+        self._process = process
+
+    async def call(self, target: Handle, method: str, arguments: bytes) -> bytes:
+        """Call an exposed method of any component; local or not, only data passes."""
+        if target.ident.daemon == self._process.daemon_id:
+            return await self.invoke(target.ident, method, arguments)
+        result = await self._process.peers.submit(
+            target.address,
+            Call(target.ident, method, arguments),
+            request_id=self._process.new_id(),
+            budget_s=CALL_S,
+        )
+        if not isinstance(result, Returned):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return result.value
+
+    async def state_of(self, target: Handle) -> str:
+        """Return the state of any component.
+
+        Raises:
+            NotFound: It has ended, some time ago.
+        """
+        if target.ident.daemon == self._process.daemon_id:
+            return self._process.live(target.ident).state.value
+        question = ReadTree(ident=target.ident, depth=0)
+        page = await self._process.peers.read(target.address, question)
+        row = page.rows[0] if isinstance(page, Page) and page.rows else None
+        if not isinstance(row, TreeRow):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return row.state
+
+    async def set(self, target: Handle, attribute: str, value: Value) -> Value:
+        """Change an attribute of any component, and return its value before."""
+        op = Set((Change(attribute, "replace", as_tree(value)),), ident=target.ident)
+        if target.ident.daemon == self._process.daemon_id:
+            changed: object = await self._process.changer.carry_out(op)
+        else:
+            changed = await self._process.peers.submit(
+                target.address, op, request_id=self._process.new_id(), budget_s=CALL_S
+            )
+        if not isinstance(changed, Changed):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        return unflatten(changed.old[0]).get("value")
+
+    async def invoke(self, ident: Ident, method: str, arguments: bytes) -> bytes:
+        """Run an exposed method of a component held here."""
+        live = self._process.live(ident)
+        kind = type(live.prim)
+        if method not in kind.declarations.methods:
+            raise NotAllowed(
+                f"{live.path} is a {kind.__name__}, which does not expose {method}",
+                code=NOT_EXPOSED, where=live.path,
+            )  # fmt: skip
+        if live.state is State.TERMINATED:
+            raise Ended("component has ended", where=live.path)
+        if live.state is State.CREATING:
+            raise WrongState("component is still being created", where=live.path)
+        function = getattr(live.prim, method)
+        result = await function(*decode_arguments(function, arguments))
+        return encode(result)
