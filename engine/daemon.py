@@ -101,7 +101,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ledger=ledger,
         workers=ThreadWorkers(),
         connect=connect_with(lambda: place.contexts),
-        spawner=None if settings.root else ProgramSpawner(settings, place.address),
+        spawner=None if settings.root else ProgramSpawner(settings, place),
     )
     process.security = place.facts()
     process.certificates = place.certificates

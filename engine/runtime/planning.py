@@ -82,6 +82,7 @@ class Planner:
             cls.declarations.bind(
                 dict(node.attributes), bound, where=where, secret=secret_names(node)
             )
+            self._process.subprocesses.check(node, where)
             async with asyncio.timeout(LOOK_S):
                 await cls.plan(bound, where)
         except BadValueError as error:

@@ -12,9 +12,12 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import DecodeError, json
+
 from engine.core.faults import BadDescription, EngineError, Refused, fault_of
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.runtime.ledger import Ledger, LedgerError, SegmentRow
+from engine.security.files import write_whole
 from engine.wire.codec import decode
 from engine.wire.messages import Notice, ParentLink, Spawn, Spawned, Stop
 from sfdl.values import Description, Value
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from engine.runtime.process import Process
 
 ROOT = "rootProcess"
+CONFIG = frozenset({"nice", "memoryMax", "cpuMax", "user"})
+"""What `sfProcessConfig` may say beside the environment."""
+REMEMBERED = ".json"
+"""Files beside the folders of sub-processes: how each was to run."""
 CLEANINGS = 3
 """Attempts to clean up after a sub-process that died."""
 STOP_S = 60.0
@@ -48,12 +55,21 @@ class Child(Protocol):
 class Spawner(Protocol):
     """Starts sub-processes."""
 
+    def check(self, config: Mapping[str, str]) -> None:
+        """Check whether what `sfProcessConfig` asks for can be had here, starting nothing.
+
+        Raises:
+            Refused: It cannot; the message says why.
+            BadDescription: A value makes no sense.
+        """
+        ...
+
     async def spawn(self, name: str, config: Mapping[str, str], *, clean: bool) -> Child:
         """Start one and wait until it answers.
 
         Args:
             name: Its name on this host.
-            config: What `sfProcessConfig` says: `env.NAME`, `nice`, `memoryMax`, `user`.
+            config: What `sfProcessConfig` says: `env.NAME`, `nice`, `memoryMax`, `cpuMax`, `user`.
             clean: Undo everything an earlier life of it has left, instead of taking it up.
 
         Raises:
@@ -99,7 +115,10 @@ class Subprocesses:
             root = await process.peers.elsewhere(host, where=live.path) or process.address
         address = root
         if name not in {None, ROOT}:
-            address = await self._address_at(root, str(name), _config(description, live), live)
+            value = description.get("sfProcessConfig")
+            if value is None:
+                value = live.inherited("sfProcessConfig")
+            address = await self._address_at(root, str(name), _config(value, live.path), live)
         return None if address == process.address else address
 
     async def _text(self, live: Live, description: Description, attribute: str) -> str | None:
@@ -124,6 +143,20 @@ class Subprocesses:
         if not isinstance(spawned, Spawned):
             raise EngineError(f"{root} gave another answer than asked for")
         return spawned.address
+
+    def check(self, description: Description, where: str) -> None:
+        """Check whether a description's sub-process can be had here as it asks, starting nothing.
+
+        Raises:
+            Refused: It cannot.
+            BadDescription: What it asks for makes no sense.
+        """
+        name = description.get("sfProcessName")
+        if not isinstance(name, str) or name == ROOT or self._process.settings.process != ROOT:
+            return
+        self._check(name)
+        if self._spawner is not None and name not in self._running:
+            self._spawner.check(_config(description.get("sfProcessConfig"), where))
 
     async def spawn(self, op: Spawn) -> Spawned:
         """Have a sub-process there, and say where it answers; asked by other processes."""
@@ -167,6 +200,7 @@ class Subprocesses:
         self._starting[name] = future
         try:
             async with asyncio.timeout(limit_s):
+                self._remember(name, config)
                 child = await self._spawner.spawn(name, config, clean=clean)
         except (EngineError, OSError, TimeoutError) as error:
             fault = fault_of(error)
@@ -189,21 +223,36 @@ class Subprocesses:
         task.add_done_callback(self._watches.discard)
         return child
 
+    @property
+    def _folder(self) -> Path:
+        return self._process.settings.folder / "processes"
+
+    def _remember(self, name: str, config: Mapping[str, str]) -> None:
+        """Write down how a sub-process is to run: as that, and not as us, it is taken up again."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_whole(self._folder / f"{name}{REMEMBERED}", json.encode(dict(config)), 0o600)
+
+    def _remembered(self, name: str) -> dict[str, str]:
+        try:
+            return json.decode(
+                (self._folder / f"{name}{REMEMBERED}").read_bytes(), type=dict[str, str]
+            )
+        except FileNotFoundError:
+            return {}
+
     # -- after a restart of the root
 
     async def take_up(self) -> None:
         """Start those again that an earlier life of this root has left with something in hand."""
         if self._spawner is None:
             return
-        folder = self._process.settings.folder / "processes"
-        for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if _holds_something(each):
+        for each in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            if each.is_dir() and _holds_something(each):
+                limit_s = self._process.settings.process_timeout_s
                 try:
-                    await self._start(
-                        each.name, {}, self._process.settings.process_timeout_s, clean=False
-                    )
-                except Refused as error:
-                    self._process.events.note(None, "error", error.fault.message)
+                    await self._start(each.name, self._remembered(each.name), limit_s, clean=False)
+                except (Refused, DecodeError) as error:
+                    self._process.events.note(None, "error", fault_of(error).message)
 
     # -- the end of one
 
@@ -215,7 +264,7 @@ class Subprocesses:
             del self._running[name]
         if self._closing:
             return
-        folder = self._process.settings.folder / "processes" / name
+        folder = self._folder / name
         rows = _segments(folder)
         text = f"its process {name} ended with status {status}"
         self._process.events.note(
@@ -282,23 +331,20 @@ class Subprocesses:
         await asyncio.gather(*self._watches, return_exceptions=True)
 
 
-def _config(description: Description, live: Live) -> dict[str, str]:
+def _config(value: Value, where: str) -> dict[str, str]:
     """Read `sfProcessConfig` into plain words."""
-    value: Value = description.get("sfProcessConfig")
-    if value is None:
-        value = live.inherited("sfProcessConfig")
     if not isinstance(value, Description):
         return {}
     found: dict[str, str] = {}
     for name, item in value.attributes:
         if name == "environment" and isinstance(item, Description):
             found.update({f"env.{key}": str(each) for key, each in item.attributes})
-        elif name in {"nice", "memoryMax", "user"} and isinstance(item, str | int):
+        elif name in CONFIG and isinstance(item, str | int | float):
             found[name] = str(item)
         else:
             raise BadDescription(
                 f"sfProcessConfig has no {name}, or not as that", code="SF-PROC-004",
-                where=live.path, hint="environment (a block), nice, memoryMax, user",
+                where=where, hint=f"environment (a block), {', '.join(sorted(CONFIG))}",
             )  # fmt: skip
     return found
 
@@ -306,7 +352,7 @@ def _config(description: Description, live: Live) -> dict[str, str]:
 def _segments(folder: Path) -> list[SegmentRow]:
     """Read what a sub-process that has ended held."""
     file = folder / "ledger.sqlite"
-    if not file.is_file():
+    if not file.is_file() or file.is_symlink():
         return []
     try:
         ledger = Ledger(file, inline=True)
@@ -321,7 +367,7 @@ def _segments(folder: Path) -> list[SegmentRow]:
 def _holds_something(folder: Path) -> bool:
     """Say whether a sub-process that has ended left segments or effects."""
     file = folder / "ledger.sqlite"
-    if not file.is_file():
+    if not file.is_file() or file.is_symlink():
         return False
     try:
         ledger = Ledger(file, inline=True)

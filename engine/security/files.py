@@ -10,8 +10,16 @@ from pathlib import Path
 from engine.core.faults import NotAllowed
 
 
-def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
+def write_whole(
+    file: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> None:
     """Write a file in one step, durably; one of that name is replaced.
+
+    Args:
+        file: Its name.
+        data: What is in it.
+        mode: Who may read it.
+        owner: User and group it is given to, by a process that may; nothing: ours.
 
     Raises:
         OSError: It cannot be written.
@@ -20,6 +28,8 @@ def write_whole(file: Path, data: bytes, mode: int = 0o644) -> None:
     try:
         with os.fdopen(handle, "wb") as out:
             os.fchmod(handle, mode)
+            if owner is not None:
+                os.fchown(handle, *owner)
             out.write(data)
             out.flush()
             os.fsync(handle)

@@ -289,6 +289,9 @@ class MemorySpawner:
         self.children: dict[str, MemoryChild] = {}
         network.spawners[root] = self
 
+    def check(self, config: Mapping[str, str]) -> None:
+        """Find nothing wrong."""
+
     async def spawn(self, name: str, config: Mapping[str, str], *, clean: bool) -> MemoryChild:
         """Begin a sub-process; see `engine.runtime.subprocesses.Spawner`."""
         del config
@@ -340,7 +343,7 @@ class MemoryChild:
         self._gone(-9)
 
 
-async def until(condition: Callable[[], T], *, timeout_s: float = 30.0) -> T:
+async def until(condition: Callable[[], T], *, timeout_s: float = 10.0) -> T:
     """Wait until a condition holds and return what it gave; say what it gave last if it never does."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout_s

@@ -213,7 +213,7 @@ class Spawn(Struct, frozen=True, tag="spawn"):
     """Have a sub-process of this name here, started if need be.
 
     Attributes:
-        config: `env.NAME`, `nice`, `memoryMax`, `user`, as text.
+        config: `env.NAME`, `nice`, `memoryMax`, `cpuMax`, `user`, as text.
         limit_s: Seconds it may take to start.
     """
 
