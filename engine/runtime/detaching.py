@@ -72,7 +72,8 @@ class Detaching:
                     segment.parent.address, forget, request_id=f"{segment.id}-forget",
                     budget_s=TELL_S,
                 )  # fmt: skip
-            segment.parent = segment.lease = segment.orphan_since_s = None
+            segment.parent = segment.lease = None
+            self._process.orphanage.heard_again(segment)
             segment.rename(name, name, name)
         else:
             segment = self._split(live, name)

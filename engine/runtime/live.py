@@ -354,6 +354,7 @@ class Segment:
         inherited: Reserved values that hold above it.
         origin: Where its components were made.
         orphan_since_s: Since when its parent has been silent for longer than the lease.
+        ended_as_orphans: What has ended because of that, below what has not.
         lease: How long it goes on without hearing from its parent; nothing for an application root.
         growth: The task that is bringing it to life, while there is one.
         report: Told of every component that has entered the phase under way.
@@ -390,6 +391,7 @@ class Segment:
         self.state = "created"
         self.lease: Lease | None = None
         self.orphan_since_s: float | None = None
+        self.ended_as_orphans: list[Live] = []
         self.growth: asyncio.Task[Any] | None = None
         self.updating = False
         self.report: Callable[[str, int, int], None] | None = None

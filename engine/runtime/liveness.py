@@ -237,7 +237,7 @@ class Liveness:
         if segment.parent is None:
             return Heard(segment_id, Sign.UNKNOWN)  # it was cut off, and is nobody's part any more
         if segment.orphan_since_s is not None:
-            segment.orphan_since_s = None
+            self._process.orphanage.heard_again(segment)
             self._process.growth.lease(segment)
             self._process.events.note(segment.root, "info", "its parent is heard of again")
         elif segment.lease is not None:

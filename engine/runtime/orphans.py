@@ -48,8 +48,21 @@ class Orphanage:
         if waits:
             segment.lease = Lease(min(waits), now_s)
         for live in list(segment.root.walk()):
-            if live.id not in keeping and not live.state.ended:
-                self._process.ending.end(live, record)
+            parent = live.parent
+            if live.id in keeping or live.state.ended or parent is None:
+                continue
+            if parent.id in keeping:
+                self._process.write_fate(parent, live.name, "down", record)
+                segment.ended_as_orphans.append(live)
+            self._process.ending.end(live, record)
+
+    def heard_again(self, segment: Segment) -> None:
+        """Take in that a silent parent is back, or nobody's any more: what has ended meanwhile is told."""
+        segment.orphan_since_s = None
+        ended, segment.ended_as_orphans = segment.ended_as_orphans, []
+        for live in ended:
+            if live.ending is not None:
+                live.ending.add_done_callback(lambda _, live=live: self._process.tell_parent(live))  # type: ignore[misc] # bound now
 
     def _policy(self, live: Live) -> Orphans:
         policy = live.value("sfOrphanPolicy") or type(live.prim).reserved.get("sfOrphanPolicy")

@@ -361,11 +361,12 @@ class Process:
         if live.flag("sfSyncTerminate"):
             if live.parent is not None:  # its parts are forgotten before it is told
                 self.write_fate(live.parent, live.name, "down", live.record)
-            ending.add_done_callback(lambda _: self._tell_parent(live))
+            ending.add_done_callback(lambda _: self.tell_parent(live))
         else:
-            self._tell_parent(live)
+            self.tell_parent(live)
 
-    def _tell_parent(self, live: Live) -> None:
+    def tell_parent(self, live: Live) -> None:
+        """Tell the parent of a component that has ended here; it decides."""
         if live.parent is not None and live.record is not None:
             child_ended(live.parent, live.name, live.record.passed(live.parent.path))
 

@@ -47,6 +47,17 @@ FOUND = {
                 Node("guard", host=1, children=(Node("group"),)),
             ))),
         )),
+    "what has ended as an orphan is told once its parent is back": Schedule(
+        1027339, 2, (
+            Deploy(tree=Node("guard", children=(
+                Node("guard", host=1, children=(
+                    Node("checked", options=(("sfOrphanPolicy", "keep"),)), Node("guard"),
+                )),
+            ))),
+            Deploy(tree=Node(), pause_s=5.0),
+            Freeze(),
+            Deploy(tree=Node(), pause_s=5.0),
+        )),
 }  # fmt: skip
 
 
