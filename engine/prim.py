@@ -68,6 +68,8 @@ class Prim:
         hooks: Names of the hooks this type implements.
         creates_children: The type creates its children itself, with `create_child` or by its flow;
             the create phase leaves them alone.
+        may_come_from_parent: Attributes that the component around this one may give instead, so that a
+            library leaves them NULL.
     """
 
     type_name: ClassVar[str] = ""
@@ -75,6 +77,7 @@ class Prim:
     declarations: ClassVar[Declarations]
     hooks: ClassVar[frozenset[str]] = frozenset()
     creates_children: ClassVar[bool] = False
+    may_come_from_parent: ClassVar[frozenset[str]] = frozenset()
 
     live: Live
 

@@ -171,6 +171,7 @@ class StorageBackend(Prim):
         int_, 0, ge=0, doc="How many images of that stem stay; 0 for all.", called="saveImageKeep"
     )
 
+    may_come_from_parent: ClassVar[frozenset[str]] = frozenset(ON_THE_DOMAIN)
     reserved: ClassVar[dict[str, Value]] = {
         "sfOrphanPolicy": "keep", "sfStartTimeout": 3600, "sfTerminateTimeout": 3600,
     }  # fmt: skip
