@@ -22,6 +22,8 @@ TITLES = {
     "conditions": "Conditions: components that say yes or no when they are asked.",
     "events": "Events between components.",
 }
+WITH = {"conditions": ("components/comparisons.sf",)}
+"""Libraries written by hand that come with one of ours."""
 PREFIXES = {"condition": "conditions", "event": "events"}
 """Types whose short names begin like this stand together, whatever package they are of."""
 
@@ -46,7 +48,9 @@ def title(family: str) -> str:
 def pages() -> dict[Path, str]:
     """Return the text of each library."""
     return {
-        FOLDER / f"{family}.sf": library(title(family), members, "scripts/libraries.py")
+        FOLDER / f"{family}.sf": library(
+            title(family), members, "scripts/libraries.py", WITH.get(family, ())
+        )
         for family, members in families().items()
         if family != "engine"
     }

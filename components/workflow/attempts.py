@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from typing_extensions import override
 
-from components.workflow.base import Workflow, matches
+from components.workflow.base import Workflow, as_data, matches
 from components.workflow.serial import At, Close, Outcome, Pause, Serial, Start, Step
 from engine.core.flows import Do, Flow, Publish, Write
 from engine.core.records import Record
@@ -138,10 +138,7 @@ class Attempting(Serial):
     def also(self, before: At, after: At) -> Sequence[Do]:
         if after.record is None or before.record is not None:
             return ()
-        return (
-            Write("resultType", after.record.type),
-            Write("result", after.record.sentence()),
-        )
+        return (Write("result", as_data(after.record)),)
 
 
 class Attempt(Workflow, type="flow.attempt"):
@@ -152,8 +149,7 @@ class Attempt(Workflow, type="flow.attempt"):
 
     needs_action = True
     apart = frozenset({"condition", "default"})
-    result = output(str, doc="How the action ended, in a sentence.")
-    resultType = output(str, doc="Type of the record with which it ended.")
+    result = output(Description, doc="Record of the action, as data: type, description, component.")
 
     @override
     def make_flow(self) -> Flow[Any]:

@@ -43,6 +43,12 @@ def as_value(data: object) -> Value:
     return data  # type: ignore[return-value] # scalars are the same in both
 
 
+def as_data(record: Record) -> Description:
+    """Turn a record into data that an attribute can hold."""
+    names = ("type", "description", "component")
+    return Description(tuple((name, getattr(record, name)) for name in names), data=True)
+
+
 def failed(record: Record) -> Record:
     """Return the record of a child that could not be started as one of an abnormal end."""
     return replace(record, type=ABNORMAL) if record.type == DEPLOYMENT_FAILURE else record

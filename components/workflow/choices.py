@@ -25,6 +25,7 @@ from engine.core.faults import Refused
 from engine.core.flows import Flow
 from engine.core.leases import Verdict
 from engine.core.records import Record
+from engine.prim import Unwell
 from engine.runtime.attributes import attr, link, output
 from engine.runtime.kinds import bool_, duration_ms, str_
 
@@ -177,3 +178,32 @@ class EvaluateCondition(Compound, type="flow.evaluatecondition"):
         self.result = verdict.good
         if self.fail_on_false and not verdict.good:
             raise Refused(self.message or verdict.text, where=self.path)
+
+
+class ReadyGate(Compound, type="condition.readygate"):
+    """Is not ready until its condition is true; made for `sfDependsOn`."""
+
+    reserved = {"sfReadyWhen": "signal"}  # noqa: RUF012 - a class's defaults, never changed
+
+    condition = link(Condition, doc="What is waited for.", truth=True)
+    interval = attr(duration_ms, 1000, doc="Milliseconds between looks.")
+    timeout = attr(
+        duration_ms, 0, doc="Milliseconds after which it ends abnormally; 0 is no limit."
+    )
+
+    @override
+    async def on_started(self) -> None:
+        self.ready_when("condition", self.interval, self.timeout)
+
+
+class LivenessTest(Compound, type="condition.livenesstest"):
+    """Stays, and is unwell whenever its condition is false."""
+
+    condition = link(Condition, doc="What must hold.", truth=True)
+    delay = attr(duration_ms, 0, doc="Milliseconds at first in which being false does not count.")
+
+    @override
+    async def check(self) -> None:
+        verdict = await self.judge("condition")
+        if verdict.good is False and self.age_s() >= self.delay:
+            raise Unwell(verdict.text)

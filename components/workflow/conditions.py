@@ -11,19 +11,19 @@ from typing_extensions import override
 from engine.compound import Compound
 from engine.core.faults import BadDescription, Ended, EngineError, NotFound, Refused
 from engine.core.leases import Verdict
-from engine.prim import Prim, Unwell
+from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.kinds import (
     BadValueError,
     Kind,
     bool_,
-    duration_ms,
     int_,
     plain,
     shown,
     str_,
 )
 from engine.wire.messages import Handle, Ping, Pong
+from sfdl.errors import SmartDomainsError
 from sfdl.values import Kept, Reference, Value
 
 
@@ -52,33 +52,39 @@ class Conditional(Prim):
 
 
 class Condition(Conditional, type="condition"):
-    """A condition that is a value: true, false, or what a reference or function gives when asked."""
+    """A condition that is a value: true, false, or what a reference or function gives when asked.
 
-    test = attr(bool_, doc="The value; LAZY references and functions are read anew each time.")
-    text = attr(str_, "", doc="What is said when it is false.", called="failure")
+    Prototypes such as `BooleanValue`, `True`, `False` and `Equals` are made of it.
+
+    Example:
+        enough extends Condition {
+            free 3;
+            wanted 2;
+            test (LAZY ATTRIB free >= LAZY ATTRIB wanted);
+        }
+    """
+
+    test = attr(
+        bool_, doc="The value; LAZY references and functions are read anew each time.", fresh=True
+    )
+    text = attr(str_, "", doc="What is said when it is false.", called="failure", fresh=True)
 
     @override
     async def verdict(self) -> str:
         if await self.fetch("test"):
             return ""
-        return self.text or f"{self.name} is false"
-
-
-class BooleanValue(Conditional, type="condition.value"):
-    """Has the value it is given."""
-
-    value = attr(bool_, doc="The value.")
-
-    @override
-    async def verdict(self) -> str:
-        return "" if await self.fetch("value") else f"{self.name} is false"
+        try:
+            text = str(await self.fetch("failure"))
+        except (EngineError, SmartDomainsError):  # what it would say cannot be put into words
+            text = ""
+        return text or f"{self.name} is false"
 
 
 class StringEquals(Conditional, type="condition.stringequals"):
     """Two strings are the same."""
 
-    left = attr(str_, doc="One.")
-    right = attr(str_, doc="The other.")
+    left = attr(str_, doc="One.", fresh=True)
+    right = attr(str_, doc="The other.", fresh=True)
     case_sensitive = attr(bool_, True, doc="Capitals count.", called="caseSensitive")
 
     @override
@@ -91,8 +97,8 @@ class StringEquals(Conditional, type="condition.stringequals"):
 class StringLength(Conditional, type="condition.stringlength"):
     """A string has exactly this length."""
 
-    string = attr(str_, doc="The string.")
-    length = attr(int_, ge=0, doc="Characters it must have.")
+    string = attr(str_, doc="The string.", fresh=True)
+    length = attr(int_, ge=0, doc="Characters it must have.", fresh=True)
 
     @override
     async def verdict(self) -> str:
@@ -113,10 +119,10 @@ def _pattern(value: Value) -> str:
 class Matches(Conditional, type="condition.matches"):
     """A string has a part that fits a pattern."""
 
-    string = attr(str_, doc="The string.")
+    string = attr(str_, doc="The string.", fresh=True)
     pattern = attr(
-        Kind("pattern", "String", _pattern), doc="Regular expression, as Python has them."
-    )
+        Kind("pattern", "String", _pattern), doc="Regular expression, as Python has them.", fresh=True,
+    )  # fmt: skip
 
     @override
     async def verdict(self) -> str:
@@ -221,10 +227,6 @@ class Compare(Conditional, type="condition.compare"):
         return plain(found)
 
 
-class Equals(Compare, type="condition.equals"):
-    """Two values, `left` and `right`, are the same."""
-
-
 class _Named(Conditional):
     """About a reference held by an attribute, which may lead nowhere."""
 
@@ -305,32 +307,3 @@ class RunningFor(Conditional, type="condition.runningfor"):
         wanted_s += self.milliseconds / 1000
         age_s = self.age_s()
         return "" if age_s >= wanted_s else f"runs for {age_s:.3f} s, not yet {wanted_s:g} s"
-
-
-class ReadyGate(Compound, type="condition.readygate"):
-    """Is not ready until its condition is true; made for `sfDependsOn`."""
-
-    reserved = {"sfReadyWhen": "signal"}  # noqa: RUF012 - a class's defaults, never changed
-
-    condition = link(Condition, doc="What is waited for.", truth=True)
-    interval = attr(duration_ms, 1000, doc="Milliseconds between looks.")
-    timeout = attr(
-        duration_ms, 0, doc="Milliseconds after which it ends abnormally; 0 is no limit."
-    )
-
-    @override
-    async def on_started(self) -> None:
-        self.ready_when("condition", self.interval, self.timeout)
-
-
-class LivenessTest(Compound, type="condition.livenesstest"):
-    """Stays, and is unwell whenever its condition is false."""
-
-    condition = link(Condition, doc="What must hold.", truth=True)
-    delay = attr(duration_ms, 0, doc="Milliseconds at first in which being false does not count.")
-
-    @override
-    async def check(self) -> None:
-        verdict = await self.judge("condition")
-        if verdict.good is False and self.age_s() >= self.delay:
-            raise Unwell(verdict.text)

@@ -10,8 +10,8 @@ from msgspec import Struct
 from typing_extensions import override
 
 from components.workflow.base import Workflow, failed
-from components.workflow.groups import Container
 from components.workflow.serial import Acting
+from engine.compound import Compound
 from engine.core.faults import BadDescription
 from engine.core.flows import (
     ChildEnded,
@@ -27,10 +27,15 @@ from engine.core.flows import (
 )
 from engine.core.lifecycle import State
 from engine.core.records import Record
+from engine.prim import Prim
 from engine.runtime.attributes import attr, link
 from engine.runtime.kinds import str_
-from engine.wire.codec import encode_value
+from engine.wire.codec import flatten
+from engine.wire.messages import Graft
 from sfdl.values import Description, Value
+
+BUDGET_S = 600.0
+"""Seconds that something created elsewhere has to start."""
 
 
 class Launch(Struct, frozen=True):
@@ -85,8 +90,12 @@ class _Creating(Workflow):
         str_, "", doc="Name of what is created; its sfProcessComponentName, or a new one, if empty."
     )
     parent = link(
-        Container, doc="Below which component; an application of its own if not given.",
+        Compound, doc="Below which component; an application of its own if not given.",
         required=False,
+    )  # fmt: skip
+    deployer = link(
+        Prim, required=False,
+        doc="Without a parent: a component in whose process the application is to be.",
     )  # fmt: skip
 
     @override
@@ -100,24 +109,48 @@ class _Creating(Workflow):
         """Return what to create."""
         raise NotImplementedError
 
+    def launching(self, child: str) -> Flow[Any]:
+        """Return the flow that creates it: below its parent, or here first and then let go."""
+        return Acting() if self.parent.given else Launching(child, self.asName)
+
+    @override
+    async def place_child(self, name: str, description: Description) -> Mapping[str, Value]:
+        if not self.deployer.given:
+            return {}
+        host, _, process = (await self.deployer.handle()).address.partition("/")
+        return {"sfProcessHost": host, **({"sfProcessName": process} if process else {})}
+
     @override
     async def perform(self, step: str) -> Record:
         found = await self.what()
-        await self.parent.api.create(self.asName, encode_value(found))
+        target = await self.parent.handle()
+        op = Graft(
+            self.asName, flatten(Description(found.attributes, found.tags)), ident=target.ident
+        )
+        # under an id of its own life, so that a restart does not do it twice
+        id_ = f"run-{self.live.id}"
+        await self.request(target.address, op, budget_s=BUDGET_S, request_id=id_)
         return Record.normal(f"{self.asName} was created below another component")
 
 
 class Run(_Creating, type="flow.run"):
     """Creates its action elsewhere and ends; the action lives on.
 
-    It becomes a child of `parent`, which must be a Container, or an application of its own.
+    It becomes a child of `parent`, any compound, or an application of its own: here, or in the process
+    of the component that `deployer` leads to.
+
+    Example:
+        helper extends Run {
+            asName "watchdog";
+            action extends Process { cmd [|"sleep", "1000"|]; }
+        }
     """
 
     needs_action = True
 
     @override
     def make_flow(self) -> Flow[Any]:
-        return Acting() if self.parent.given else Launching(self.action(), self.asName)
+        return self.launching(self.action())
 
     @override
     async def what(self) -> Description:
@@ -149,7 +182,7 @@ class Deployer(_Creating, type="flow.deployer"):
 
     @override
     def make_flow(self) -> Flow[Any]:
-        return Acting() if self.parent.given else Launching("found", self.asName)
+        return self.launching("found")
 
     @override
     async def what(self) -> Description:

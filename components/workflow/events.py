@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from components.workflow.base import Workflow
+from components.workflow.memory import ALL, EventFile, Memory, how_many
 from components.workflow.serial import (
     Acting,
     At,
@@ -43,10 +44,7 @@ from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, Kind, bool_, int_, plain, shown, str_
 from engine.runtime.outbox import Outbox
 from engine.wire.messages import Handle
-from sfdl.values import Description, Part, PartKind, Reference, Value
-
-MOST_KEPT = 10_000
-"""Most events a queue remembers."""
+from sfdl.values import Description, Kept, Part, PartKind, Reference, Value
 
 
 def _data(value: Value) -> object:
@@ -61,9 +59,9 @@ data = Kind("plain data", "anyClass", _data)
 class Listening(Workflow, type="event.component"):
     """Hears events and passes them on.
 
-    `registerWith` is a LAZY reference to a component it wants to hear, or a block of them; `sendTo` of
-    those it sends to. Delivery is in order for each pair, at most once, and never delays the sender; of
-    more than 1000 events that wait for one sink the oldest are dropped.
+    `registerWith` is a LAZY reference to a component it wants to hear, or a list or block of them;
+    `sendTo` of those it sends to. Delivery is in order for each pair, at most once, and never delays the
+    sender; of more than 1000 events that wait for one sink the oldest are dropped.
     """
 
     apart: ClassVar[frozenset[str]] = frozenset({"condition", "registerWith", "sendTo"})
@@ -145,6 +143,8 @@ class Listening(Workflow, type="event.component"):
                 (name, _outwards(each) if isinstance(each, Reference) else each)
                 for name, each in value.attributes
             ]
+        elif isinstance(value, Kept) and value.function == "Vector":
+            pairs = _listed(value)
         elif value is not None:
             pairs = [("", value)]
         wrong = [name for name, each in pairs if not isinstance(each, Reference)]
@@ -154,6 +154,17 @@ class Listening(Workflow, type="event.component"):
                 code="SF-EVENT-001", where=self.path,
             )  # fmt: skip
         return [(name, each) for name, each in pairs if isinstance(each, Reference)]
+
+
+def _listed(value: Kept) -> list[tuple[str, Value]]:
+    """Return the references of a list as the component that holds the list would have them."""
+    import sfdl  # noqa: PLC0415 - the compiler is slow to import
+
+    found = {need.slot[0]: need.at_holder for need in sfdl.needs(value)}
+    return [
+        (f"[{number}]", found.get(slot, literal))
+        for number, (slot, literal) in enumerate(value.arguments)
+    ]
 
 
 def _outwards(reference: Reference) -> Reference:
@@ -326,19 +337,45 @@ class OnEvent(Listening, type="event.on"):
 
 
 class EventQueue(EventPrim, type="event.queue"):
-    """Remembers events, and replays them in order to each component that registers."""
+    """Remembers events, and replays them in order to each component that registers.
 
-    keep = attr(int_, 0, ge=0, le=MOST_KEPT, doc="Most events to remember; 0: all, up to 10000.")
+    What it remembers outlives a restart of the daemon.
+
+    Example:
+        news extends EventQueue { keep 100; }
+        late extends EventLog { registerWith LAZY ATTRIB news; file "/tmp/news"; }
+    """
+
+    keep = attr(how_many, ALL, doc="Most events to remember, the newest ones; or all.")
+
+    @override
+    async def on_start(self) -> None:
+        await super().on_start()
+        file = await self.make(EventFile(str(self.work_folder / f"events-{self.live.id}")))
+        await self.memory.keep_in(file, self.keep, self.run_blocking)
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await super().on_adopt(effects)
+        for effect in effects:
+            if isinstance(effect, EventFile):
+                await self.memory.keep_in(effect, self.keep, self.run_blocking, again=True)
+
+    @property
+    def memory(self) -> Memory:
+        """Return what it remembers; before it has started, in memory only."""
+        known: Memory | None = self.__dict__.get("_memory")
+        if known is None:
+            known = self.__dict__["_memory"] = Memory()
+        return known
 
     @override
     async def on_event(self, value: object) -> None:
-        kept = self.__dict__.setdefault("_kept", [])
-        kept.append(value)
-        del kept[: -(self.keep or MOST_KEPT)]
+        await self.memory.add(value, self.run_blocking)
 
     @override
     def history(self) -> tuple[object, ...]:
-        return tuple(self.__dict__.get("_kept", ()))
+        return self.memory.events
 
 
 class EventLog(EventPrim, type="event.log"):

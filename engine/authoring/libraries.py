@@ -27,16 +27,18 @@ KINDS = {"String", "Boolean", "Vector", "Long", "Double"}
 """Kinds that a schema can check; ranges, words and units are checked by the daemon."""
 
 
-def library(title: str, entries: Sequence[Entry], writer: str) -> str:
+def library(title: str, entries: Sequence[Entry], writer: str, includes: Sequence[str] = ()) -> str:
     """Return the text of a library with these types.
 
     Args:
         title: Its first line.
         entries: The types, in order.
         writer: What writes it, for those who would change it by hand.
+        includes: Further libraries that come with it.
     """
+    more = "".join(f'#include "{name}"\n' for name in includes)
     parts = (_prototype(entry) for entry in entries)
-    return HEAD.format(title=title, writer=writer) + "\n" + "\n\n".join(parts) + "\n"
+    return HEAD.format(title=title, writer=writer) + more + "\n" + "\n\n".join(parts) + "\n"
 
 
 def _value(declared: Attr[Any]) -> Value:

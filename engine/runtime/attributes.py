@@ -53,9 +53,11 @@ class Attr(Generic[T]):
         called: str,
         tags: frozenset[str],
         unique: bool,
+        fresh: bool,
     ) -> None:
         """Take the declaration; use `attr` instead."""
         self.unique = unique
+        self.fresh = fresh
         self.kind = kind
         self.default = default
         self.ge = ge
@@ -127,6 +129,7 @@ def attr(
     called: str = "",
     tags: frozenset[str] = frozenset(),
     unique: bool = False,
+    fresh: bool = False,
 ) -> Attr[T | None]: ...
 @overload
 def attr(
@@ -140,6 +143,7 @@ def attr(
     called: str = "",
     tags: frozenset[str] = frozenset(),
     unique: bool = False,
+    fresh: bool = False,
 ) -> Attr[T]: ...
 def attr(
     kind: Kind[T],
@@ -152,6 +156,7 @@ def attr(
     called: str = "",
     tags: frozenset[str] = frozenset(),
     unique: bool = False,
+    fresh: bool = False,
 ) -> Any:
     """Declare an attribute.
 
@@ -165,10 +170,12 @@ def attr(
         called: Name in the description where it differs from the Python name.
         tags: Language tags of the attribute.
         unique: No two components of an application may give it the same value.
+        fresh: A LAZY value is not bound before `on_start`, but read with `fetch` whenever it is needed;
+            it may lead nowhere until then.
     """
     return Attr[Any](
         kind, default, ge=ge, le=le, choices=choices, doc=doc, called=called, tags=tags,
-        unique=unique,
+        unique=unique, fresh=fresh,
     )  # fmt: skip
 
 
@@ -338,7 +345,8 @@ class Declarations:
         for name, declared in self.attrs.items():
             value = context.get(name)
             if isinstance(value, Reference | Kept):
-                lazy.append(name)
+                if not declared.fresh:
+                    lazy.append(name)
                 continue
             try:
                 bound[name] = declared.read(value)

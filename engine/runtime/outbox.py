@@ -29,6 +29,7 @@ class _Line:
     def __init__(self, sink: Handle) -> None:
         self.sink = sink
         self.waiting: deque[object] = deque()
+        self.replayed = 0
         self.dropped = 0
         self.task: asyncio.Task[None] | None = None
 
@@ -52,12 +53,18 @@ class Outbox:
         return tuple(line.sink for line in self._lines.values())
 
     def add(self, sink: Handle, history: tuple[object, ...] = ()) -> None:
-        """Send everything to this component too from now on, and first what it has missed."""
+        """Send everything to this component too from now on, and first what it has missed.
+
+        However much that is, none of it is dropped.
+        """
         if _key(sink) not in self._lines:
             self._lines[_key(sink)] = _Line(sink)
             self._remember()
-            for value in history:
-                self._put(self._lines[_key(sink)], value)
+            line = self._lines[_key(sink)]
+            line.waiting.extend(history)
+            line.replayed = len(history)
+            if history:
+                self._set_going(line)
 
     def remove(self, sink: Handle) -> None:
         """Send nothing more there."""
@@ -84,13 +91,16 @@ class Outbox:
         self._process.keep_attribute(self._live, SINKS, text)
 
     def _put(self, line: _Line, value: object) -> None:
-        if len(line.waiting) >= MOST_WAITING:
-            line.waiting.popleft()
+        if len(line.waiting) - line.replayed >= MOST_WAITING:
+            del line.waiting[line.replayed]
             line.dropped += 1
             if line.dropped == 1:
                 text = f"{line.sink.name} is too slow: the oldest events for it are dropped"
                 self._process.events.note(self._live, "warning", text)
         line.waiting.append(value)
+        self._set_going(line)
+
+    def _set_going(self, line: _Line) -> None:
         if line.task is None or line.task.done():
             task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._deliver(line))
             line.task = task
@@ -100,6 +110,7 @@ class Outbox:
     async def _deliver(self, line: _Line) -> None:
         while line.waiting:
             value = line.waiting.popleft()
+            line.replayed = max(0, line.replayed - 1)
             try:
                 await self._process.calls.call(line.sink, "event", encode([value]))
             except EngineError as error:

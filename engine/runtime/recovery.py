@@ -277,6 +277,8 @@ class Recovery:
             live.prim.spawn(self._take_up_later(live))
 
     async def _adopt_one(self, live: Live) -> None:
+        if live.state is not State.STARTED:
+            return  # it waits to be started, and there is nothing to take up
         if live.lazy_names:
             await self._process.phases.bind_lazy(live)
         if "on_adopt" in type(live.prim).hooks:

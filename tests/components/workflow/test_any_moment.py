@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 import components.workflow
 from engine.core.faults import EngineError
 from engine.prim import Prim
+from engine.runtime.types import GROUP
 from engine.testing.components import Step
 from engine.testing.kit import engines, virtual_time
 from sfdl.errors import SmartDomainsError
 
 from .conftest import Stage
 
+PROTOTYPES = {"BooleanValue", "True", "False", "Equals"}
+"""Conditions that are prototypes of `Condition`, tried all the same."""
 SLOW = "extends Step { takes 3; }"
 FOLDER = Path(components.workflow.__file__).parent
 GOOD = {
@@ -69,7 +73,7 @@ GOOD = {
     "EventQueue": "registerWith extends { a LAZY bus; }",
     "EventLog": "registerWith extends { a LAZY bus; }",
     "Scheduler": 'hosts [|"host1"|];',
-    "Condition": "test true;", "BooleanValue": "value true;", "Not": "condition false;",
+    "Condition": "test true;", "BooleanValue": "value true;", "True": "", "False": "", "Not": "condition false;",
     "And": "", "Or": "", "Xor": "", "Equals": "left 1; right 1;", "Compare": "left 1; right 1;",
     "StringEquals": 'left "a"; right "a";', "StringLength": 'string "a"; length 1;',
     "Matches": 'string "a"; pattern "a";', "Resolves": "reference LAZY PARENT:x;",
@@ -117,7 +121,7 @@ BAD = [
     ("If", 'condition true; then extends LAZY Timeout { time "soon"; action extends Step; }', "then.time"),
     ("FireBreak", "sfClass 3;", "sfClass"), ("Container", "sfClass 3;", "sfClass"),
     ("OnTermination", "normal extends Step { takes true; }", "takes"),
-    ("Condition", "test 3;", "test"), ("BooleanValue", "", "value"), ("And", "a 1; b extends Step { takes true; }", "takes"),
+    ("Condition", "test 3;", "test"), ("BooleanValue", "", "value"), ("True", "value 3;", "value"), ("False", "value 3;", "value"), ("And", "a 1; b extends Step { takes true; }", "takes"),
     ("Or", "b extends Step { takes true; }", "takes"), ("Xor", "b extends Step { takes true; }", "takes"),
     ("Equals", "left 1;", "right"), ("Compare", 'left 1; right 1; op "~";', "op"),
     ("StringEquals", 'left 1; right "";', "left"), ("StringLength", 'string ""; length -1;', "length"),
@@ -136,13 +140,14 @@ def surrounded(name):
 
 @pytest.mark.timeout(300)
 @settings(
-    max_examples=80,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(name=st.sampled_from(sorted(GOOD)), at_s=st.floats(0, 12), away=st.booleans())
+@given(at_s=st.floats(0, 12), away=st.booleans())
+@pytest.mark.parametrize("name", sorted(GOOD))
 def test_ended_at_any_moment_nothing_is_left(tmp_path_factory, name, at_s, away):
     async def story():
         folder = tmp_path_factory.mktemp("any")
@@ -162,6 +167,41 @@ def test_ended_at_any_moment_nothing_is_left(tmp_path_factory, name, at_s, away)
     virtual_time(story())
 
 
+async def outcome(folder, name, restart_s):
+    """How the application ended or what is left of it in the end, and how often each step began."""
+    async with engines(folder, 2) as (network, (one, two)):
+        stage = Stage(network, one, two, "here", folder)
+        await stage.start(surrounded(name))
+        if restart_s:
+            await stage.sleep(restart_s)
+            await stage.again()
+        try:
+            await stage.sleep(60)
+            record = stage.one.process.ended_application("app")
+            return (record.type if record else "goes on", sorted(stage.left), sorted(stage.said))
+        finally:
+            if stage.one is not one:
+                network.verbs.pop(stage.one.process.address, None)
+                await stage.one.process.stop()
+
+
+COUNT_FROM_A_RESTART = {"Supervisor", "Until"}
+"""A supervisor's budget and the age that `RunningFor` asks for begin anew."""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", sorted(set(GOOD) - COUNT_FROM_A_RESTART))
+def test_a_restart_of_the_daemon_changes_nothing_about_how_it_goes(tmp_path, name):
+    async def story():
+        as_ever = await outcome(tmp_path / "one", name, 0)
+        for number, restart_s in enumerate((0.5, 4.5)):
+            Step.diary.clear()
+            restarted = await outcome(tmp_path / f"again{number}", name, restart_s)
+            assert restarted == as_ever, f"killed after {restart_s} s"
+
+    virtual_time(story())
+
+
 @pytest.mark.parametrize(("name", "body", "names"), BAD, ids=[f"{n}-{w}" for n, _, w in BAD])
 def test_a_bad_attribute_is_refused_before_anything_starts(stage_here, name, body, names):
     async def story(stage):
@@ -176,9 +216,25 @@ def test_a_bad_attribute_is_refused_before_anything_starts(stage_here, name, bod
     stage_here(story)
 
 
-def test_every_type_is_among_those_tried():
-    assert set(GOOD) == set(components.workflow.__all__)
-    assert {name for name, *_ in BAD} == set(components.workflow.__all__)
+def registered():
+    """Names of all types of workflow in the registry of types; a new one cannot be forgotten."""
+    points = entry_points(group=GROUP)
+    found = {
+        point.value.partition(":")[2]
+        for point in points
+        if point.value.startswith("components.workflow")
+    }
+    assert len(found) > 50
+    return found
+
+
+def test_every_registered_type_is_among_those_tried():
+    assert set(GOOD) - PROTOTYPES == registered()
+    assert {name for name, *_ in BAD} - PROTOTYPES == registered()
+
+
+def test_what_the_package_offers_is_registered():
+    assert set(components.workflow.__all__) == registered()
 
 
 def _loops_and_waits(tree):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.testing.kit import engines
+
 
 def test_a_sequence_runs_its_children_in_turn_and_ends_normally(play):
     async def story(stage):
@@ -236,7 +238,7 @@ def test_attempt_ends_normally_whatever_happens_and_keeps_the_record(play):
         )
         attempt = stage.find("app")
         assert (await stage.end()).type == "normal"
-        assert attempt.value("resultType") == "odd"
+        assert attempt.value("result").get("type") == "odd"
         assert stage.said == ["action", "default"]
 
     play(story)
@@ -424,6 +426,59 @@ def test_run_creates_an_application_that_lives_on(play):
         assert stage.left == ["free"]
 
     play(story)
+
+
+@pytest.mark.parametrize("type_", ["Group", "Container", "Supervisor"])
+def test_run_creates_a_child_of_any_compound(play, type_):
+    async def story(stage):
+        await stage.start(
+            f"Group {{ house extends {type_} {{ there extends Step {{ takes -1; }} }} r extends Sequence {{"
+            " sfShouldTerminate false;"
+            ' r2 extends Run { asName "guest"; parent LAZY house; action extends Step { takes -1; } } } }'
+        )
+        await stage.until(lambda: stage.has("guest") and not stage.has("r2"))
+        assert "guest" in stage.find("house").children
+        assert sorted(stage.said) == ["guest", "there"]
+
+    play(story)
+
+
+def test_run_creates_an_application_where_its_deployer_is(stage_here):
+    async def story(stage):
+        await stage.start(
+            'Group { far extends Group { sfProcessHost "host2"; } r extends Sequence { sfShouldTerminate false;'
+            ' r2 extends Run { deployer LAZY far; asName "free"; action extends Step { takes -1; } } } }'
+        )
+        await stage.until(lambda: "free" in stage.left and not stage.has("r2"))
+        assert stage.two.process.application("free")
+
+    stage_here(story)
+
+
+def test_run_fails_when_what_it_creates_elsewhere_cannot_start(stage_here):
+    async def story(stage):
+        record = await stage.run(
+            "Sequence { x extends Run { deployer LAZY PARENT; action extends Step { unborn true; } } }"
+        )
+        assert record.type == "abnormal"
+        assert stage.left == []
+
+    stage_here(story)
+
+
+def starting(engine):
+    return [live.state.value for live in engine.process.lives.values() if live.name[0] == "c"]
+
+
+async def test_children_of_an_asynchronous_parallel_come_up_at_the_same_time(tmp_path, make_stage):
+    slow = 'sfClass "engine.testing.components.Sleeper"; threadSeconds 1.0;'
+    async with engines(tmp_path / "state", 2, threads=True) as (network, (one, two)):
+        stage = make_stage(network, one, two, tmp_path)
+        for limit, up in ((0, 4), (2, 2)):
+            body = " ".join(f"c{n} extends Prim {{ {slow} }}" for n in range(4))
+            await stage.start(f"Parallel {{ asynchCreateChild true; concurrency {limit}; {body} }}")
+            await stage.until(lambda: starting(one) == ["starting"] * up)  # noqa: B023 - used at once
+            await one.terminate("app")
 
 
 def test_run_creates_a_child_of_a_container(play):

@@ -269,3 +269,39 @@ def test_ready_when_may_lead_to_a_condition(play):
         await stage.until(lambda: app.ready)
 
     play(story)
+
+
+def test_a_reference_of_a_condition_may_lead_nowhere_until_it_is_asked(stage_here):
+    async def story(stage):
+        await stage.start(
+            "Group { c extends Condition { test LAZY PARENT:later; } e extends Equals { left LAZY PARENT:later; right true; } }"
+        )
+        with pytest.raises(Exception, match="later"):
+            await ask(stage, "c")
+        await stage.set("app", "later", True)
+        assert await ask(stage, "c")
+        assert await ask(stage, "e")
+
+    stage_here(story)
+
+
+def test_equals_says_what_is_not_what(stage_here):
+    async def story(stage):
+        await stage.start(
+            "Group { c extends Equals { left 1; right LAZY PARENT:two; } two 2; v extends Equals { left [|1|]; right 1; } }"
+        )
+        assert not await ask(stage, "c")
+        assert stage.find("c").value("failureText") == "1 is not 2"
+        assert not await ask(stage, "v")
+        assert stage.find("v").value("failureText") == "v is false"
+
+    stage_here(story)
+
+
+@pytest.mark.parametrize(("text", "good"), [("True", True), ("False", False)])
+def test_true_and_false_are_what_they_say(stage_here, text, good):
+    async def story(stage):
+        await stage.start(f"Group {{ c extends {text}; }}")
+        assert await ask(stage, "c") is good
+
+    stage_here(story)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from components.workflow.memory import EventFile
 from engine.runtime.outbox import MOST_WAITING
 from engine.wire.codec import encode
 
@@ -147,3 +148,89 @@ def test_a_reference_that_leads_nowhere_fails_the_deployment(play):
         assert stage.left == []
 
     play(story)
+
+
+def test_a_list_of_sources_and_sinks_is_wired_as_a_block_is(play, away):
+    async def story(stage):
+        await stage.start(
+            f"Group {{ a extends EventPrim; b extends EventPrim {{ {away} }} sink extends EventQueue {{ {away} }}"
+            " middle extends EventPrim { registerWith [LAZY ATTRIB a, LAZY PARENT:PARENT:b]; sendTo [LAZY sink]; } }"
+        )
+        await send(stage, "a", 1)
+        await send(stage, "b", 2)
+        await stage.until(lambda: sorted(stage.find("sink").prim.history()) == [1, 2])
+
+    play(story)
+
+
+@pytest.mark.parametrize("wrong", ['[LAZY ATTRIB src, "other"]', "[|1, 2|]", '"src"'])
+def test_what_is_no_reference_is_refused_as_a_source(stage_here, wrong):
+    async def story(stage):
+        with pytest.raises(Exception, match="registerWith takes LAZY references to components"):
+            await stage.start(
+                f"Group {{ src extends EventPrim; e extends EventPrim {{ registerWith {wrong}; }} }}"
+            )
+        assert stage.left == []
+
+    stage_here(story)
+
+
+def test_a_queue_keeps_all_and_replays_all_however_many_also_after_a_restart(stage_here):
+    many = 2 * MOST_WAITING + 1
+
+    async def story(stage):
+        await stage.start("Container { q extends EventQueue; }")
+        await stage.until(lambda: stage.has("q") and stage.find("q").flow.begun)
+        for n in range(many):
+            await stage.find("q").prim.event(n)
+        await stage.sleep(1)
+        await stage.again()
+        assert stage.find("q").prim.history() == tuple(range(many))
+        await stage.find("q").prim.event("after")
+        await stage.create("app", "late", "EventQueue { registerWith LAZY q; }")
+        await stage.until(lambda: len(stage.find("late").prim.history()) == many + 1)
+        assert stage.find("late").prim.history() == (*range(many), "after")
+        assert not any("dropped" in text for text in stage.notes())
+
+    stage_here(story)
+
+
+def test_events_that_come_during_a_replay_follow_it_in_order(stage_here):
+    async def story(stage):
+        await stage.start("Container { q extends EventQueue; }")
+        await stage.until(lambda: stage.has("q") and stage.find("q").flow.begun)
+        for n in range(MOST_WAITING):
+            await stage.find("q").prim.event(n)
+        await stage.create("app", "late", "EventQueue { keep 5; }")
+        late, queue = stage.find("late"), stage.find("q").prim
+        await queue.register(late.handle)
+        for n in range(MOST_WAITING, MOST_WAITING + 10):
+            await queue.event(n)
+        await queue.outbox.sent()
+        assert late.prim.history() == tuple(range(MOST_WAITING + 5, MOST_WAITING + 10))
+
+    stage_here(story)
+
+
+def test_a_queue_that_keeps_few_forgets_the_rest_on_disk_too_and_leaves_no_file(stage_here):
+    async def story(stage):
+        await stage.start("EventQueue { keep 3; }")
+        for n in range(100):
+            await stage.find("app").prim.event([n, "x"])
+        (file,) = stage.one.process.work_folder.glob("events-*")
+        assert len(file.read_text().split()) <= 6
+        await stage.sleep(1)
+        await stage.again()
+        assert stage.find("app").prim.history() == tuple([n, "x"] for n in range(97, 100))
+        await stage.one.terminate("app")
+        assert not file.exists()
+
+    stage_here(story)
+
+
+def test_a_line_that_a_crash_cut_short_does_not_count(tmp_path):
+    file = EventFile(str(tmp_path / "events"))
+    file.append([{"a": 1}, "two"])
+    whole = (tmp_path / "events").read_bytes()
+    (tmp_path / "events").write_bytes(whole + whole[:4])
+    assert file.read() == ({"a": 1}, "two")
