@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ def command(
         fault = error.fault
         click.echo(f"sfdl: {fault.message}" + (f"\n  {fault.hint}" if fault.hint else ""), err=True)
         sys.exit(WRONG)
-    title = title or f"Component types of {package}."
+    title = title or f"{metadata(package)['Summary'] or f'Component types of {package}'}."
     writer = f"`sfdl library {package}`"
     prose = library(title, found, writer)
     head = f"# {title.rstrip('.')}\n\nWritten from the declarations by {writer}."

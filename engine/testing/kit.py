@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
-from engine.core.faults import EngineError, TimedOut, Unreachable, raised
+from engine.core.faults import EngineError, NotFound, TimedOut, Unreachable, raised
 from engine.core.records import Record
 from engine.runtime.ledger import Ledger
 from engine.runtime.process import Process
@@ -23,8 +23,9 @@ from engine.runtime.verbs import Verbs
 from engine.runtime.workers import InlineWorkers, ThreadWorkers
 from engine.security.identity import Caller, Role
 from engine.settings import Settings
-from engine.wire.codec import flatten
+from engine.wire.codec import decode, encode, flatten
 from engine.wire.messages import (
+    Change,
     Create,
     Gone,
     Grown,
@@ -33,8 +34,10 @@ from engine.wire.messages import (
     ReadTree,
     Request,
     Result,
+    Set,
     Terminate,
     TreeRow,
+    as_tree,
 )
 from sfdl.values import Description, Part, PartKind, Reference, Value, Vector
 
@@ -203,6 +206,23 @@ class Engine:
         if not isinstance(result, Gone):
             raise EngineError("unexpected answer")
         return result
+
+    async def set(self, ref: str, name: str, value: Value) -> None:
+        """Change an attribute of a component, as `sfset` does."""
+        await self.submit(Set((Change(name, "replace", as_tree(value)),), ref=ref))
+
+    async def call(self, path: str, method: str, *data: object) -> object:
+        """Call an exposed method of a component of this process and return its result.
+
+        Args:
+            path: Names from the application downwards, joined by `:`.
+            method: Its name.
+            data: Arguments.
+        """
+        live = next((each for each in self.process.lives.values() if each.path == path), None)
+        if live is None:
+            raise NotFound(f"there is no {path} in this process")
+        return decode(await self.process.invoke(live.ident, method, encode(list(data))), object)
 
     async def rows(self, ref: str) -> list[TreeRow]:
         """Return the tree of a component over all processes."""

@@ -66,8 +66,8 @@ def command(
 def missing_classes(compiled: Compiled) -> list[Diagnostic]:
     """Import the class of every component; return what is missing.
 
-    Only paths below `engine` and `components` are imported, and short names of registered types;
-    anything else is reported without being imported.
+    Only short names of registered types are imported, and paths below `engine`, `components` and the
+    packages of registered types; anything else is reported without being imported.
     """
     from sfdl.diagnostics import Diagnostic  # noqa: PLC0415 - as above
 
@@ -105,7 +105,8 @@ def _class_names(root: Description) -> list[tuple[str, str]]:
 def _verdict(name: str, registered: dict[str, str]) -> str:
     """Say why a class cannot be used, or return an empty text."""
     path = registered.get(name, name).replace(":", ".")
-    if not path.startswith(tuple(f"{package}." for package in PACKAGES)):
+    announced = {point.partition(":")[0].partition(".")[0] for point in registered.values()}
+    if path.partition(".")[0] not in {*PACKAGES, *announced}:
         return "no registered type, and not below " + " or ".join(PACKAGES)
     module, _, member = path.rpartition(".")
     try:

@@ -280,10 +280,18 @@ def test_the_commands_of_the_page_on_trees_work_as_written(tmp_path):
 @pytest.mark.integration
 def test_the_commands_of_the_workflow_page_work_as_written(tmp_path):
     text = (ROOT / "docs" / "workflow.md").read_text()
+    lines = commands(text)
+    codes = {
+        n: int(code[1])
+        for n, line in enumerate(lines)
+        if (code := re.search(r"# exit code (\d+)$", line))
+    }
 
-    out = run_document(commands(text), tmp_path, {})
+    out = run_document(lines, tmp_path, codes)
 
     assert "started hello on localhost" in out
+    assert "3 replaced, 0 made, 0 ended; generation 2" in out
+    assert out.count("+/- ") == 3
     assert "condition.livenesstest" in out
     assert "terminated web" in out
 

@@ -13,8 +13,10 @@ import pytest
 import components.workflow
 import descriptions
 import sfdl
-from engine.core.faults import NotFound
+from engine.core.faults import EngineError, NotFound
 from engine.testing.kit import engines, until
+from engine.wire.codec import flatten
+from engine.wire.messages import Update
 
 FOLDER = Path(descriptions.__file__).parent
 COMPATIBLE = sorted((FOLDER / "org/smartfrog/sfcore/workflow").rglob("*.sf"))
@@ -104,3 +106,33 @@ def test_true_and_false_are_conditions_of_the_original():
     root = sfdl.compile(text).root
 
     assert [root.get(name).get("value") for name in "ab"] == [True, False]
+
+
+async def test_workers_are_updated_one_after_the_other_and_a_bad_version_is_taken_back(tmp_path):
+    def version(text):
+        return Update("site", flatten(compiled("rollingUpdate.sf", version=f'"{text}"')))
+
+    async with engines(tmp_path / "state", threads=True) as (_, (one,)):
+        await one.deploy("site", compiled("rollingUpdate.sf", version='"1"'))
+        first = {row.name: row.ident for row in await one.rows("site")}
+        await one.submit(version("2"))
+        second = {row.name: row.ident for row in await one.rows("site")}
+        assert first["site"] == second["site"]
+        assert all(first[name] != second[name] for name in ("database", "cache", "front"))
+        began = {
+            name: one.process.live(second[name]).since_s for name in ("database", "cache", "front")
+        }
+        assert began["database"] + 1 <= began["cache"]
+        assert began["cache"] + 1 <= began["front"]
+
+        with pytest.raises(EngineError, match="everything is as before"):
+            await one.submit(version("bad"))
+
+        assert sorted(one.process.application("site").children) == ["cache", "database", "front"]
+        live = one.process.live(one.process.application("site").ident)
+        await until(lambda: live.ready)
+        pids = [child.value("pid") for child in live.children.values()]
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        assert live.value("version") == "2"
+        await one.terminate("site")
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -1,0 +1,1 @@
+"""Descriptions that come with the notes."""
