@@ -1,5 +1,6 @@
-"""Programs and files of a host as components, and conditions that look at it."""
+"""Programs, shells and the state of a host as components, and conditions that look at it."""
 
+from components.system.commands import RunCommand, SshCommand
 from components.system.probes import (
     CommandSucceeds,
     DirectoryExists,
@@ -12,6 +13,9 @@ from components.system.probes import (
     PortOpen,
 )
 from components.system.process import Process
+from components.system.recording import RecordingShell
+from components.system.running import Running
+from components.system.script import Script
 from components.system.shell import BashShell, Shell
 
 __all__ = [
@@ -26,5 +30,10 @@ __all__ = [
     "IsPropertyTrue",
     "PortOpen",
     "Process",
+    "RecordingShell",
+    "RunCommand",
+    "Running",
+    "Script",
     "Shell",
+    "SshCommand",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from components.system.filters import Lines
 
@@ -72,6 +73,6 @@ class Follower:
 def size_of(path: str) -> int:
     """Return how many bytes a file has; 0 if it is not there."""
     try:
-        return os.stat(path).st_size
+        return Path(path).stat().st_size
     except OSError:
         return 0

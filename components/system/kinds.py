@@ -96,6 +96,30 @@ def _variables(value: Value) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _script(value: Value) -> tuple[str, ...]:
+    if isinstance(value, Description):
+        return tuple(script for _, item in value.attributes for script in _script(item))
+    if isinstance(value, str):
+        return (_clean(value, value),) if value.strip() else ()
+    if isinstance(value, Vector):
+        return tuple(script for item in value.items for script in _script(item))
+    raise BadValueError(f"must be text, a list of texts or a block of them (got {shown(value)})")
+
+
+def _answers(value: Value) -> tuple[tuple[re.Pattern[str], int, str], ...]:
+    found = []
+    for item in value.items if isinstance(value, Vector) else (value,):
+        words = item.items if isinstance(item, Vector) else ()
+        match words:
+            case [str(pattern), int(status), str(said)] if 0 <= status <= 255:
+                found.append((_compiled(pattern, shown(pattern)), status, said))
+            case _:
+                raise BadValueError(
+                    f"must be lists of a pattern, an exit status and an output (got {shown(item)})"
+                )
+    return tuple(found)
+
+
 def _host(value: Value) -> str:
     if isinstance(value, str) and re.fullmatch(r"[^-\s\0/@][^\s\0/@]*", value):
         return value
@@ -118,5 +142,9 @@ ready_: Kind[str | int] = Kind("pattern, port or notify", "anyClass", _ready)
 signal_: Kind[signal.Signals] = Kind("signal", "String", _signal)
 statuses_: Kind[tuple[int, ...]] = Kind("list of exit statuses", "Vector", _statuses)
 variables_: Kind[tuple[tuple[str, str], ...]] = Kind("variables, as DATA", "CD", _variables)
+script_: Kind[tuple[str, ...]] = Kind("script", "anyClass", _script)
+"""Text, a list of texts, or a block of both: scripts in their order."""
+answers_: Kind[tuple[tuple[re.Pattern[str], int, str], ...]] = Kind("answers", "Vector", _answers)
+"""What a recording shell answers: pattern, exit status, output."""
 host_: Kind[str] = Kind("host", "String", _host)
 url_: Kind[str] = Kind("web address", "String", _url)

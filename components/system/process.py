@@ -23,7 +23,7 @@ from components.system.running import Running
 from engine.core.faults import BadDescription
 from engine.core.records import Record
 from engine.runtime.attributes import attr, output
-from engine.runtime.kinds import bool_, str_
+from engine.runtime.kinds import bool_, duration_s, str_
 
 NOTIFY = "notify"
 LOOPBACK = "localhost"
@@ -58,6 +58,7 @@ class Process(Running, type="system.process"):
         doc="It is ready once its output shows this pattern, this TCP port of the host is open, or"
         ' it says so itself ("notify"); at once if empty.',
     )  # fmt: skip
+    ready_timeout = attr(duration_s, 60, doc="Seconds until ready.", called="readyTimeout")
     status = output(str, doc="What the program says of itself, with `notify`.")
 
     def __init__(self) -> None:
@@ -140,6 +141,10 @@ class Process(Running, type="system.process"):
         if isinstance(self.ready, int):
             return await _is_open(self.ready)
         return not self.ready or self._seen_ready
+
+    @override
+    def ready_within_s(self) -> float:
+        return self.ready_timeout
 
     @override
     def follows(self) -> bool:

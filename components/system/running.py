@@ -24,6 +24,7 @@ from sfdl.values import Value
 
 LOOK_S = 0.1
 STATUS_S = 5.0
+READY_S = 60.0
 FIRST_PAUSE_S = 0.1
 MOST_PAUSE_S = 30.0
 CALM_S = 60.0
@@ -52,7 +53,6 @@ class Running(Prim):
     happens, and goes on while the daemon is away.
     """
 
-    ready_timeout = attr(duration_s, 60, doc="Seconds until ready.", called="readyTimeout")
     stop_timeout = attr(
         duration_s, 10, doc="Seconds it has to stop before it is killed.", called="stopTimeout"
     )
@@ -81,6 +81,10 @@ class Running(Prim):
     async def is_ready(self) -> bool:
         """Say whether the program does its job by now; asked again until it does."""
         return True
+
+    def ready_within_s(self) -> float:
+        """Return for how long the program may not be ready at first."""
+        return READY_S
 
     def follows(self) -> bool:
         """Say whether lines of its output are wanted now."""
@@ -178,14 +182,14 @@ class Running(Prim):
         if self._awaiting:
             return
         self._awaiting = True
-        until = asyncio.get_running_loop().time() + self.ready_timeout
+        until = asyncio.get_running_loop().time() + self.ready_within_s()
         try:
             while not await self.is_ready():
                 if self._down.is_set() and not self.starts_again():
                     status = self._program.status() if self._program is not None else None
                     raise Refused(f"{self.words(status)} before it was ready", where=self.path)
                 if asyncio.get_running_loop().time() >= until:
-                    text = f"it was not ready within {self.ready_timeout:g} s"
+                    text = f"it was not ready within {self.ready_within_s():g} s"
                     raise TimedOut(text, where=self.path)
                 await self.sleep(LOOK_S)
             if not self._down.is_set():

@@ -8,18 +8,19 @@ import os
 import secrets
 import shlex
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Self, TypeAlias
 
-from msgspec import Struct
 from typing_extensions import override
 
+from components.system.kinds import command_, line_, variables_, words
+from components.system.sharing import OwnShell, Shared, ShellOutput
 from engine.core.faults import Refused, TimedOut
-from engine.prim import Prim, Unwell
-from engine.runtime.attributes import attr, exposed
+from engine.prim import Unwell
+from engine.runtime.attributes import attr
 from engine.runtime.commands import Output, bound_to_us, search_path
 from engine.runtime.effects import Effect, Presence, Site
-from engine.runtime.kinds import str_, strings
+from engine.runtime.kinds import BadValueError, Kind, description_
 from sfdl.values import Value
 
 MOST_LINE = 16 * 2**20
@@ -86,7 +87,9 @@ class Shells:
         """Start without any."""
         self._running: dict[str, _Running] = {}
 
-    async def open(self, token: str, command: Sequence[str]) -> int:
+    async def open(
+        self, token: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> int:
         """Start a shell; return its process id.
 
         Raises:
@@ -103,7 +106,7 @@ class Shells:
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
                 limit=MOST_LINE,
-                env={**os.environ, "PATH": search_path()},
+                env={**os.environ, "PATH": search_path(), **(environment or {})},
             )
         except FileNotFoundError as error:
             raise Refused(f"there is no shell {command[0]}", code="SF-RUN-002") from error
@@ -134,6 +137,7 @@ class ShellProcess(Effect, frozen=True):
 
     token: str
     command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
 
     @override
     def label(self) -> str:
@@ -145,7 +149,7 @@ class ShellProcess(Effect, frozen=True):
 
     @override
     async def make(self, at: Site) -> Self:
-        await at.service(Shells).open(self.token, self.command)
+        await at.service(Shells).open(self.token, self.command, dict(self.environment))
         return self
 
     @override
@@ -153,26 +157,37 @@ class ShellProcess(Effect, frozen=True):
         await at.service(Shells).end(self.token)
 
 
-class ShellOutput(Struct, frozen=True):
-    """What a script left: exit status and both streams."""
+def _exec(value: Value) -> tuple[str, ...]:
+    command = description_.read(value).get("cmd")
+    if command is None:
+        raise BadValueError("must have cmd, the program and its arguments")
+    return words.read(command)
 
-    status: int
-    stdout: bytes
-    stderr: bytes
+
+exec_: Kind[tuple[str, ...]] = Kind("block with cmd", "CD", _exec)
 
 
-class Shell(Prim, type="system.shell"):
+class Shell(Shared, type="system.shell"):
     """One long-lived shell process per component; others refer to it and share it."""
 
     command = attr(
-        strings, None, doc="Program and arguments; /bin/bash if not given.", called="cmd"
+        command_, None, doc="Program and arguments; /bin/bash if not given.", called="cmd"
     )
-    folder = attr(str_, "", doc="Folder to work in; the daemon's own if not given.", called="dir")
+    folder = attr(line_, "", doc="Folder to work in; the daemon's own if not given.", called="dir")
+    environment = attr(variables_, None, doc="Further variables, as DATA.", called="env")
+    title = attr(line_, "", doc="What it is called in messages.", called="name")
+    block = attr(exec_, None, doc="The same as a block: `exec:cmd` is `cmd`.", called="exec")
 
     reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep"}
 
     def _token(self) -> str:
         return f"{self.path}#{self.live.incarnation}"
+
+    def __init__(self) -> None:
+        """Have no shell yet."""
+        super().__init__()
+        self._opened = False
+        self._opening = asyncio.Lock()
 
     @override
     async def on_start(self) -> None:
@@ -183,19 +198,36 @@ class Shell(Prim, type="system.shell"):
         await self._open()
 
     async def _open(self) -> None:
-        command = self.command or ("/bin/bash",)
-        await self.make(ShellProcess(self._token(), command))
+        """Start the shell, once: with the component, or for a script that is run before that."""
+        async with self._opening:
+            if not self._opened:
+                self._opened = True
+                await self._begin()
+
+    async def _begin(self) -> None:
+        program = ShellProcess(self._token(), self._command(), self.environment or ())
+        await self.make(program)
         if self.folder:
-            await self.execute(f"cd -- {shlex.quote(self.folder)}", 10.0)
+            await self._run(f"cd -- {shlex.quote(self.folder)}", 10.0)
 
     @override
     async def check(self) -> None:
         if self.service(Shells).running(self._token()) is None:
-            raise Unwell("the shell has ended")
+            raise Unwell(f"the shell {self.title} has ended".replace("  ", " "))
 
-    @exposed()
-    async def execute(self, script: str, timeout_s: float) -> ShellOutput:
-        """Run a script and return what it left; a script that hangs takes the shell with it."""
+    @override
+    def own_shell(self) -> OwnShell:
+        return OwnShell(self._command(), self.folder, self.environment or ())
+
+    def _command(self) -> tuple[str, ...]:
+        return self.command or self.block or ("/bin/bash",)
+
+    @override
+    async def answer(self, script: str, timeout_s: float) -> ShellOutput:
+        await self._open()
+        return await self._run(script, timeout_s)
+
+    async def _run(self, script: str, timeout_s: float) -> ShellOutput:
         shell = self.service(Shells).running(self._token())
         if shell is None:
             raise Refused("the shell has ended", code="SF-SHELL-001", where=self.path)
