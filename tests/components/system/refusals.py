@@ -13,7 +13,7 @@ from sfdl.errors import SmartDomainsError
 async def refuses(tmp_path, text, match):
     """Have a description refused, with nothing started: not even what stands before it."""
     marker = tmp_path / "started"
-    head = '#include "components/system.sf"\n#include "components/files.sf"\n#include "components/web.sf"\n'
+    head = '#include "components/system.sf"\n#include "components/files.sf"\n'
     first = f'first extends Process {{ cmd ["touch", "{marker}"]; }}'
     whole = f"{head}sfConfig extends Compound {{ {first} x extends {text} }}"
     async with engines(tmp_path / "state", threads=True) as (_, (one,)):
