@@ -12,8 +12,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from msgspec import Struct
 from typing_extensions import override
 
+from components.system.kinds import url_, words
 from components.workflow.conditions import Conditional
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr
@@ -28,20 +30,9 @@ from engine.runtime.kinds import (
     shown,
     str_,
 )
-from sfdl.values import Value, Vector
+from sfdl.values import Value
 
 KILL_S = 2.0
-
-
-def _words(value: Value) -> tuple[str, ...]:
-    if isinstance(value, str) and value:
-        return (value,)
-    if isinstance(value, Vector) and value.items and all(isinstance(v, str) for v in value.items):
-        return tuple(str(item) for item in value.items)
-    raise BadValueError(f"must be a string or a list of strings (got {shown(value)})")
-
-
-words = Kind("string or list of strings", "anyClass", _words)
 
 
 class FileExists(Conditional, type="condition.fileexists"):
@@ -95,19 +86,23 @@ class PortOpen(Conditional, type="condition.portopen"):
 
     @override
     async def verdict(self) -> str:
-        host, port = str(await self.fetch("host")), self.port
-        text = f"nothing at {host}:{port}"
-        try:
-            async with asyncio.timeout(self.timeout):
-                _, writer = await asyncio.open_connection(host, port)
-        except TimeoutError:
-            return f"{text}: no answer within {self.timeout:g} s"
-        except OSError as error:
-            return f"{text}: {error.strerror or error}"
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return ""
+        return await ask_port(str(await self.fetch("host")), self.port, self.timeout)
+
+
+async def ask_port(host: str, port: int, timeout_s: float) -> str:
+    """Return why nothing accepts connections at a TCP port, or nothing if something does."""
+    text = f"nothing at {host}:{port}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return f"{text}: no answer within {timeout_s:g} s"
+    except OSError as error:
+        return f"{text}: {error.strerror or error}"
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -128,16 +123,33 @@ def _status(url: str, timeout_s: float, method: str, *, follow: bool) -> tuple[i
             return error.code, b""
 
 
-def _url(value: Value) -> str:
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
-        return value
-    raise BadValueError(f"must be an address such as http://host/page (got {shown(value)})")
+class Expected(Struct, frozen=True):
+    """What a page has to be like: how it is asked for, its status, and what it contains."""
+
+    method: str = "GET"
+    least: int = 200
+    most: int = 299
+    contains: str = ""
+    follow: bool = True
+
+
+def ask_page(url: str, wanted: Expected, timeout_s: float) -> str:
+    """Return why a page is not served as expected, or nothing if it is; blocks."""
+    try:
+        status, body = _status(url, max(timeout_s, 0.001), wanted.method, follow=wanted.follow)
+    except (OSError, ValueError) as error:
+        return f"{url} does not answer: {getattr(error, 'reason', error)}"
+    if not wanted.least <= status <= wanted.most:
+        return f"{url} answers with {status}"
+    if wanted.contains and wanted.contains not in body.decode(errors="replace"):
+        return f"{url} does not contain {wanted.contains!r}"
+    return ""
 
 
 class HttpOk(Conditional, type="condition.httpok"):
     """A page is served as expected."""
 
-    url = attr(Kind("web address", "String", _url), doc="Its address.")
+    url = attr(url_, doc="Its address.")
     timeout = attr(duration_ms, 5000, doc="Milliseconds to wait for it.")
     method = attr(str_, "GET", choices=("GET", "HEAD"), doc="How to ask.")
     least = attr(int_, 200, ge=100, le=599, doc="Least status that is good.", called="minCode")
@@ -148,18 +160,8 @@ class HttpOk(Conditional, type="condition.httpok"):
     @override
     async def verdict(self) -> str:
         url = str(await self.fetch("url"))
-        try:
-            status, body = await self.run_blocking(self._ask, url)
-        except (OSError, ValueError) as error:
-            return f"{url} does not answer: {getattr(error, 'reason', error)}"
-        if not self.least <= status <= self.most:
-            return f"{url} answers with {status}"
-        if self.contains and self.contains not in body.decode(errors="replace"):
-            return f"{url} does not contain {self.contains!r}"
-        return ""
-
-    def _ask(self, url: str) -> tuple[int, bytes]:
-        return _status(url, max(self.timeout, 0.001), self.method, follow=self.follow)
+        wanted = Expected(self.method, self.least, self.most, self.contains, self.follow)
+        return await self.run_blocking(ask_page, url, wanted, self.timeout)
 
 
 class HostnameIs(Conditional, type="condition.hostnameis"):
@@ -197,32 +199,50 @@ class CommandSucceeds(Conditional, type="condition.commandsucceeds"):
 
     @override
     async def verdict(self) -> str:
-        command = self.command if len(self.command) > 1 else ("/bin/sh", "-c", self.command[0])
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE, start_new_session=True,
-                env={**os.environ, "PATH": search_path()},
-            )  # fmt: skip
-        except OSError as error:
-            return f"{command[0]} cannot be run: {error.strerror}"
-        try:
-            async with asyncio.timeout(self.timeout):
-                _, err = await process.communicate()
-        except TimeoutError:
-            return f"{self.command[0]} did not end within {self.timeout:g} s"
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, 9)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), KILL_S)
-        if process.returncode == 0:
-            return ""
-        said = err.decode(errors="replace").strip().splitlines()
-        return f"{self.command[0]} ended with {process.returncode}" + (
-            f": {said[-1]}" if said else ""
-        )
+        return await ask_command(self.command, self.timeout)
+
+
+async def ask_command(words_: tuple[str, ...], timeout_s: float) -> str:
+    """Return why a program does not end with status 0, or nothing if it does.
+
+    One word alone is for /bin/sh. The program is ended with the group it makes if it takes too long.
+    """
+    command = words_ if len(words_) > 1 else ("/bin/sh", "-c", words_[0])
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True,
+            env={**os.environ, "PATH": search_path()},
+        )  # fmt: skip
+    except OSError as error:
+        return f"{command[0]} cannot be run: {error.strerror}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, err = await process.communicate()
+    except TimeoutError:
+        return f"{words_[0]} did not end within {timeout_s:g} s"
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), KILL_S)
+    if process.returncode == 0:
+        return ""
+    said = err.decode(errors="replace").strip().splitlines()
+    return f"{words_[0]} ended with {process.returncode}" + (f": {said[-1]}" if said else "")
+
+
+def ask_name(name: str, addresses: tuple[str, ...]) -> str:
+    """Return why a name does not lead to these addresses, or to any; nothing if it does. Blocks."""
+    try:
+        found = {str(row[4][0]) for row in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        return f"{name} has no address: {getattr(error, 'strerror', None) or error}"
+    missing = [address for address in addresses if address not in found]
+    if missing:
+        return f"{name} is {', '.join(sorted(found))}, not {', '.join(missing)}"
+    return ""
 
 
 def _property(value: Value) -> str:

@@ -314,3 +314,38 @@ async def test_the_descriptions_of_the_workflow_page_do_their_job_and_end(text, 
         record = await until(lambda: one.process.ended_application("app"))
 
         assert record.is_normal, record
+
+
+SYSTEM = (ROOT / "docs" / "system.md").read_text()
+
+
+@own_network
+@pytest.mark.integration
+def test_the_commands_of_the_page_on_systems_work_as_written(tmp_path):
+    (tmp_path / "shop.sf").write_text(re.search(r"```sf\n(.*?)```", SYSTEM, re.DOTALL)[1])
+
+    out = run_document(commands(SYSTEM), tmp_path, {})
+
+    assert "started shop on localhost" in out
+    assert "8080" in out
+    assert "terminated shop" in out
+
+
+@pytest.mark.parametrize("text", re.findall(r"```sf\n(.*?)```", SYSTEM, re.DOTALL))
+async def test_the_descriptions_of_the_page_on_systems_start_and_leave_nothing(text, tmp_path):
+    from engine.testing.daemons import free_port
+
+    here = text.replace("/tmp/sd-docs", str(tmp_path / "docs")).replace("8099", str(free_port()))
+    async with engines(tmp_path / "state", threads=True) as (_, (one,)):
+        await one.deploy("app", sfdl.compile(here).root)
+        if "AppendLines" in text:
+            conf = tmp_path / "docs" / "etc" / "app.conf"
+            assert conf.read_text() == "listen 8080\nuser nobody\n"
+        if "Download" in text:
+            assert "GNU" in (tmp_path / "docs-licence").read_text()
+
+        assert (await one.terminate("app")).leftovers == ()
+
+    assert not (tmp_path / "docs" / "etc").exists()
+    assert not (tmp_path / "docs" / "greeting").exists()
+    assert not (tmp_path / "docs-licence").exists()

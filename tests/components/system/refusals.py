@@ -13,7 +13,8 @@ from sfdl.errors import SmartDomainsError
 async def refuses(tmp_path, text, match):
     """Have a description refused, with nothing started: not even what stands before it."""
     marker = tmp_path / "started"
-    head = '#include "components/system.sf"\n#include "components/files.sf"\n'
+    names = ("system", "files", "web", "checks")
+    head = "".join(f'#include "components/{name}.sf"\n' for name in names)
     first = f'first extends Process {{ cmd ["touch", "{marker}"]; }}'
     whole = f"{head}sfConfig extends Compound {{ {first} x extends {text} }}"
     async with engines(tmp_path / "state", threads=True) as (_, (one,)):
