@@ -138,8 +138,8 @@ class SshCommand(RunCommand, type="system.sshcommand"):
     )
 
     @override
-    async def on_deploy(self) -> None:
-        await super().on_deploy()
+    def look_over(self) -> None:
+        super().look_over()
         for name, path in (("key", self.key), ("knownHosts", self.known_hosts)):
             if path and not Path(path).is_file():
                 text = f"{name}: there is no file {path} on this host"

@@ -70,8 +70,8 @@ class Process(Running, type="system.process"):
     # -- before anything starts
 
     @override
-    async def on_deploy(self) -> None:
-        await super().on_deploy()
+    def look_over(self) -> None:
+        super().look_over()
         if self.restart and (self.terminate or self.detach):
             word = "terminate" if self.terminate else "detach"
             self._refuse(f"restart and {word} cannot both be true: it never ends by itself")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from functools import partial
@@ -17,7 +18,7 @@ from components.system.program import Program, Watchers, started_ticks
 from engine.core.faults import BadDescription, Refused, TimedOut
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
-from engine.runtime.attributes import attr, exposed, output
+from engine.runtime.attributes import NotBound, attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import duration_s
 from sfdl.values import Value
@@ -137,6 +138,11 @@ class Running(Prim):
 
     @override
     async def on_deploy(self) -> None:
+        with contextlib.suppress(NotBound):  # what is LAZY is looked over when it starts
+            self.look_over()
+
+    def look_over(self) -> None:
+        """Refuse attributes that are wrong, before anything is done."""
         most_s = self.live.seconds("sfTerminateTimeout", 120.0) - MARGIN_S
         if self.stop_timeout > most_s:
             raise BadDescription(
@@ -147,6 +153,7 @@ class Running(Prim):
 
     @override
     async def on_start(self) -> None:
+        self.look_over()
         self.restarts = 0
         if self.starts_at_once():
             await self._launch()

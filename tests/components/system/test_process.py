@@ -367,6 +367,18 @@ async def test_a_failure_of_another_component_ends_it(bench, tmp_path):
     assert started_ticks(int((tmp_path / "pid").read_text() or 0)) is None
 
 
+async def test_what_is_known_only_when_it_starts_may_be_given_by_reference(bench, tmp_path):
+    known = (
+        f'{HEAD}sfConfig extends Compound {{ f extends TempFile {{ text "there"; }} '
+        'p extends Process { cmd LAZY words; words ["sleep", "600"]; user LAZY whom; '
+        f'whom "root"; logOut LAZY log; log "{tmp_path}/log"; }} }}'
+    ).replace(HEAD, HEAD + '#include "components/files.sf"\n')
+    await bench.deploy(known)
+
+    assert started_ticks(bench.find("p").value("pid")) is not None
+    await bench.one.terminate("app")
+
+
 BAD = {
     "cmd [];": "cmd: must be a list of strings",
     "cmd [1];": "cmd: must be a list of strings",
