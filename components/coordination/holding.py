@@ -446,7 +446,8 @@ class ZooKeeperLock(Effect, frozen=True):
         Raises:
             SessionLost: It is not held any more, or that cannot be told in time.
         """
-        from components.coordination.zookeeper import Pass, ZooKeeperSession  # noqa: PLC0415
+        from components.coordination.line import Pass  # noqa: PLC0415
+        from components.coordination.zookeeper import ZooKeeperSession  # noqa: PLC0415
 
         known = service(Sessions).open
         if self.token not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from components.coordination.protocol import Claim, Members, SessionLost, Standing, Taken
 
@@ -72,6 +73,7 @@ class MemorySession:
         self.cut = False
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[str] = self._loop.create_future()
+        self._closed: asyncio.Future[str] = self._loop.create_future()
         self._listeners: list[Callable[[Standing], None]] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._healed: asyncio.Future[str] = self._loop.create_future()
@@ -79,7 +81,7 @@ class MemorySession:
     @property
     def standing(self) -> Standing:
         """Return how the session stands."""
-        if self._over.done():
+        if self._over.done() or self._closed.done():
             return Standing.LOST
         return Standing.SUSPENDED if self.cut else Standing.CONNECTED
 
@@ -88,7 +90,7 @@ class MemorySession:
         self._listeners.append(listener)
 
     async def lost(self) -> str:
-        """Wait until the session is lost; return why."""
+        """Wait until the session is lost; return why. One that is closed is not lost."""
         return await asyncio.shield(self._over)
 
     def sever(self) -> None:
@@ -123,10 +125,12 @@ class MemorySession:
     async def _heard(self) -> None:
         """Wait until the ensemble hears us."""
         if self.cut and not self._over.done():
-            await asyncio.wait({self._healed, self._over}, return_when=asyncio.FIRST_COMPLETED)
-        if self._over.done():
-            text = f"the session is over: {self._over.result()}"
-            raise SessionLost(text, code="SF-COORD-002")
+            ends = {self._healed, self._over, self._closed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in (self._over, self._closed):
+            if end.done():
+                text = f"the session is over: {end.result()}"
+                raise SessionLost(text, code="SF-COORD-002")
 
     async def claim(self, path: str, who: str, wait_s: float | None = None) -> Claim:
         """Queue for a claim and return once it is held."""
@@ -145,12 +149,11 @@ class MemorySession:
 
     async def _turn(self, claim: MemoryClaim, wait_s: float | None) -> None:
         turn: asyncio.Future[object] = self._loop.create_task(claim.turn.wait())
-        over: asyncio.Future[object] = asyncio.ensure_future(self.lost())
+        ends: set[asyncio.Future[Any]] = {turn, self._over, self._closed}
         try:
-            await asyncio.wait({turn, over}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             turn.cancel()
-            over.cancel()
         await self._heard()
         if not claim.turn.is_set():
             holder = self._ensemble.queues[claim.path][0].who
@@ -205,8 +208,8 @@ class MemorySession:
         for timer in self._timers:
             timer.cancel()
         self._ensemble.forget(self)
-        if not self._over.done():
-            self._over.set_result("it was closed")
+        if not self._closed.done():
+            self._closed.set_result("it was closed")
 
 
 class MemoryClaim:

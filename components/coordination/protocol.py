@@ -93,7 +93,7 @@ class Session(Protocol):
         ...
 
     async def lost(self) -> str:
-        """Wait until the session is lost; return why."""
+        """Wait until the session is lost; return why. One that is closed is not lost."""
         ...
 
     async def claim(self, path: str, who: str, wait_s: float | None = None) -> Claim:

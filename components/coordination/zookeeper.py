@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import socket
-import threading
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import (
-    BadVersionError,
-    KazooException,
-    LockTimeout,
-    NodeExistsError,
-    NoNodeError,
-)
-from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
-from kazoo.loggingsupport import BLATHER
+from kazoo.exceptions import BadVersionError, KazooException, NodeExistsError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
-from kazoo.retry import KazooRetry
-from msgspec import Struct
-from typing_extensions import override
 
+from components.coordination.line import Line, Pass, acquire, connected, in_thread, stop
 from components.coordination.protocol import Members, SessionLost, Standing, Taken
 from engine.core.faults import Unreachable
 from engine.core.leases import Lease
@@ -34,73 +22,26 @@ RENEWALS = 6
 """How often a session is renewed within its length."""
 
 
-class Pass(Struct, frozen=True):
-    """What takes a session up again after a restart of our process, while it still lives."""
-
-    id: int
-    password: bytes
-
-
-class _Line(SequentialThreadingHandler):  # type: ignore[misc] # kazoo has no types
-    """kazoo's threads and sockets; a line that was cut stays cut, and its session is left alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cut = False
-        self._sockets: list[Any] = []
-
-    @override
-    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if self._cut:
-            raise ConnectionError("the line was cut")
-        made = super().create_connection(*args, **kwargs)
-        self._sockets = [each for each in self._sockets if each.fileno() >= 0] + [made]
-        return made
-
-    def cut(self) -> None:
-        """Let nothing pass any more, so that stopping does not close the session over there."""
-        self._cut = True
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-
-class _Agreed(logging.Handler):
-    """Finds the length of the session that the server agreed to: kazoo only logs it."""
-
-    def __init__(self) -> None:
-        super().__init__(BLATHER)
-        self.length_s = 0.0
-        self.logger = logging.Logger("kazoo.session", BLATHER)  # noqa: LOG001 - of this client only
-        self.logger.addHandler(self)
-
-    @override
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.msg.startswith("Session created") and isinstance(record.args, tuple):
-            milliseconds = record.args[2]
-            if isinstance(milliseconds, int):
-                self.length_s = milliseconds / 1000
-
-
 class ZooKeeperSession:
     """A session with an ensemble; see `components.coordination.protocol.Session`."""
 
-    def __init__(self, client: KazooClient, line: _Line, length_s: float) -> None:
+    def __init__(self, client: KazooClient, line: Line, length_s: float) -> None:
         """Take a client that is connected; use `open` instead."""
         self._client = client
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._id, password = client.client_id
         self.ticket = Pass(self._id, bytes(password))
-        self._lease = Lease(length_s, time.monotonic() - length_s / 2)
+        self._lease = Lease(length_s, -math.inf)  # not heard yet
         self._standing = Standing.CONNECTED
         self._listeners: list[Callable[[Standing], None]] = []
         self._over: asyncio.Future[str] = self._loop.create_future()
         self._closing = False
         self._stopped: asyncio.Future[None] | None = None
         self._claims: list[ZooKeeperClaim] = []
+        self._following: list[asyncio.Task[None]] = []
+        self._renewing: asyncio.Task[None] | None = None
         client.add_listener(self._heard)
-        self._renewing = self._loop.create_task(self._renew(), name="zookeeper session")
 
     @classmethod
     async def open(
@@ -119,35 +60,22 @@ class ZooKeeperSession:
             Unreachable: No server answers.
             SessionLost: The session to take up is over.
         """
-        line, agreed = _Line(), _Agreed()
-        client = KazooClient(
-            ",".join(hosts), timeout=length_s, handler=line, logger=agreed.logger,
-            client_id=None if ticket is None else (ticket.id, ticket.password),
-            connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=1.5, max_delay=1.0),
-        )  # fmt: skip
-        try:
-            await _in_thread(client.start, within_s)
-        except KazooTimeoutError as error:
-            await _in_thread(_stop, client, line)
-            text = f"no ZooKeeper server answers at {', '.join(hosts)} within {within_s:g} s"
-            raise Unreachable(text, code="SF-COORD-001") from error
-        except asyncio.CancelledError:
-            await asyncio.shield(_in_thread(_stop, client, line))
-            raise
-        if ticket is not None and client.client_id[0] != ticket.id:
-            await _in_thread(_stop, client, None)
-            raise SessionLost("the session is over", code="SF-COORD-002")
-        if not agreed.length_s:
-            await _in_thread(_stop, client, None)
-            raise SessionLost("the length of the session is not known", code="SF-COORD-002")
-        return cls(client, line, agreed.length_s)
+        client, line, agreed_s = await connected(hosts, length_s, ticket, within_s)
+        session = cls(client, line, agreed_s)
+        await session._ask()
+        if session._is_over():
+            await session.close()
+            text = f"ZooKeeper at {', '.join(hosts)} does not answer in time"
+            raise Unreachable(text, code="SF-COORD-001")
+        session._renewing = session._loop.create_task(session._renew())
+        return session
 
     # -- standing
 
     @property
     def standing(self) -> Standing:
         """Return how the session stands, by our own clock."""
-        return Standing.LOST if self._is_over() else self._standing
+        return Standing.LOST if self._is_over() or self._closing else self._standing
 
     @property
     def length_s(self) -> float:
@@ -159,7 +87,7 @@ class ZooKeeperSession:
         self._listeners.append(listener)
 
     async def lost(self) -> str:
-        """Wait until the session is lost; return why."""
+        """Wait until the session is lost; return why. One that is closed is not lost."""
         return await asyncio.shield(self._over)
 
     def _is_over(self) -> bool:
@@ -256,7 +184,8 @@ class ZooKeeperSession:
 
     def _refuse_over(self) -> None:
         if self._is_over() or self._closing:
-            text = self._over.result() if self._over.done() else "nobody answers"
+            unsaid = "it was closed" if self._closing else "nobody answers"
+            text = self._over.result() if self._over.done() else unsaid
             raise SessionLost(f"the session is over: {text}", code="SF-COORD-002")
 
     # -- claims
@@ -264,7 +193,7 @@ class ZooKeeperSession:
     async def claim(self, path: str, who: str, wait_s: float | None = None) -> ZooKeeperClaim:
         """Queue for a claim and return once it is held."""
         lock = self._client.Lock(path, who)
-        thread = self._loop.create_task(_in_thread(_acquire, lock, wait_s))
+        thread = self._loop.create_task(in_thread(acquire, lock, wait_s))
         try:
             await asyncio.wait({thread, self._over}, return_when=asyncio.FIRST_COMPLETED)
             self._refuse_over()
@@ -402,7 +331,7 @@ class ZooKeeperSession:
         told(first)
         task = self._loop.create_task(go_on(first), name=f"following {path}")
         task.add_done_callback(_seen)
-        self._over.add_done_callback(lambda _: task.cancel())
+        self._following.append(task)
 
     async def raised(self, path: str) -> int:
         """Raise a lasting counter by one and return it."""
@@ -426,15 +355,15 @@ class ZooKeeperSession:
         """Let go of the line only: who takes the session up in time has everything it held."""
         await self._end(self._line)
 
-    async def _end(self, line: _Line | None) -> None:
+    async def _end(self, line: Line | None) -> None:
         if self._stopped is None:
             self._closing = True
-            self._renewing.cancel()
-            self._stopped = self._loop.create_task(_in_thread(_stop, self._client, line))
+            if self._renewing is not None:
+                self._renewing.cancel()
+            self._stopped = self._loop.create_task(in_thread(stop, self._client, line))
+            for task in self._following:
+                task.cancel()
         await asyncio.shield(self._stopped)
-        if not self._over.done():
-            self._over.set_result("it was closed")
-            self._standing = Standing.LOST
 
 
 class ZooKeeperClaim:
@@ -469,52 +398,7 @@ class ZooKeeperClaim:
             await self.session.remove(f"{self.path}/{self.node}")
 
 
-def _acquire(lock: Any, wait_s: float | None) -> bool:
-    try:
-        if wait_s == 0:
-            return bool(lock.acquire(blocking=False))
-        return bool(lock.acquire(timeout=wait_s))
-    except LockTimeout:
-        return False
-
-
-def _stop(client: KazooClient, line: _Line | None) -> None:
-    """End a client; with its line its session is left to itself over there."""
-    if line is not None:
-        line.cut()
-    with contextlib.suppress(KazooException, OSError):
-        client.stop()
-    client.close()
-
-
 def _seen(done: asyncio.Task[Any]) -> None:
     """Take note of how background work ended; that its session is over is told elsewhere."""
     if not done.cancelled():
         done.exception()
-
-
-async def _in_thread(function: Callable[..., Any], *data: object) -> Any:
-    """Run a function that blocks in a thread of its own: it may wait for as long as it likes."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(error: BaseException | None, value: object) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    def run() -> None:
-        error: BaseException | None = None
-        value: object = None
-        try:
-            value = function(*data)
-        except Exception as caught:  # noqa: BLE001 - handed over to whoever waits
-            error = caught
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, error, value)
-
-    threading.Thread(target=run, name="zookeeper", daemon=True).start()
-    return await future

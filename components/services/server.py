@@ -216,13 +216,17 @@ class Server(Compound):
 
     @override
     async def on_deploy(self) -> None:
-        if not self.external:
-            missing = [file for file in self.needs if not Path(file).exists()]
-            if missing:
-                raise Refused(
-                    f"{missing[0]} is not on this host", code="SF-SERVICE-001", where=self.path,
-                    hint=f"apt-get install {self.package}",
-                )  # fmt: skip
+        await self.plan({"external": self.external}, self.path)
+
+    @classmethod
+    @override
+    async def plan(cls, given: Mapping[str, object], where: str) -> None:
+        missing = [file for file in cls.needs if not Path(file).exists()]
+        if missing and not given.get("external"):
+            raise Refused(
+                f"{missing[0]} is not on this host", code="SF-SERVICE-001", where=where,
+                hint=f"apt-get install {cls.package}",
+            )  # fmt: skip
 
     @override
     async def on_start(self) -> None:

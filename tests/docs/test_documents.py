@@ -349,3 +349,33 @@ async def test_the_descriptions_of_the_page_on_systems_start_and_leave_nothing(t
     assert not (tmp_path / "docs" / "etc").exists()
     assert not (tmp_path / "docs" / "greeting").exists()
     assert not (tmp_path / "docs-licence").exists()
+
+
+@own_network
+@pytest.mark.integration
+@pytest.mark.zookeeper
+@pytest.mark.rabbitmq
+@pytest.mark.timeout(240)
+def test_the_commands_of_the_services_page_work_as_written(tmp_path):
+    needed = ("/usr/share/java/zookeeper.jar", "/usr/lib/rabbitmq/bin/rabbitmq-server")
+    missing = [file for file in needed if not Path(file).exists()]
+    if missing:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop(f"not on this machine: {', '.join(missing)} (scripts/setup --services)")
+    text = (ROOT / "docs" / "services.md").read_text().replace("/srv/", f"{tmp_path}/")
+
+    out = run_document(commands(text), tmp_path, {})
+
+    assert out.count("service.zookeeper  started, ready") == 3
+    assert re.search(r'mode\n"?(leader|follower)', out)
+    assert "terminated zk: 7 components" in out
+    assert "service.rabbitmq  started, ready" in out
+    assert re.search(r"nextRun\n\"?20..-..-..T02:30:00[+]0[12]:00", out)
+
+
+PIECES = re.findall(r"```sf\n(.*?)```", (ROOT / "docs" / "services.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", PIECES, ids=range(len(PIECES)))
+def test_the_descriptions_of_the_services_page_compile(text):
+    assert sfdl.compile(text).root.get("sfClass") == "engine.compound.Compound"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -12,6 +13,7 @@ import sfdl
 from components.coordination.holding import HostLock, ProcessLock
 from components.coordination.protocol import Taken
 from components.system.process import find_program
+from engine.client.client import DaemonUnreachable
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.runtime.effects import Owner, OwnExecutor, Presence, Site
@@ -19,6 +21,7 @@ from engine.runtime.services import Services
 from engine.runtime.workers import InlineWorkers
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import engines, until
+from engine.testing.sabotage import Plan
 
 HEAD = '#include "components/coordination.sf"\n'
 
@@ -215,18 +218,55 @@ def test_a_killed_daemon_finds_its_lock_as_it_was_and_nobody_had_it_meanwhile(
 
 
 @pytest.mark.integration
-def test_a_daemon_that_stops_in_order_keeps_its_lock_for_its_next_life(tmp_path):
-    text = f'name "x"; scope "host"; folder "{tmp_path}";'
+@pytest.mark.parametrize("scope", [
+    "host", pytest.param("zookeeper", marks=pytest.mark.zookeeper),
+])  # fmt: skip
+def test_a_daemon_that_stops_in_order_keeps_its_lock_for_its_next_life(tmp_path, scope, request):
+    text = f'name "x"; scope "{scope}"; folder "{tmp_path}";'
+    if scope == "zookeeper":
+        hosts = request.getfixturevalue("zookeeper").hosts
+        text += f'servers [|"{hosts[0]}"|]; sessionTimeout 4; root "/{tmp_path.name}";'
     with daemons(tmp_path, "one", "two") as (one, two):
         mine, other = one.client(), two.client()
         mine.start("app", app(text)).result()
+        fence = fence_of(mine)
         one.stop()
         with pytest.raises(EngineError, match="held by app:lock"):
             other.start("rival", app(text)).result()
         one.start()
+        wait_until(lambda: all(row.ready for row in mine.whole_tree("app")))
+        assert fence_of(mine) == fence
         mine.terminate("app", Record.normal()).result()
         mine.close()
         other.close()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("when", ["making", "made", "undoing"])
+def test_a_daemon_killed_while_it_takes_or_gives_back_leaves_no_lock(tmp_path, when):
+    text = f'name "x"; scope "host"; folder "{tmp_path}";'
+    with daemons(tmp_path, "one", "two") as (one, two):
+        one.kill()
+        one.start(sabotage=[Plan(effect="HostLock", when=when, mode="kill")])
+        mine, other = one.client(), two.client()
+        with contextlib.suppress(EngineError, DaemonUnreachable):
+            mine.start("app", app(text)).result()
+            mine.terminate("app", Record.normal()).result()
+        mine.close()
+        one.reap()
+        one.start()
+
+        def free():
+            try:
+                other.start("rival", app(text)).result()
+            except EngineError:
+                return False
+            return True
+
+        wait_until(free)
+        assert other.terminate("rival", Record.normal()).result().leftovers == ()
+        other.close()
+    assert not list(tmp_path.glob("*.lock"))
 
 
 @pytest.mark.integration

@@ -149,6 +149,12 @@ async def test_who_closes_in_order_frees_everything_at_once(sessions):
 
     assert (await two.claim(path, "two", 1.0)).held
     assert await two.members(f"{sessions.root}/members") == {}
+    with pytest.raises(SessionLost, match="it was closed"):
+        await one.contenders(path)
+    lost = asyncio.ensure_future(one.lost())
+    await asyncio.sleep(0.1)
+    assert not lost.done(), "what was closed was not lost"
+    lost.cancel()
     assert time.monotonic() - began < LENGTH_S
 
 

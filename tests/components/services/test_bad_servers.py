@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import sfdl
+from components.services import ZooKeeperServer
 from engine.core.faults import EngineError
 from engine.testing.kit import engines
 
@@ -68,3 +69,14 @@ async def test_a_password_is_not_shown_when_it_does_not_fit(tmp_path):
         with pytest.raises(EngineError, match="password: does not fit") as caught:
             await engine.deploy("app", {"sfClass": "engine.compound.Compound", "s": broker})
         assert "4711" not in str(caught.value)
+
+
+async def test_a_package_that_is_missing_is_named_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(ZooKeeperServer, "needs", ("/nowhere/zookeeper.jar",))
+    root = sfdl.compile(f"{HEAD}sfConfig extends Compound {{ s extends ZooKeeperServer; }}").root
+    async with engines(tmp_path, threads=True) as (_, (engine,)):
+        with pytest.raises(EngineError, match=r"zookeeper\.jar is not on this host") as caught:
+            await engine.deploy("app", root)
+        hints = [fault.hint for fault in caught.value.fault.chain()]
+        assert "apt-get install zookeeper default-jre-headless" in hints
+        assert not engine.process.lives

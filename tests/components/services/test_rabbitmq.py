@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,8 +25,8 @@ HEAD = '#include "components/services.sf"\n'
 LOGIN = {"login": "worker", "password": "change me", "virtualhost": "jobs", "host": "127.0.0.1"}
 
 
-def example(folder, port):
-    overrides = [("sfConfig:folder", str(folder)), ("sfConfig:port", str(port))]
+def example(folder, port, *more):
+    overrides = [("sfConfig:folder", str(folder)), ("sfConfig:port", str(port)), *more]
     return sfdl.compile(EXAMPLE, overrides=overrides).root
 
 
@@ -135,6 +138,30 @@ def test_a_broker_runs_on_while_its_daemon_is_killed_and_is_taken_up_again(tmp_p
 
 def pid_of(client, path):
     return int(next(row.value for row in client.attributes(path) if row.name == "pid"))
+
+
+@pytest.mark.timeout(180)
+async def test_its_management_is_for_its_user(tmp_path):
+    port, management = free_port(), free_port()
+    root = example(tmp_path / "data", port, ("sfConfig:broker:managementPort", str(management)))
+    async with engines(tmp_path / "state", threads=True) as (_, (engine,)):
+        await engine.deploy("mq", root)
+        await until(lambda: engine.process.application("mq").ready, timeout_s=90)
+
+        def status(password):
+            word = base64.b64encode(f"worker:{password}".encode()).decode()
+            url = f"http://127.0.0.1:{management}/api/vhosts/jobs"
+            asked = urllib.request.Request(url, headers={"Authorization": f"Basic {word}"})
+            try:
+                with urllib.request.urlopen(asked, timeout=10) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+
+        assert await asyncio.to_thread(status, "change me") == 200
+        assert await asyncio.to_thread(status, "guess") == 401
+        await engine.terminate("mq")
 
 
 @pytest.mark.timeout(180)
