@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
-from components.domains import uplink
+from components.context import Context, Outline, Told
+from components.context.told import hostname_from
+from components.domains import telling, uplink
 from components.domains.booting import Signs
 from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
 from components.domains.liveness import GuestWatch, Looks, wanted
@@ -32,10 +33,9 @@ from components.networks.addresses import (
     ip_kind,
     mac_kind,
     netmask_kind,
-    trouble_with_host,
 )
 from components.networks.joined import Joined
-from components.storage.backend import ON_THE_DOMAIN, StorageBackend
+from components.storage.backend import ON_THE_DOMAIN, DiskOffer, StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
 from engine.core.faults import BadDescription, Refused
@@ -97,6 +97,10 @@ class Domain(Compound):
         StorageBackend, doc="Where the disks come from.", called="storageBackend", required=False
     )
     shell = link(Shell, doc="Runs host commands.", required=False)
+    context = link(
+        Context, required=False,
+        doc="What the guest learns at boot, and how; its name and address only if not given.",
+    )  # fmt: skip
     diskless = attr(bool_, False, doc="Have no disks.")
     hypervisor_uri = attr(
         uri_kind, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
@@ -168,6 +172,7 @@ class Domain(Compound):
     state = output(str, doc="Run state of the guest when it was last seen.")
     macAddress = output(str, doc="MAC address of the first interface, if it has one.")
     address = output(str, doc="Address of the first interface, if it is known.")
+    contextMode = output(str, doc="How the guest was told its name and address.")
     consolePath = output(str, doc="File with what the serial console shows.")
 
     schemes: ClassVar[frozenset[str]] = frozenset()
@@ -183,6 +188,7 @@ class Domain(Compound):
         self._name = ""
         self._uri = ""
         self._uplink: uplink.Uplink | None = None
+        self._outline = Outline()
         self._watch: GuestWatch | None = None
         self._stopping = Stopping(self)
 
@@ -203,11 +209,17 @@ class Domain(Compound):
         await self._identify()
         self.check_hypervisor(self._uri)
         await self._bind_storage()
+        self._outline = await telling.outline_of(self.context)
+        telling.check(
+            self._outline, self, kernel=self.kernel, ip=self.ip, mac=self.mac,
+            disks=self.storage_backend.given,
+        )  # fmt: skip
         hypervisor = await self._hypervisor()
         looked = (*self.domain_liveness_methods, *self.ready_checks)
         check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
         await self._check_free(hypervisor)
         self._uplink = await self._find_uplink()
+        self._publish_address()
         if self._uplink is not None:
             await uplink.check_source(self._uplink, self, hypervisor)
             uplink.claim(self._uplink, self, self._uri)
@@ -237,7 +249,9 @@ class Domain(Compound):
                 "give network or bridge, not both", code="SF-DOM-002", where=self.path
             )
         if self.ip:
-            self._check_addresses()
+            uplink.check_address(
+                self.ip, self.netmask, "" if self.gateway_on_link else self.gateway, self.path
+            )
         if not self.storage_backend.given and not self.diskless:
             raise BadDescription(
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
@@ -249,21 +263,6 @@ class Domain(Compound):
                     f"there is no file {path} on this host", code="SF-DOM-004", where=self.path,
                     hint="kernel and ramdisk are paths on the host the machine runs on",
                 )  # fmt: skip
-
-    def _check_addresses(self) -> None:
-        trouble = trouble_with_host(self.ip, self.netmask)
-        if trouble:
-            raise BadDescription(
-                f"ip {self.ip} with netmask {self.netmask}: {trouble}", code="SF-NET-001",
-                where=self.path,
-            )  # fmt: skip
-        inside = ipaddress.IPv4Interface(f"{self.ip}/{self.netmask}").network
-        given = self.gateway and not self.gateway_on_link
-        if given and ipaddress.IPv4Address(self.gateway) not in inside:
-            raise BadDescription(
-                f"gateway {self.gateway} is outside {inside}, the subnet of ip", code="SF-NET-001",
-                where=self.path, hint="correct it or netmask, or say gatewayOnLink true",
-            )  # fmt: skip
 
     async def _identify(self) -> None:
         given = self.domain_name
@@ -306,8 +305,11 @@ class Domain(Compound):
         console = self._console_path()
         await self.make(ConsoleLog(console))
         self.consolePath = console
+        disks = await self.storage_backend.api.disks() if self.storage_backend.given else []
+        told = await self._tell(disks)
         await self._keep_address()
-        await self.make(DefinedDomain(self._uri, self.uuid, self._name, await self._xml(console)))
+        xml = self._xml(console, (*disks, *told.disks), told.words)
+        await self.make(DefinedDomain(self._uri, self.uuid, self._name, xml))
         self._publish("defined")
         if self.start_mode == "defined":
             self.set_ready(True)
@@ -326,11 +328,30 @@ class Domain(Compound):
         if kept is not None:
             await self.make(kept)
 
+    async def _tell(self, disks: list[DiskOffer]) -> telling.Telling:
+        """Have the guest learn its name and address, now that its disks are there."""
+        told = Told(
+            uuid=self.uuid,
+            hostname=self.hostname or hostname_from(self._name),
+            mac=self._uplink.mac if self._uplink is not None else "",
+            ip=self.ip,
+            netmask=self.netmask,
+            gateway=self.gateway,
+            on_link=self.gateway_on_link,
+            ready_marker=self.ready_marker,
+            wishes=await telling.wishes_of(self.context),
+        )
+        root = next((disk for disk in disks if disk.role == "root"), None)
+        path = self.work_folder / "context" / f"{self._name}-{self.uuid[:8]}.iso"
+        done = await telling.tell(self, told, self._outline.mode, root, self.storage_backend, path)
+        self.contextMode = done.mode
+        return done
+
     def _console_path(self) -> str:
         return str(self.work_folder / "console" / f"{self._name}-{self.uuid[:8]}.log")
 
-    async def _xml(self, console: str) -> str:
-        disks = await self.storage_backend.api.disks() if self.storage_backend.given else []
+    def _xml(self, console: str, disks: tuple[DiskOffer, ...], words: str) -> str:
+        extra = " ".join(part for part in (self.extra, words) if part)
         machine = Machine(
             name=self._name,
             uuid=self.uuid,
@@ -340,8 +361,8 @@ class Domain(Compound):
             vcpus=self.vcpus,
             kernel=self.kernel,
             ramdisk=self.ramdisk,
-            extra=self.extra,
-            disks=tuple(disks),
+            extra=extra,
+            disks=disks,
             interfaces=() if self._uplink is None else (self._uplink.interface,),
             console_log=console,
         )
@@ -352,7 +373,7 @@ class Domain(Compound):
 
     async def _find_uplink(self) -> uplink.Uplink | None:
         """Find which network or bridge the machine will be on, if any."""
-        mac = uplink.mac_for(self.mac, self.ip, self.uuid)
+        mac = uplink.mac_for(self.mac, self.ip, self.uuid, self._outline.mac_prefix)
         given_by: dict[uplink.Kind, Link[Joined]] = {"network": self.network, "bridge": self.bridge}
         for kind, given in given_by.items():
             if given.given:
@@ -371,6 +392,9 @@ class Domain(Compound):
 
     def _publish(self, state: str) -> None:
         self.state = state
+        self._publish_address()
+
+    def _publish_address(self) -> None:
         if self.ip:
             self.address = self.ip
         if self._uplink is not None:
@@ -464,6 +488,7 @@ class Domain(Compound):
                 case _:
                     pass
         await self._bind_storage()
+        self._outline = await telling.outline_of(self.context)
         self._uplink = await self._find_uplink()
         if self._uplink is not None:
             uplink.claim(self._uplink, self, self._uri)

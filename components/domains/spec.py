@@ -26,6 +26,7 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
         driver: Who serves it: "qemu", "phy", ...; empty: what is usual for the domain's kind.
         cache: Host cache mode, such as "none"; empty: the hypervisor's default.
         readonly: Refuse writes of the guest.
+        device: What the guest takes it for.
     """
 
     path: str
@@ -36,6 +37,7 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
     driver: str = ""
     cache: str = ""
     readonly: bool = False
+    device: Literal["disk", "cdrom"] = "disk"
 
 
 class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,10 +16,10 @@ from components.hypervisor.choice import is_local
 from components.hypervisor.owner import holder_of
 from components.hypervisor.protocol import DhcpHost, Hypervisor
 from components.networks import devices
-from components.networks.addresses import mac_from_ip, mac_from_uuid
+from components.networks.addresses import mac_from_ip, mac_from_uuid, trouble_with_host
 from components.networks.claims import Claims
 from components.networks.effects import KeptAddress
-from engine.core.faults import Refused
+from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
 
 Kind = Literal["network", "bridge"]
@@ -48,9 +48,28 @@ class Uplink(Struct, frozen=True):
         return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac)
 
 
-def mac_for(mac: str, ip: str, uuid: str) -> str:
+def mac_for(mac: str, ip: str, uuid: str, prefix: str = "52:54") -> str:
     """Return a machine's MAC address: the one given, else that of its address, else of its UUID."""
-    return mac or (mac_from_ip(ip) if ip else mac_from_uuid(uuid))
+    return mac or (mac_from_ip(ip, prefix) if ip else mac_from_uuid(uuid))
+
+
+def check_address(ip: str, netmask: str, gateway: str, where: str) -> None:
+    """Refuse an address that no machine can have, or a gateway outside its subnet.
+
+    Raises:
+        BadDescription: The text says why.
+    """
+    trouble = trouble_with_host(ip, netmask)
+    if trouble:
+        raise BadDescription(
+            f"ip {ip} with netmask {netmask}: {trouble}", code="SF-NET-001", where=where
+        )
+    inside = ipaddress.IPv4Interface(f"{ip}/{netmask}").network
+    if gateway and ipaddress.IPv4Address(gateway) not in inside:
+        raise BadDescription(
+            f"gateway {gateway} is outside {inside}, the subnet of ip", code="SF-NET-001",
+            where=where, hint="correct it or netmask, or say gatewayOnLink true",
+        )  # fmt: skip
 
 
 async def check_source(uplink: Uplink, prim: Prim, hypervisor: Hypervisor) -> None:

@@ -134,7 +134,7 @@ def _devices(spec: DomainSpec) -> DevicesXml:
 def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
     return DiskXml(
         type=disk.kind,
-        device="disk",
+        device=disk.device,
         driver=disk.driver or ("phy" if kind == "xen" else "qemu"),
         format=disk.format,
         cache=disk.cache,

@@ -29,11 +29,17 @@ class ImageFacts(Struct, frozen=True):
         path: Absolute path on the host.
         kind: `raw` (a disk or filesystem), `qcow2`, `tar` (compressed or not), or `directory`.
         size_bytes: What it needs at least on a volume.
+        holds: What is known to be in it: `etc` (it is a system), `cloud-init`.
     """
 
     path: str
     kind: str
     size_bytes: int
+    holds: tuple[str, ...] = ()
+
+
+_MARKS = {"etc/hostname": "etc", "etc/passwd": "etc", "usr/bin/cloud-init": "cloud-init"}
+"""Files of a system that tell what it holds."""
 
 
 def examine(path: Path) -> ImageFacts:
@@ -45,7 +51,8 @@ def examine(path: Path) -> ImageFacts:
     try:
         if path.is_dir():
             size = sum(file.lstat().st_size for file in path.rglob("*") if not file.is_symlink())
-            return ImageFacts(str(path), "directory", size)
+            found = {word for mark, word in _MARKS.items() if (path / mark).is_file()}
+            return ImageFacts(str(path), "directory", size, tuple(sorted(found)))
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(0x440)
@@ -61,7 +68,7 @@ def examine(path: Path) -> ImageFacts:
     if head.startswith(_QCOW2):
         return ImageFacts(str(path), "qcow2", _qcow2_size(path, head))
     if head.startswith(_COMPRESSED) or head[_TAR[0] :].startswith(_TAR[1]):
-        return ImageFacts(str(path), "tar", _unpacked_size(path))
+        return _archive_facts(path)
     if size == 0 or size % 512:
         raise Refused(
             f"{path} is not an image: {size} bytes are no whole number of sectors, and it is no archive",
@@ -80,16 +87,17 @@ def _qcow2_size(path: Path, head: bytes) -> int:
     return int.from_bytes(head[24:32], "big")
 
 
-def _unpacked_size(path: Path) -> int:
+def _archive_facts(path: Path) -> ImageFacts:
     try:
         with tarfile.open(path) as archive:
-            size = 0
+            size, found = 0, set()
             for member in archive:
                 refuse_escape(path, member)
                 size += member.size
-            return size
+                found.add(_MARKS.get(posixpath.normpath(member.name), ""))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise Refused(f"archive {path} cannot be read: {error}", code="SF-IMAGE-002") from error
+    return ImageFacts(str(path), "tar", size, tuple(sorted(found - {""})))
 
 
 def refuse_escape(archive: Path, member: tarfile.TarInfo) -> None:

@@ -31,6 +31,12 @@ class KvmDomain(Domain, type="kvm.domain"):
         str_, "", doc="Host cache mode of disks; the hypervisor's default if empty.",
         called="diskCache",
     )  # fmt: skip
+    context_bus = attr(
+        str_, "virtio", choices=("virtio", "sata"),
+        doc="How a context disk is seen: a read-only disk, or a CD-ROM, which not every kernel for "
+        "virtual machines has a driver for.",
+        called="contextBus",
+    )  # fmt: skip
     nic_model = attr(str_, "virtio", doc="Model of network interfaces.", called="nicModel")
     agent_channel = attr(
         bool_, True, doc="Give the guest a channel for its agent.", called="agentChannel"
@@ -49,5 +55,6 @@ class KvmDomain(Domain, type="kvm.domain"):
             disk_bus=word("diskBus"),
             disk_cache=word("diskCache"),
             nic_model=word("nicModel"),
+            context_bus=word("contextBus"),
             agent_channel=values["agentChannel"] is True,
         )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from components.domains.profile import Machine
 from components.domains.xml import DiskSpec, DomainSpec
-from components.storage.backend import DiskOffer
+from components.storage.backend import CONTEXT, DiskOffer
 
 CACHE_MIB = 32
 """Translation cache of an emulated guest: most of its memory at the host."""
@@ -23,6 +23,7 @@ class KvmProfile(Struct, frozen=True):
     disk_cache: str
     nic_model: str
     agent_channel: bool
+    context_bus: str = "virtio"
     console: str = "ttyS0"
 
     def spec(self, machine: Machine) -> DomainSpec:
@@ -57,12 +58,19 @@ class KvmProfile(Struct, frozen=True):
 
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how the `index`-th disk is seen by the guest."""
-        prefix = "vd" if self.disk_bus == "virtio" else "sd"
+        told = offer.role == CONTEXT
+        if told and self.context_bus == "sata":
+            return DiskSpec(
+                path=offer.path, target="sdz", bus="sata", readonly=True, device="cdrom"
+            )  # fmt: skip
+        bus = "virtio" if told else self.disk_bus
+        prefix = "vd" if bus == "virtio" else "sd"
         return DiskSpec(
             path=offer.path,
             target=f"{prefix}{chr(ord('a') + index)}",
             kind="block" if offer.kind == "block" else "file",
             format=offer.format,
-            bus=self.disk_bus,
-            cache=self.disk_cache,
+            bus=bus,
+            cache="" if told else self.disk_cache,
+            readonly=told,
         )

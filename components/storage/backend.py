@@ -59,11 +59,15 @@ ON_THE_DOMAIN = (
 """Storage attributes that may stand on the domain instead; there they win."""
 
 
+CONTEXT = "context"
+"""Role of the disk that tells a guest what it is."""
+
+
 class DiskOffer(Struct, frozen=True):
     """A disk a domain may use.
 
     Attributes:
-        role: `root` or `swap`.
+        role: `root`, `swap`, or `context` (read only).
         path: File or device on the host.
         kind: `file` or `block`.
         format: `raw` or `qcow2`.
@@ -227,6 +231,11 @@ class StorageBackend(Prim):
     async def wanted_name(self) -> str:
         """Return the domain name set here, or nothing."""
         return self.domain_name
+
+    @exposed()
+    async def image_facts(self) -> ImageFacts | None:
+        """Return what fills the root volume; nothing if the volume was there before."""
+        return None if self.using_existing_volumes else await self.image()
 
     @exposed()
     async def disks(self) -> list[DiskOffer]:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -34,9 +35,11 @@ MEMORY_BYTES = 96 * 2**20
 """Memory to give it; below 80 MiB it does not come up."""
 
 _KERNEL, _BUSYBOX, _AGENT = "linux-image-cloud-amd64", "busybox-static", "qemu-guest-agent"
+_SCRIPTS = ("sd-context", "sd-apply")
 _DISK_UUID = "5d000000-0000-4000-8000-000000000001"
 _FOLDERS = (
-    "bin dev etc/acpi/PWRF lib/modules mnt proc root run sbin sys tmp usr/sbin var/log www/cgi-bin"
+    "bin dev etc/acpi/PWRF etc/network/if-up.d lib/modules mnt proc root run sbin sys tmp usr/sbin "
+    "var/log www/cgi-bin"
 )
 
 
@@ -132,6 +135,8 @@ def _key(versions: dict[str, str]) -> str:
     digest = hashlib.sha256(repr(sorted(versions.items())).encode())
     for script in (__file__, guest_init.__file__):
         digest.update(Path(script).read_bytes())
+    for name in _SCRIPTS:
+        digest.update(_script(name).encode())
     return digest.hexdigest()[:16]
 
 
@@ -181,10 +186,16 @@ def _fill_root(root: Path, unpacked: Path) -> None:
         ("sbin/reboot", guest_init.REBOOT),
         ("etc/acpi/PWRF/00000080", guest_init.POWEROFF),
         ("www/cgi-bin/status", guest_init.STATUS),
+        *((f"sbin/{name}", _script(name)) for name in _SCRIPTS),
     ):
         (root / path).write_text(text)
         (root / path).chmod(0o755)
     (root / "sbin/qemu-ga").chmod(0o755)
+
+
+def _script(name: str) -> str:
+    """Return a script that images have, from the folder `guest` of the descriptions."""
+    return files("descriptions").joinpath("guest", name).read_text("utf-8")
 
 
 def _copy_modules(target: Path, unpacked: Path) -> None:

@@ -1,7 +1,8 @@
 """What runs inside the tiny guest: its /init and the scripts it needs, as text.
 
 Words on the kernel command line steer it: `sd.name` (host name), `sd.ip` (address with prefix;
-else from the MAC), `sd.beat` (seconds between beats), `sd.con` (console device, ttyS0 or hvc0).
+else what its context says, as `descriptions/guest/sd-context` finds it), `sd.beat` (seconds between
+beats), `sd.con` (console device, ttyS0 or hvc0).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ MODULES = (
     "xen-netfront",
     "button",
     "evdev",
+    "cdrom",
+    "isofs",
 )
 """Kernel modules in the order they must be inserted."""
 
@@ -45,7 +48,6 @@ for word in $(cat /proc/cmdline); do
 done
 exec > "/dev/$con" 2>&1 < "/dev/$con"
 hostname "$name"
-echo "$name" > /etc/name
 
 ip link set lo up
 if [ -n "$(ls /sys/bus/virtio/drivers/virtio_net 2>/dev/null | grep virtio)" ] ||
@@ -56,11 +58,7 @@ if [ -n "$(ls /sys/bus/virtio/drivers/virtio_net 2>/dev/null | grep virtio)" ] |
         tries=$((tries + 1))
     done
 fi
-if [ -e /sys/class/net/eth0 ]; then
-    if [ -z "$ip" ]; then
-        set -- $(tr ':' ' ' < /sys/class/net/eth0/address)
-        ip="$((0x$3)).$((0x$4)).$((0x$5)).$((0x$6))/24"
-    fi
+if [ -n "$ip" ]; then
     ip link set eth0 up
     ip addr add "$ip" dev eth0
 fi
@@ -72,6 +70,29 @@ for device in /dev/vd? /dev/xvd?; do
     mkdir -p "/mnt/$short"
     mount "$device" "/mnt/$short" 2>/dev/null && disks="$disks$short,"
 done
+
+# A system on the first disk is told by files in it; anything else by the script images have.
+root=/mnt/vda
+if [ -n "$ip" ]; then
+    :
+elif [ -e $root/etc/hostname ]; then
+    hostname "$(cat $root/etc/hostname)"
+    mkdir -p /var/run /run/network
+    ip link set eth0 up
+    ifup -i $root/etc/network/interfaces eth0
+    cat $root/etc/resolv.conf > /etc/resolv.conf 2>/dev/null
+    echo "SD-CONTEXT mode=inject"
+else
+    sd-context
+fi
+[ ! -e /sys/class/net/eth0 ] || ip link set eth0 up
+name=$(hostname)
+echo "$name" > /etc/name
+told=$(ip -4 -o addr show dev eth0 2>/dev/null | awk '{ print $4; exit }')
+route=$(ip -4 route show default 2>/dev/null | awk '{ print $3; exit }')
+echo "SD-TOLD name=$name address=$told gateway=$route" \
+    "dns=$(awk '$1 == "nameserver" { printf "%s,", $2 }' /etc/resolv.conf 2>/dev/null)"
+ip=${told:-$ip}
 
 acpid
 httpd -h /www

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from components.domains.profile import Machine
 from components.domains.xml import DiskSpec, DomainSpec
-from components.storage.backend import DiskOffer
+from components.storage.backend import CONTEXT, DiskOffer
 
 MACHINES = {"pv": "xenpv", "pvh": "xenpvh", "hvm": "xenfv"}
 
@@ -66,6 +66,12 @@ class XenProfile(Struct, frozen=True):
 
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how a disk is seen by the guest: by its role, else in order."""
+        if offer.role == CONTEXT:
+            emulated = self.mode == "hvm"
+            return DiskSpec(
+                path=offer.path, target="xvdc", bus="xen", driver="qemu", readonly=True,
+                device="cdrom" if emulated else "disk",
+            )  # fmt: skip
         named = {"root": self.root_target, "swap": self.swap_target}
         return DiskSpec(
             path=offer.path,

@@ -112,6 +112,21 @@ def test_the_commands_of_the_guests_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_contexts_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "context.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "told.sf").write_text(block[1])
+
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    out = run_document(commands(prose), tmp_path, {})
+
+    assert "started told on localhost" in out
+    assert "nocloud" in out
+    assert "terminated told" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_page_on_running_systems_work_as_written(tmp_path):
     text = (ROOT / "docs" / "living.md").read_text()
     block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)

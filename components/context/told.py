@@ -1,0 +1,151 @@
+"""What a guest is told of itself, as data. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+
+import msgspec
+from msgspec import Struct
+
+from components.context.quoting import one_line
+
+MODES = ("auto", "inject", "nocloud", "script-iso", "mac", "kernel", "none")
+"""The ways a guest can be told; `docs/context.md` has one section for each."""
+
+
+class Person(Struct, frozen=True):
+    """A user account the guest shall have.
+
+    Attributes:
+        keys: Public SSH keys, one line each.
+        sudo: A rule as in sudoers, such as `ALL=(ALL) NOPASSWD:ALL`; empty: none.
+        password_hash: As in /etc/shadow; empty: no password.
+    """
+
+    name: str
+    keys: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sudo: str = ""
+    shell: str = "/bin/bash"
+    password_hash: str = ""
+
+
+class GuestFile(Struct, frozen=True):
+    """A file the guest shall have.
+
+    Attributes:
+        mode: Permissions, octal digits.
+    """
+
+    path: str
+    content: str
+    mode: str = "0644"
+
+
+class Wishes(Struct, frozen=True):
+    """What a `Context` says beyond what a machine knows of itself.
+
+    Attributes:
+        interface: Name of the first interface, for systems that cannot find it by its MAC address.
+        mtu: Of the first interface; 0: the guest's default.
+        user_data: Goes to cloud-init with ours; `#cloud-config`, or anything else it takes.
+        mounts: Lines as in fstab, split into fields.
+        host_keys: `perVm` has new ones made at first boot, `image` leaves those of the image.
+    """
+
+    interface: str = "eth0"
+    nameservers: tuple[str, ...] = ()
+    search_domains: tuple[str, ...] = ()
+    mtu: int = 0
+    ssh_keys: tuple[str, ...] = ()
+    users: tuple[Person, ...] = ()
+    user_data: str = ""
+    vendor_data: str = ""
+    files: tuple[GuestFile, ...] = ()
+    packages: tuple[str, ...] = ()
+    run_commands: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, ...], ...] = ()
+    host_keys: str = "perVm"
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """Everything one guest is told.
+
+    Attributes:
+        uuid: Of the machine.
+        mac: Of its first interface; empty: it has none.
+        ip: Of its first interface; empty: from DHCP.
+        netmask: Dotted.
+        on_link: The gateway is reached though it is outside the subnet.
+        ready_marker: What the serial console shall show at the end of each boot; empty: nothing.
+    """
+
+    uuid: str
+    hostname: str
+    mac: str = ""
+    ip: str = ""
+    netmask: str = "255.255.0.0"
+    gateway: str = ""
+    on_link: bool = False
+    ready_marker: str = ""
+    wishes: Wishes = Wishes()
+
+    @property
+    def prefix(self) -> int:
+        """Return the length of the network part of the address.
+
+        Example:
+            >>> Told(uuid="", hostname="a", netmask="255.255.255.0").prefix
+            24
+        """
+        return ipaddress.IPv4Network(f"0.0.0.0/{self.netmask}").prefixlen
+
+    @property
+    def short(self) -> str:
+        """Return the host name without its domain."""
+        return self.hostname.partition(".")[0]
+
+    @property
+    def hosts_line(self) -> str:
+        """Return the guest's own line in /etc/hosts.
+
+        Example:
+            >>> Told(uuid="", hostname="a.example").hosts_line
+            '127.0.1.1 a.example a'
+        """
+        names = dict.fromkeys((self.hostname, self.short))
+        return " ".join((self.ip or "127.0.1.1", *names))
+
+
+def instance_id(told: Told) -> str:
+    """Name what a guest is told; anything different has another name, and the guest takes it anew."""
+    return f"sd-{hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]}"
+
+
+def hostname_from(name: str) -> str:
+    """Turn a machine's name into a host name: what may not stand in one becomes a dash.
+
+    Example:
+        >>> hostname_from("pool_1-web+a"), hostname_from("a.-b")
+        ('pool-1-web-a', 'a.b')
+    """
+    labels = (re.sub(r"[^A-Za-z0-9-]", "-", label).strip("-")[:63] for label in name.split("."))
+    return ".".join(label.rstrip("-") for label in labels if label) or "guest"
+
+
+def check_lines(wishes: Wishes) -> None:
+    """Refuse line breaks where the guest reads one line.
+
+    Raises:
+        BadValueError: The text names the attribute.
+    """
+    for key in wishes.ssh_keys:
+        one_line("sshKeys", key)
+    for person in wishes.users:
+        for key in person.keys:
+            one_line("users.keys", key)
+    for fields in wishes.mounts:
+        for field in fields:
+            one_line("mounts", field)

@@ -1,0 +1,149 @@
+"""How a machine learns its name and address: decided and checked before anything is made, then done.
+
+What to tell is the machine's own description and its `Context`; how is the context's mode. Nothing here
+asks which hypervisor it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from components.context import nocloud, script
+from components.context.choosing import chosen, not_carried
+from components.context.cmdline import kernel_words, mac_words
+from components.context.context import Context, Outline, is_local
+from components.context.effects import ContextDisk, InjectedFiles, Messages, check_size
+from components.context.told import Told, Wishes, instance_id
+from components.networks.addresses import mac_from_ip
+from components.storage.backend import CONTEXT, DiskOffer, StorageBackend
+from engine.core.faults import BadDescription, Refused
+from engine.prim import Prim
+from engine.runtime.handles import Link
+from engine.runtime.kinds import BadValueError
+
+DISKS = {
+    "nocloud": (nocloud.LABEL, nocloud.files_of),
+    "script-iso": (script.LABEL, script.files_of),
+}
+"""Label and files of the disk, by mode."""
+
+
+class Telling(Struct, frozen=True):
+    """What telling adds to a machine.
+
+    Attributes:
+        mode: How it is told.
+        disks: Context disks.
+        words: For its kernel's command line.
+    """
+
+    mode: str
+    disks: tuple[DiskOffer, ...] = ()
+    words: str = ""
+
+
+async def outline_of(context: Link[Context]) -> Outline:
+    """Return what a machine's context says that counts before anything is made."""
+    return await context.api.outline() if context.given else Outline()
+
+
+def check(outline: Outline, prim: Prim, *, kernel: str, ip: str, mac: str, disks: bool) -> None:
+    """Refuse a way of telling that cannot work for this machine.
+
+    Raises:
+        BadDescription: The text says what is missing or in the way.
+    """
+    mode = outline.mode
+    lost = not_carried(mode, outline.given)
+    wrong = (
+        (mode == "kernel" and not kernel, "tells by the kernel's command line, and there is no kernel",
+         "give kernel, or choose another mode"),
+        (mode == "mac" and not ip, "tells the address by the MAC address, and there is no ip",
+         "give ip, or choose another mode"),
+        (mode == "mac" and bool(mac and ip) and mac != mac_from_ip(ip or "0.0.0.1", outline.mac_prefix),
+         f"needs the MAC address that stands for ip {ip}, and mac is {mac}", "leave mac out"),
+        (mode == "inject" and not disks, "writes into the root volume, and there is none",
+         "give a storageBackend, or choose another mode"),
+        (bool(lost), f"cannot tell {', '.join(lost)}", "mode nocloud tells everything"),
+    )  # fmt: skip
+    for failed, text, hint in wrong:
+        if failed:
+            raise BadDescription(
+                f"context mode {mode} {text}", code="SF-CTX-001", where=prim.path, hint=hint
+            )
+    if not is_local(outline.mac_prefix):
+        prim.note(
+            f"macPrefix {outline.mac_prefix} is not in the range of addresses given by hand "
+            "(as 52:54 is): a real device may have the same address",
+            "warning",
+        )  # fmt: skip
+
+
+async def wishes_of(context: Link[Context]) -> Wishes:
+    """Return what a machine's context says."""
+    return await context.api.wishes() if context.given else Wishes()
+
+
+async def tell(
+    prim: Prim, told: Told, mode: str, root: DiskOffer | None,
+    backend: Link[StorageBackend], disk: Path,
+) -> Telling:  # fmt: skip
+    """Make what tells the guest.
+
+    Args:
+        prim: The machine.
+        told: What to tell.
+        mode: How, or `auto`.
+        root: Its root volume.
+        backend: Where its volumes come from; asked for what is in the image in mode `auto`.
+        disk: Where a context disk is to be.
+
+    Raises:
+        BadDescription: It is too much, or user data that is none.
+        Refused: The volume cannot be written into.
+    """
+    if mode == "auto":
+        image = await backend.api.image_facts() if backend.given else None
+        kind, holds = (image.kind, image.holds) if image is not None else ("", ())
+        mode = chosen(kind=kind, holds=holds, ip=told.ip)
+        if mode == "mac":  # the kernel's command line changes only where that was asked for
+            return Telling(mode)
+    match mode:
+        case "nocloud" | "script-iso":
+            return Telling(mode, disks=(await _disk(prim, told, mode, disk),))
+        case "inject":
+            await _inject(prim, told, root)
+            return Telling(mode)
+        case "kernel":
+            return Telling(mode, words=kernel_words(told))
+        case "mac":
+            return Telling(mode, words=mac_words(told))
+        case _:
+            return Telling("none")
+
+
+async def _disk(prim: Prim, told: Told, mode: str, path: Path) -> DiskOffer:
+    label, files_of = DISKS[mode]
+    try:
+        files = files_of(told)
+    except BadValueError as error:
+        raise BadDescription(str(error), code="SF-CTX-001", where=prim.path) from error
+    check_size(files, where=prim.path)
+    prim.service(Messages).disks[str(path)] = files
+    made = await prim.make(ContextDisk(str(path), label, instance_id(told)))
+    return DiskOffer(CONTEXT, made.path, "file", "raw")
+
+
+async def _inject(prim: Prim, told: Told, root: DiskOffer | None) -> None:
+    if root is None or root.format != "raw":
+        found = "no root volume" if root is None else f"a {root.format} volume"
+        raise Refused(
+            f"context mode inject writes into a raw volume, and there is {found}", code="SF-CTX-002",
+            where=prim.path, hint="use a LoopbackStorageBackend, or mode nocloud, script-iso or mac",
+        )  # fmt: skip
+    prim.service(Messages).volumes[root.path] = told
+    made = await prim.make(InjectedFiles(root.path, instance_id(told)))
+    if told.mac and not made.style:
+        prim.note("the system in the image has no network files that are known here", "warning")

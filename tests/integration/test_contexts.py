@@ -1,0 +1,157 @@
+"""Guests that boot and say what they were told, one for each way of telling, in one pool."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+import sfdl
+from components.testbed.guest_image import GuestImage, default_cache
+from components.testbed.private_libvirtd import PrivateLibvirtd
+from engine.core.faults import EngineError
+from engine.core.records import Record
+from engine.testing.daemons import daemons, wait_until
+from engine.testing.sabotage import Plan
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
+
+POOL = """
+#include "components/vm.sf"
+Guest extends KvmDomain {
+    memory 96; kernel guestKernel; ramdisk guestRamdisk; extra "quiet panic=1 sd.beat=5";
+    startMode mode; bootTimeout 200; stopTimeout 20; diskless true; sfStartTimeout 250;
+    netmask "255.255.255.0"; gateway "10.77.0.1"; bridge "br0"; stopMode "destroy";
+}
+sfConfig extends PhysicalHost {
+    sfSyncTerminate true; sfConcurrency 3; hypervisorUri uri; mode "booted";
+    uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD;
+    all extends Context { nameservers [|"10.77.0.53", "10.77.0.54"|]; searchDomains [|"lab.example"|]; }
+    GUESTS
+}
+"""
+GUESTS = {
+    "cloud": """cloud extends Guest { hostname "cloud.lab.example"; ip "10.77.0.11";
+        context extends all { mode "nocloud"; } }""",
+    "script": """script extends Guest { hostname "script"; ip "10.77.0.12";
+        context extends all { mode "script-iso"; } }""",
+    "word": """word extends Guest { hostname "word"; ip "10.77.0.13";
+        context extends Context { mode "kernel"; } }""",
+    "octets": """octets extends Guest { hostname "octets"; ip "10.77.0.14"; netmask "255.255.0.0";
+        context extends Context { mode "mac"; macPrefix "56:54"; } }""",
+    "files": """loop extends LoopbackStorageBackend {
+        baseImage archive; volumeSize "16m"; swapSize 0; spaceReserve 0; keepOnFailure 0; }
+    files extends Guest { hostname "files.lab.example"; ip "10.77.0.15"; diskless false;
+        storageBackend LAZY ATTRIB loop; context extends all { mode "auto"; } }""",
+}
+
+
+@pytest.fixture(scope="module")
+def host():
+    folder = Path(tempfile.mkdtemp(prefix="sdc", dir="/tmp"))
+    try:
+        with PrivateLibvirtd(folder / "h") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return GuestImage.build(default_cache())
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A small system that has its network from ifupdown."""
+    path = tmp_path / "system.tar"
+    files = {
+        "etc/hostname": "someone-else\n", "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+        "etc/hosts": "127.0.0.1 localhost\n10.0.0.9 kept\n",
+        "etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n",
+    }  # fmt: skip
+    with tarfile.open(path, "w") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, BytesIO(text.encode()))
+    return path
+
+
+def compiled(host, image, guests, *, archive="", mode="booted"):
+    values = {
+        "uri": host.uri, "guestKernel": str(image.kernel), "guestRamdisk": str(image.initrd),
+        "archive": str(archive), "tree": "", "mode": mode,
+    }  # fmt: skip
+    text = POOL.replace("GUESTS", "\n    ".join(GUESTS[name] for name in guests))
+    return sfdl.compile(text, overrides=[(f"sfConfig:{k}", v) for k, v in values.items()]).root
+
+
+def said(folder, name):
+    """What a guest said of itself on its console."""
+    (console,) = folder.glob(f"*/port-*/work/console/pool-{name}-*.log")
+    text = console.read_text(errors="replace")
+    mode = re.search(r"SD-CONTEXT mode=(\S+)", text)
+    told = re.search(r"SD-TOLD (.*)", text)
+    assert mode, text[-2000:]
+    assert told, text[-2000:]
+    return mode[1], dict(word.partition("=")[::2] for word in told[1].split())
+
+
+def left(folder):
+    found = [
+        path for part in ("context", "volumes") for path in folder.glob(f"*/port-*/work/{part}/*")
+    ]
+    return [path.name for path in found]
+
+
+def test_each_way_of_telling_reaches_a_guest_that_boots(tmp_path, host, image, archive):
+    names = ("cloud", "script", "word", "octets", "files")
+    with daemons(tmp_path, "one") as (one,):
+        client = one.client()
+        client.start("pool", compiled(host, image, names, archive=archive)).result()
+        found = {name: said(tmp_path, name) for name in names}
+        disks = sorted(tmp_path.glob("*/port-*/work/context/*"))
+        modes = {disk.name.split("-")[1]: oct(disk.stat().st_mode & 0o777) for disk in disks}
+        client.terminate("pool", Record.normal("test over")).result()
+        client.close()
+
+    dns = "10.77.0.53,10.77.0.54,"
+    gateway = "10.77.0.1"
+    assert found == {
+        "cloud": ("nocloud", {
+            "name": "cloud", "address": "10.77.0.11/24", "gateway": gateway, "dns": dns}),
+        "script": ("script-iso", {
+            "name": "script", "address": "10.77.0.12/24", "gateway": gateway, "dns": dns}),
+        "word": ("kernel", {
+            "name": "word", "address": "10.77.0.13/24", "gateway": gateway, "dns": ""}),
+        "octets": ("mac", {
+            "name": "guest", "address": "10.77.0.14/16", "gateway": gateway, "dns": ""}),
+        "files": ("inject", {
+            "name": "files", "address": "10.77.0.15/24", "gateway": gateway, "dns": dns}),
+    }  # fmt: skip
+    assert modes == {"cloud": "0o600", "script": "0o600"}
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("when", ["making", "made"])
+def test_a_daemon_killed_at_the_context_disk_leaves_none(tmp_path, host, image, when):
+    with daemons(tmp_path, "one") as (one,):
+        one.stop()
+        one.start(sabotage=[Plan("context disk", when, "kill")])
+        client = one.client()
+        operation = client.start("pool", compiled(host, image, ("cloud",), mode="running"))
+        operation._poll(0.05)
+        one.reap()
+        assert (left(tmp_path) != []) == (when == "made")
+        one.start()
+        wait_until(lambda: left(tmp_path) == [], timeout_s=40)
+        with pytest.raises(EngineError):
+            operation.result()
+        client.close()
+    assert host.qemu_pids() == {}
