@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from components.coordination.protocol import SessionLost, Standing, Taken
-from components.system.process import TOKEN, find_program, started_ticks
+from components.system.program import TOKEN, find_program, started_ticks
 from engine.core.faults import EngineError, Refused, Unreachable
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, Presence, Site

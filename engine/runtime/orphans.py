@@ -57,7 +57,7 @@ class Orphanage:
             self._process.ending.end(live, record)
 
     def heard_again(self, segment: Segment) -> None:
-        """Take in that a silent parent is back, or nobody's any more: what has ended meanwhile is told."""
+        """Take in that a silent parent is back, or none is needed: what has ended meanwhile is told."""
         segment.orphan_since_s = None
         ended, segment.ended_as_orphans = segment.ended_as_orphans, []
         for live in ended:

@@ -222,7 +222,9 @@ class Engine:
         live = next((each for each in self.process.lives.values() if each.path == path), None)
         if live is None:
             raise NotFound(f"there is no {path} in this process")
-        return decode(await self.process.invoke(live.ident, method, encode(list(data))), object)
+        return decode(
+            await self.process.calls.invoke(live.ident, method, encode(list(data))), object
+        )
 
     async def rows(self, ref: str) -> list[TreeRow]:
         """Return the tree of a component over all processes."""

@@ -72,7 +72,9 @@ def vm(client):
     return next(row for row in client.whole_tree("pool") if row.path == "pool:vm")
 
 
-def test_a_frozen_guest_that_the_hypervisor_finds_running_is_noticed_by_looking(tmp_path, host, image):
+def test_a_frozen_guest_that_the_hypervisor_finds_running_is_noticed_by_looking(
+    tmp_path, host, image
+):
     more = (
         'readyMarker ""; agentChannel true; readyChecks [|"tcp:80","ping"|]; '
         'domainLivenessMethods [|"state","agent","console","ping","tcp:80"|]; consoleQuiet 5;'

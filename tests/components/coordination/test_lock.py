@@ -12,7 +12,7 @@ import pytest
 import sfdl
 from components.coordination.holding import HostLock, ProcessLock
 from components.coordination.protocol import Taken
-from components.system.process import find_program
+from components.system.program import find_program
 from engine.client.client import DaemonUnreachable
 from engine.core.faults import EngineError
 from engine.core.records import Record

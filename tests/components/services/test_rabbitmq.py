@@ -14,7 +14,7 @@ import pytest
 
 import descriptions
 import sfdl
-from components.system.process import started_ticks
+from components.system.program import started_ticks
 from engine.core.records import Record
 from engine.testing.daemons import daemons, free_port, wait_until
 from engine.testing.kit import engines, until

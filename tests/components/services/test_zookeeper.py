@@ -13,7 +13,7 @@ import pytest
 import descriptions
 import sfdl
 from components.services.server import LOCK_TAKEN
-from components.system.process import started_ticks
+from components.system.program import started_ticks
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, free_port, wait_until
