@@ -19,7 +19,11 @@ from sfdl.values import Tbd
 
 
 class Terminator(Workflow, type="flow.terminator"):
-    """Ends another component with a record of one type, and then itself with one of another."""
+    """Ends another component with a record of one type, and then itself with one of another.
+
+    Example:
+        end extends Terminator { kill LAZY ATTRIB other; description "no longer needed"; }
+    """
 
     kill = link(Prim, doc="What to end; nothing but itself if not given.", required=False)
     ends = attr(word, "normal", doc="Type of the record for the target.", called="type")
@@ -49,7 +53,11 @@ class Terminator(Workflow, type="flow.terminator"):
 
 
 class Attribute(Workflow, type="flow.attribute"):
-    """Replaces an attribute of another component by `value` when it starts; removes it without one."""
+    """Replaces an attribute of another component by `value` when it starts; removes it without one.
+
+    Example:
+        set extends Attribute { ofComponent LAZY ATTRIB other; attributeName "size"; value 3; }
+    """
 
     component = link(Prim, doc="Whose attribute.", called="ofComponent")
     attribute = attr(word, doc="Its name.", called="attributeName")

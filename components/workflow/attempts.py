@@ -52,7 +52,14 @@ class Retrying(Serial):
 
 
 class Retry(Workflow, type="flow.retry"):
-    """Runs its action, and a fresh copy of it after each failure, up to a number of times."""
+    """Runs its action, and a fresh copy of it after each failure, up to a number of times.
+
+    Example:
+        stubborn extends Retry {
+            retry 2; delay "1s"; backoff 2.0;
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     needs_action = True
     retry = attr(int_, 1, ge=0, doc="How often to run it again.")
@@ -104,6 +111,12 @@ class Try(Workflow, type="flow.try"):
 
     The child `otherwise` stands for all types that have none of their own. Without either it ends with
     the record of the action.
+
+    Example:
+        careful extends Try {
+            action extends Process { cmd [|"true"|]; terminate true; }
+            abnormal extends LAZY DoNothing { message "it failed, and that is all right"; }
+        }
     """
 
     needs_action = True
@@ -145,6 +158,9 @@ class Attempt(Workflow, type="flow.attempt"):
     """Runs its action and ends normally whatever happens.
 
     After a failure the child `default` is run, if there is one.
+
+    Example:
+        anyway extends Attempt { action extends Process { cmd [|"true"|]; terminate true; } }
     """
 
     needs_action = True

@@ -101,7 +101,15 @@ class _Choice(Workflow):
 
 
 class If(_Choice, type="flow.if"):
-    """Asks its condition once and runs `then` or `else`, ending as that does; normally without it."""
+    """Asks its condition once and runs `then` or `else`, ending as that does; normally without it.
+
+    Example:
+        choice extends If {
+            condition true;
+            then extends LAZY DoNothing { message "yes"; }
+            else extends LAZY DoNothing { message "no"; }
+        }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:
@@ -109,7 +117,14 @@ class If(_Choice, type="flow.if"):
 
 
 class WaitFor(_Choice, type="flow.waitfor"):
-    """Asks its condition until it is true, and runs `then`; once the time is over, `else`."""
+    """Asks its condition until it is true, and runs `then`; once the time is over, `else`.
+
+    Example:
+        wait extends WaitFor {
+            condition extends FileExists { filename "/tmp/ready"; }
+            interval "1s"; timeout "1m";
+        }
+    """
 
     interval = attr(duration_ms, 1000, doc="Milliseconds between looks.")
     timeout = attr(duration_ms, 0, doc="Milliseconds to wait; 0 is for ever.")
@@ -120,7 +135,14 @@ class WaitFor(_Choice, type="flow.waitfor"):
 
 
 class FailingWaitFor(WaitFor, type="flow.failingwaitfor"):
-    """As `WaitFor`, but ends abnormally when the time is over."""
+    """As `WaitFor`, but ends abnormally when the time is over.
+
+    Example:
+        wait extends FailingWaitFor {
+            condition extends FileExists { filename "/tmp/ready"; }
+            timeout "1m"; message "it never came";
+        }
+    """
 
     message = attr(str_, "", doc="What the record says then; why it is false if empty.")
 
@@ -134,7 +156,15 @@ class FailingWaitFor(WaitFor, type="flow.failingwaitfor"):
 
 
 class PostCondition(_Choice, type="flow.postcondition"):
-    """Runs its action; after its normal end asks the condition and goes on as `If` does."""
+    """Runs its action; after its normal end asks the condition and goes on as `If` does.
+
+    Example:
+        checked extends PostCondition {
+            action extends Process { cmd [|"true"|]; terminate true; }
+            condition extends FileExists { filename "/tmp/result"; }
+            then extends LAZY DoNothing { message "there is a result"; }
+        }
+    """
 
     needs_action = True
 
@@ -144,7 +174,14 @@ class PostCondition(_Choice, type="flow.postcondition"):
 
 
 class AssertPostConditionMet(_Choice, type="flow.assertpostconditionmet"):
-    """Runs its action and ends abnormally if the condition is false afterwards."""
+    """Runs its action and ends abnormally if the condition is false afterwards.
+
+    Example:
+        sure extends AssertPostConditionMet {
+            action extends Process { cmd [|"true"|]; terminate true; }
+            condition extends DirectoryExists { filename "/tmp"; }
+        }
+    """
 
     needs_action = True
     message = attr(str_, "", doc="What the record says; why it is false if empty.")
@@ -155,7 +192,14 @@ class AssertPostConditionMet(_Choice, type="flow.assertpostconditionmet"):
 
 
 class AssertPostConditionFailed(AssertPostConditionMet, type="flow.assertpostconditionfailed"):
-    """Runs its action and ends abnormally if the condition is true afterwards."""
+    """Runs its action and ends abnormally if the condition is true afterwards.
+
+    Example:
+        clean extends AssertPostConditionFailed {
+            action extends Process { cmd [|"true"|]; terminate true; }
+            condition extends FileExists { filename "/tmp/litter"; }
+        }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:
@@ -163,7 +207,11 @@ class AssertPostConditionFailed(AssertPostConditionMet, type="flow.assertpostcon
 
 
 class EvaluateCondition(Compound, type="flow.evaluatecondition"):
-    """Asks its condition when it starts, and publishes the answer; the start fails if it is false."""
+    """Asks its condition when it starts, and publishes the answer; the start fails if it is false.
+
+    Example:
+        need extends EvaluateCondition { condition extends DirectoryExists { filename "/tmp"; } }
+    """
 
     condition = link(Condition, doc="What is asked.", truth=True)
     fail_on_false = attr(bool_, True, doc="Fail the start if it is false.", called="failOnFalse")
@@ -181,7 +229,11 @@ class EvaluateCondition(Compound, type="flow.evaluatecondition"):
 
 
 class ReadyGate(Compound, type="condition.readygate"):
-    """Is not ready until its condition is true; made for `sfDependsOn`."""
+    """Is not ready until its condition is true; made for `sfDependsOn`.
+
+    Example:
+        gate extends ReadyGate { condition extends FileExists { filename "/tmp/ready"; } }
+    """
 
     reserved = {"sfReadyWhen": "signal"}  # noqa: RUF012 - a class's defaults, never changed
 
@@ -197,7 +249,11 @@ class ReadyGate(Compound, type="condition.readygate"):
 
 
 class LivenessTest(Compound, type="condition.livenesstest"):
-    """Stays, and is unwell whenever its condition is false."""
+    """Stays, and is unwell whenever its condition is false.
+
+    Example:
+        health extends LivenessTest { condition extends FileExists { filename "/tmp/alive"; } }
+    """
 
     condition = link(Condition, doc="What must hold.", truth=True)
     delay = attr(duration_ms, 0, doc="Milliseconds at first in which being false does not count.")

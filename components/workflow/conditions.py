@@ -81,7 +81,11 @@ class Condition(Conditional, type="condition"):
 
 
 class StringEquals(Conditional, type="condition.stringequals"):
-    """Two strings are the same."""
+    """Two strings are the same.
+
+    Example:
+        same extends StringEquals { left "a"; right "A"; caseSensitive false; }
+    """
 
     left = attr(str_, doc="One.", fresh=True)
     right = attr(str_, doc="The other.", fresh=True)
@@ -117,7 +121,11 @@ def _pattern(value: Value) -> str:
 
 
 class Matches(Conditional, type="condition.matches"):
-    """A string has a part that fits a pattern."""
+    """A string has a part that fits a pattern.
+
+    Example:
+        node extends Matches { string "node17"; pattern "^node[0-9]+$"; }
+    """
 
     string = attr(str_, doc="The string.", fresh=True)
     pattern = attr(
@@ -142,7 +150,14 @@ class _Over(Compound, Conditional):
 
 
 class And(_Over, type="condition.and"):
-    """All of its children hold; so without children."""
+    """All of its children hold; so without children.
+
+    Example:
+        both extends And {
+            a extends FileExists { filename "/tmp/a"; }
+            b extends FileExists { filename "/tmp/b"; }
+        }
+    """
 
     @override
     async def verdict(self) -> str:
@@ -150,7 +165,14 @@ class And(_Over, type="condition.and"):
 
 
 class Or(_Over, type="condition.or"):
-    """At least one of its children holds; so not without children."""
+    """At least one of its children holds; so not without children.
+
+    Example:
+        either extends Or {
+            a extends FileExists { filename "/tmp/a"; }
+            b extends FileExists { filename "/tmp/b"; }
+        }
+    """
 
     @override
     async def verdict(self) -> str:
@@ -161,7 +183,14 @@ class Or(_Over, type="condition.or"):
 
 
 class Xor(_Over, type="condition.xor"):
-    """An odd number of its children hold."""
+    """An odd number of its children hold.
+
+    Example:
+        one extends Xor {
+            a extends FileExists { filename "/tmp/a"; }
+            b extends FileExists { filename "/tmp/b"; }
+        }
+    """
 
     @override
     async def verdict(self) -> str:
@@ -170,7 +199,11 @@ class Xor(_Over, type="condition.xor"):
 
 
 class Not(Compound, Conditional, type="condition.not"):
-    """Its condition does not hold."""
+    """Its condition does not hold.
+
+    Example:
+        absent extends Not { condition extends FileExists { filename "/tmp/lock"; } }
+    """
 
     condition = link(Condition, doc="What must not hold.", truth=True)
 
@@ -204,7 +237,11 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Compare(Conditional, type="condition.compare"):
-    """Two values, `left` and `right`, are as the word between them says."""
+    """Two values, `left` and `right`, are as the word between them says.
+
+    Example:
+        enough extends Compare { left 3; op ">="; right 2; }
+    """
 
     op = attr(str_, "==", choices=tuple(_TESTS), doc="How they must compare.")
 
@@ -240,7 +277,11 @@ class _Named(Conditional):
 
 
 class Resolves(_Named, type="condition.resolves"):
-    """Its `reference` leads to something now."""
+    """Its `reference` leads to something now.
+
+    Example:
+        there extends Resolves { reference LAZY ATTRIB other; }
+    """
 
     attribute = "reference"
 
@@ -293,7 +334,11 @@ class IsReady(_Asked, type="condition.isready"):
 
 
 class RunningFor(Conditional, type="condition.runningfor"):
-    """It has been there for at least so long, all units taken together."""
+    """It has been there for at least so long, all units taken together.
+
+    Example:
+        old extends RunningFor { minutes 5; }
+    """
 
     days = attr(int_, 0, ge=0, doc="Days.")
     hours = attr(int_, 0, ge=0, doc="Hours.")

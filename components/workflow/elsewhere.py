@@ -164,6 +164,9 @@ class Deployer(_Creating, type="flow.deployer"):
     """Creates something elsewhere, as `Run`, from a description it is led to, and ends.
 
     That is `description`, a LAZY reference to one, or DATA, or else the `sfConfig` of a file.
+
+    Example:
+        launch extends Deployer { file "hello.sf"; asName "hello"; }
     """
 
     apart = frozenset({"condition", "description", "found"})

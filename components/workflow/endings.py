@@ -48,6 +48,9 @@ class Finally(_AtTheEnd, type="flow.finally"):
     """Deploys its action now, and starts it when the Finally itself is being ended.
 
     The end waits for the action, up to `sfTerminateTimeout`.
+
+    Example:
+        last extends Finally { action extends Process { cmd [|"true"|]; terminate true; } }
     """
 
     needs_action = True
@@ -69,6 +72,12 @@ class OnTermination(_AtTheEnd, type="flow.ontermination"):
     """As `Finally`, choosing among its children by the type of the record that ends it.
 
     `otherwise` stands for types without a child of their own.
+
+    Example:
+        last extends OnTermination {
+            normal extends Process { cmd [|"true"|]; terminate true; }
+            otherwise extends Process { cmd [|"true"|]; terminate true; }
+        }
     """
 
     @override
@@ -107,6 +116,12 @@ class CounterAction(_AtTheEnd, type="flow.counteraction"):
     """Runs its action and stays; when it is ended it runs `counterAction`, and waits for that.
 
     It is as well as `liveness` says, a child or a reference, where that is given.
+
+    Example:
+        held extends CounterAction {
+            action extends Process { cmd [|"true"|]; terminate true; }
+            counterAction extends Process { cmd [|"true"|]; terminate true; }
+        }
     """
 
     apart = frozenset({"condition", "counterAction", "liveness"})

@@ -177,7 +177,11 @@ def _outwards(reference: Reference) -> Reference:
 
 
 class EventPrim(Listening, type="event.prim"):
-    """Hears events and passes them on to those registered with it."""
+    """Hears events and passes them on to those registered with it.
+
+    Example:
+        ear extends EventPrim { registerWith [LAZY ATTRIB other]; }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:
@@ -185,7 +189,11 @@ class EventPrim(Listening, type="event.prim"):
 
 
 class EventCompound(Listening, type="event.compound"):
-    """A bus: what it hears goes to all that are registered with it. It has ordinary children."""
+    """A bus: what it hears goes to all that are registered with it. It has ordinary children.
+
+    Example:
+        bus extends EventCompound;
+    """
 
     @override
     def made_with(self) -> frozenset[str]:
@@ -207,7 +215,11 @@ class Sharing(Standing):
 
 
 class EventSend(Listening, type="event.send"):
-    """Sends its event when it starts, and ends."""
+    """Sends its event when it starts, and ends.
+
+    Example:
+        tell extends EventSend { event "go"; sendTo LAZY ATTRIB other; }
+    """
 
     value = attr(data, doc="What to send: plain data.", called="event")
 
@@ -242,7 +254,11 @@ class Counting(Serial):
 
 
 class EventCounter(Listening, type="event.counter"):
-    """Ends normally after a number of events."""
+    """Ends normally after a number of events.
+
+    Example:
+        three extends EventCounter { count 3; registerWith LAZY ATTRIB other; }
+    """
 
     count = attr(int_, 1, ge=0, le=100_000, doc="How many.")
     different = attr(
@@ -321,6 +337,12 @@ class OnEvent(Listening, type="event.on"):
     """Runs the description whose name equals the text of an event, or `otherwise`.
 
     Once, ending as that child does; or for each event until a child ends abnormally.
+
+    Example:
+        react extends OnEvent {
+            registerWith LAZY ATTRIB other;
+            go extends LAZY DoNothing { message "went"; }
+        }
     """
 
     single = attr(bool_, True, doc="Take one event only.", called="singleEvent")
@@ -379,7 +401,11 @@ class EventQueue(EventPrim, type="event.queue"):
 
 
 class EventLog(EventPrim, type="event.log"):
-    """Writes events down: into a file, or as events of the engine."""
+    """Writes events down: into a file, or as events of the engine.
+
+    Example:
+        written extends EventLog { file "/tmp/events"; registerWith LAZY ATTRIB other; }
+    """
 
     file = attr(str_, None, doc="File to append to, one line for each, with the time.")
 

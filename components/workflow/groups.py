@@ -41,6 +41,13 @@ class Parallel(Workflow, type="flow.parallel"):
     that fails, the others with it.
 
     They are brought up one after the other, or all at once with `asynchCreateChild`.
+
+    Example:
+        both extends Parallel {
+            asynchCreateChild true;
+            one extends Process { cmd [|"true"|]; terminate true; }
+            two extends Process { cmd [|"true"|]; terminate true; }
+        }
     """  # noqa: D205 - one sentence
 
     together = attr(
@@ -81,6 +88,12 @@ class ForEach(Workflow, type="flow.foreach"):
     """Runs its action once for each item, with the attributes `item` and `index` set.
 
     Where the action says `sfProcessHost LAZY ATTRIB item`, each is made on the host that its item names.
+
+    Example:
+        each extends ForEach {
+            items [|"a", "b"|]; parallel 2;
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
     """
 
     needs_action = True
@@ -108,6 +121,9 @@ class Collect(Workflow, type="flow.collect"):
 
     The number may be changed while it runs: the newest go first. With `items` there is one for each,
     with `item` set. A child that fails ends it; it ends normally once all have.
+
+    Example:
+        workers extends Collect { count 3; template extends DoNothing { terminationType "none"; } }
     """
 
     apart = frozenset({"condition", "template"})
@@ -193,6 +209,9 @@ class Container(Workflow, type="flow.container"):
     """Has children that come and go: the end of one, however it ends, only removes it.
 
     It goes on without any, and others may add and remove children.
+
+    Example:
+        house extends Container { guest extends DoNothing { time "1s"; } }
     """
 
     @override
@@ -236,7 +255,11 @@ class Fusing(Letting):
 
 
 class FireBreak(Workflow, type="flow.firebreak"):
-    """Keeps the end of a child from its parent: it cuts itself off and ends, and the rest goes on."""
+    """Keeps the end of a child from its parent: it cuts itself off and ends, and the rest goes on.
+
+    Example:
+        safe extends FireBreak { risky extends Process { cmd [|"true"|]; terminate true; } }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:
@@ -244,7 +267,11 @@ class FireBreak(Workflow, type="flow.firebreak"):
 
 
 class Retract(Compound, type="flow.retract"):
-    """Has ordinary children, which are always ended one by one, the last first."""
+    """Has ordinary children, which are always ended one by one, the last first.
+
+    Example:
+        ordered extends Retract { first extends Compound; second extends Compound; }
+    """
 
     reserved = {"sfSyncTerminate": True, "sfTerminateOrder": "reverse"}  # noqa: RUF012 - never changed
 
@@ -277,7 +304,11 @@ class Freeing:
 
 
 class DetachingCompound(Compound, type="flow.detachingcompound"):
-    """Frees its children as applications of their own once it has started, cuts itself off, ends."""
+    """Frees its children as applications of their own once it has started, cuts itself off, ends.
+
+    Example:
+        free extends DetachingCompound { service extends Compound { sfProcessComponentName "service"; } }
+    """
 
     downwards = attr(bool_, True, doc="Free the children.", called="detachDownwards")
     upwards = attr(bool_, True, doc="Cut itself off from its parent.", called="detachUpwards")

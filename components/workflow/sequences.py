@@ -40,6 +40,12 @@ class Sequence(Workflow, type="flow.sequence"):
     """Runs its children in the order declared, each after the normal end of the one before.
 
     It ends normally after the last, and abnormally with the first that fails.
+
+    Example:
+        both extends Sequence {
+            one extends Process { cmd [|"true"|]; terminate true; }
+            two extends Process { cmd [|"true"|]; terminate true; }
+        }
     """
 
     @override
@@ -48,7 +54,14 @@ class Sequence(Workflow, type="flow.sequence"):
 
 
 class RandomSequence(Workflow, type="flow.randomsequence"):
-    """Runs its children one after the other in an order drawn by lot, each once."""
+    """Runs its children one after the other in an order drawn by lot, each once.
+
+    Example:
+        draw extends RandomSequence {
+            one extends Process { cmd [|"true"|]; terminate true; }
+            two extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     seed = attr(int_, None, doc="What the order is drawn from; by chance if not given.")
 
@@ -83,7 +96,14 @@ class Repeating(Serial):
 
 
 class Repeat(Workflow, type="flow.repeat"):
-    """Runs its action a number of times, one after the other; the first failure ends it."""
+    """Runs its action a number of times, one after the other; the first failure ends it.
+
+    Example:
+        often extends Repeat {
+            repeat 3; interval "1s";
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     needs_action = True
     repeat = attr(int_, 1, ge=-1, doc="How often in all; -1 is for ever.")
@@ -135,7 +155,14 @@ class _Loop(Workflow):
 
 
 class While(_Loop, type="flow.while"):
-    """Runs its action again and again as long as the condition holds, asked before each run."""
+    """Runs its action again and again as long as the condition holds, asked before each run.
+
+    Example:
+        busy extends While {
+            condition false;
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:
@@ -143,7 +170,14 @@ class While(_Loop, type="flow.while"):
 
 
 class Until(_Loop, type="flow.until"):
-    """Runs its action again and again until the condition holds, asked after each run."""
+    """Runs its action again and again until the condition holds, asked after each run.
+
+    Example:
+        atLeastOnce extends Until {
+            condition true;
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     @override
     def make_flow(self) -> Flow[Any]:

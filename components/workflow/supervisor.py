@@ -46,6 +46,12 @@ class Supervisor(Compound, type="supervisor"):
 
     A child may say `sfRestart` for itself, and `sfRestartWith` a sibling with which it is restarted.
     More than `intensity` restarts in `period` seconds end the supervisor itself abnormally.
+
+    Example:
+        service extends Supervisor {
+            intensity 5; period "1m";
+            server extends Process { cmd [|"sleep", "1000"|]; }
+        }
     """
 
     strategy = attr(

@@ -38,7 +38,14 @@ class Limited(Serial):
 
 
 class Timeout(Workflow, type="flow.timeout"):
-    """Runs its action, and ends abnormally with it if it has not ended in time."""
+    """Runs its action, and ends abnormally with it if it has not ended in time.
+
+    Example:
+        bounded extends Timeout {
+            time "1m";
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     needs_action = True
     time = attr(duration_ms, 0, doc="Milliseconds it has; 0 is no limit.")
@@ -50,7 +57,11 @@ class Timeout(Workflow, type="flow.timeout"):
 
 
 class During(Workflow, type="flow.during"):
-    """Runs its action for some time and then ends normally with it, or before as the action does."""
+    """Runs its action for some time and then ends normally with it, or before as the action does.
+
+    Example:
+        awhile extends During { time "10s"; action extends Process { cmd [|"sleep", "60"|]; } }
+    """
 
     needs_action = True
     time = attr(signed_ms, 0, doc="Milliseconds it runs; 0: not at all, negative: no limit.")
@@ -86,7 +97,14 @@ class Waiting(Serial):
 
 
 class Delay(Workflow, type="flow.delay"):
-    """Waits, then runs its action and ends as it does; without an action it just ends."""
+    """Waits, then runs its action and ends as it does; without an action it just ends.
+
+    Example:
+        later extends Delay {
+            time "5s";
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     time = attr(duration_ms, 0, doc="Milliseconds to wait.")
 
@@ -97,7 +115,14 @@ class Delay(Workflow, type="flow.delay"):
 
 
 class SlowStart(Workflow, type="flow.slowstart"):
-    """Runs its action; until that was well once, or the delay is over, being unwell does not count."""
+    """Runs its action; until that was well once, or the delay is over, being unwell does not count.
+
+    Example:
+        slow extends SlowStart {
+            delay "30s";
+            action extends Process { cmd [|"true"|]; terminate true; }
+        }
+    """
 
     needs_action = True
     delay = attr(duration_ms, 1000, doc="Milliseconds it may take to become well.")
@@ -112,7 +137,11 @@ class SlowStart(Workflow, type="flow.slowstart"):
 
 
 class DoNothing(Listening, type="flow.donothing"):
-    """Waits and then ends as it is told: for tests, and where something is still to come."""
+    """Waits and then ends as it is told: for tests, and where something is still to come.
+
+    Example:
+        pause extends DoNothing { time "1s"; }
+    """
 
     time = attr(duration_ms, 0, doc="Milliseconds to wait.")
     ends = attr(
