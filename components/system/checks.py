@@ -120,7 +120,13 @@ class HttpCheck(Check, type="check.http"):
 
 
 class PortCheck(Check, type="check.port"):
-    """Something accepts connections at a port."""
+    """Something accepts connections at a port.
+
+    Example:
+        port extends PortCheck {
+            target "localhost:8080";
+        }
+    """
 
     target = attr(port_, doc='The port, as "host:port".')
 
