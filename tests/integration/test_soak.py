@@ -1,4 +1,4 @@
-"""Two hundred rounds over two real daemons leave everything as it was."""
+"""Many rounds over two real daemons leave everything as it was."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import sfdl
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
-ROUNDS = 200
 POOL = """
 #include "components/vm.sf"
 sfConfig extends Compound {
@@ -20,6 +19,23 @@ sfConfig extends Compound {
     far extends PhysicalHost {
         sfProcessHost "two"; hypervisorUri "test:///default";
         vm extends KvmDomain { diskless true; memory 64; }
+    }
+}
+"""
+
+
+TWENTY = """
+#include "org/smartfrog/components.sf"
+Maker extends Prim { sfClass "engine.testing.components.FileMaker"; }
+Idle extends Prim { sfClass "engine.testing.components.Sleeper"; }
+sfConfig extends Compound {
+    near extends Compound {
+        a extends Idle; b extends Idle; c extends Idle; d extends Idle; e extends Idle; f extends Idle;
+        g extends Maker { file "FOLDER/g"; } h extends Maker { file "FOLDER/h"; } i extends Compound;
+    }
+    far extends Compound { sfProcessHost "two";
+        a extends Idle; b extends Idle; c extends Idle; d extends Idle; e extends Idle; f extends Idle;
+        g extends Maker { file "FOLDER/k"; } h extends Compound;
     }
 }
 """
@@ -44,20 +60,27 @@ def settled(daemon):
     return measured(daemon)
 
 
-def test_rounds_of_start_and_terminate_leave_everything_as_before(tmp_path):
-    root = sfdl.compile(POOL).root
+@pytest.mark.parametrize(
+    ("text", "components", "rounds"),
+    [(POOL, 6, 200), (TWENTY, 20, 1000)],
+    ids=["kinds", "thousand"],
+)
+def test_rounds_of_start_and_terminate_leave_everything_as_before(
+    tmp_path, text, components, rounds
+):
+    root = sfdl.compile(text.replace("FOLDER", str(tmp_path))).root
     with daemons(tmp_path, "one", "two", SMARTDOMAINS_REMEMBER_S="1") as both:
         client = both[0].client()
 
         def once():
-            client.start("pool", root).result()
+            assert client.start("pool", root).result().components == components
             assert client.terminate("pool", Record.normal()).result().leftovers == ()
 
         for _ in range(40):
             once()
         before = [settled(daemon) for daemon in both]
         memory = [psutil.Process(daemon.pid).memory_info().rss for daemon in both]
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             once()
         after = [settled(daemon) for daemon in both]
         grown = [

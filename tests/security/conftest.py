@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import threading
 import time
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from engine.security import authority as making
 from engine.security.authority import Authority
 from engine.security.contexts import Contexts, Credentials
 from engine.security.identity import Role
-from engine.testing.daemons import daemons
+from engine.testing.daemons import Daemon, daemons
 
 
 class Community:
@@ -94,34 +95,35 @@ def refusals(community, daemon):
 @pytest.fixture
 def answered_throughout(community, daemon):
     """Ask all the time over new connections meanwhile; each must be answered soon."""
+    return functools.partial(answered, community, daemon)
 
-    @contextmanager
-    def asking(most_s: float = 0.5):
-        over = threading.Event()
-        times: list[float] = []
-        wrong: list[EngineError] = []
 
-        def ask() -> None:
-            while not over.is_set():
-                began = time.monotonic()
-                client = community.client(daemon.address, "viewer")
-                try:
-                    client.hello()
-                except EngineError as error:
-                    wrong.append(error)
-                client.close()
-                times.append(time.monotonic() - began)
-                over.wait(0.05)
+@contextmanager
+def answered(community: Community, daemon: Daemon, most_s: float = 0.5):
+    """Ask a daemon all the time over new connections; each must be answered within `most_s`."""
+    over = threading.Event()
+    times: list[float] = []
+    wrong: list[EngineError] = []
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join(timeout=30)
-        assert not wrong, wrong[:3]
-        assert times
-        assert max(times) < most_s, sorted(times)[-5:]
+    def ask() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            client = community.client(daemon.address, "viewer")
+            try:
+                client.hello()
+            except EngineError as error:
+                wrong.append(error)
+            client.close()
+            times.append(time.monotonic() - began)
+            over.wait(0.05)
 
-    return asking
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=30)
+    assert not wrong, wrong[:3]
+    assert times
+    assert max(times) < most_s, sorted(times)[-5:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import random
 import shutil
@@ -29,6 +30,8 @@ from engine.testing.daemons import daemons, free_port, wait_until
 from engine.testing.kit import tree
 from engine.wire.codec import encode
 from engine.wire.messages import PROTOCOL, Hello
+from tests.security.conftest import answered
+from tests.security.test_fuzzing import corpus, fault_in, mutilated
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 APPLICATION = tree({"sfClass": "engine.compound.Compound"})
@@ -458,6 +461,56 @@ def test_5000_mutilated_messages_over_tls_do_no_harm(community, daemon, answered
     diagnosis = dict(community.client(daemon.address, "admin").diagnosis().facts)
     assert int(diagnosis["threads"]) < 120
     assert "Traceback" not in daemon.log.read_text()
+
+
+@pytest.mark.timeout(900)
+def test_100000_malformed_messages_are_refused_one_by_one_and_others_are_answered(
+    community, tmp_path
+):
+    """In whole frames, so that each is read: by somebody with another daemon's certificate, whom no
+    quota stops."""
+    chance, good = random.Random(100_000), corpus()
+    kinds = collections.Counter()
+    settings = {**community.settings("one"), "SMARTDOMAINS_SUBPROCESSES": "false"}
+    with (
+        daemons(tmp_path, "one", SMARTDOMAINS_BIND="127.0.0.1", **settings) as (one,),
+        answered(community, one),
+    ):
+        sent = 0
+        while sent < 100_000:
+            with secured(community, one, "elsewhere", timeout_s=3.0) as sock:
+                sock.sendall(greeting())
+                assert answer(sock)[0] == protocol.MSG_CONNECTOK
+                kind = "answered"
+                while sent < 100_000 and kind != "hung up":
+                    burst = [_malformed(chance, *chance.choice(good), sent + n) for n in range(50)]
+                    sent += len(burst)
+                    sock.sendall(b"".join(call(verb, message) for verb, message in burst))
+                    for verb, _ in burst:
+                        kind = _answered_how(sock, verb)
+                        kinds[kind] += 1
+                        if kind == "hung up":
+                            break
+        diagnosis = dict(community.client(one.address, "admin").diagnosis().facts)
+        assert int(diagnosis["threads"]) < 120
+        assert "Traceback" not in one.log.read_text()
+    assert kinds["Internal"] == 0, kinds
+    assert kinds["hung up"] < 100, kinds  # a wait that was made long, and nothing else
+    assert kinds["Refused"] + kinds["NotAllowed"] > 30_000, kinds
+
+
+def _malformed(chance, verb, good, number):
+    if verb == "submit":  # a request id of its own, or it would be an earlier one's
+        good = good.replace(b"\xa1r", encode(f"r{number}"), 1)
+    return verb, mutilated(chance, good)
+
+
+def _answered_how(sock, verb):
+    found = answer(sock)
+    if found is None:
+        return "hung up"
+    fault = fault_in(verb, msgpack.unpackb(found[1]))
+    return "answered" if fault is None else fault.kind.value
 
 
 # -- without TLS
