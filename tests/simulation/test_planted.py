@@ -1,4 +1,4 @@
-"""The simulation finds what is wrong: five bugs are planted in the shipped code, one at a time."""
+"""The simulation finds what is wrong: six bugs are planted in the shipped code, one at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from engine.core.leases import Sign
+from engine.runtime import leaving
 from engine.runtime.keeper import Keeper
 from engine.runtime.ledger import drop_effect
 from engine.runtime.liveness import Liveness
@@ -84,3 +85,12 @@ def test_a_name_that_is_freed_too_early_is_found(monkeypatch):
 
     monkeypatch.setattr(Termination, "end_segment", too_early)
     found(monkeypatch, 3)
+
+
+@pytest.mark.timeout(300)
+def test_a_daemon_that_goes_down_in_the_middle_of_an_end_is_found(monkeypatch):
+    async def without_waiting(process):
+        pass
+
+    monkeypatch.setattr(leaving, "_finish_endings", without_waiting)
+    found(monkeypatch, 7)
