@@ -41,6 +41,10 @@ sfConfig extends Compound {
 """
 
 
+KEPT = {"SMARTDOMAINS_REMEMBER_S": "1", "SMARTDOMAINS_MOST_EVENTS": "2000"}
+"""What is kept on purpose, answers and events, is kept for so short that it is full from the start."""
+
+
 def measured(daemon):
     client = daemon.client()
     try:
@@ -69,7 +73,7 @@ def test_rounds_of_start_and_terminate_leave_everything_as_before(
     tmp_path, text, components, rounds
 ):
     root = sfdl.compile(text.replace("FOLDER", str(tmp_path))).root
-    with daemons(tmp_path, "one", "two", SMARTDOMAINS_REMEMBER_S="1") as both:
+    with daemons(tmp_path, "one", "two", **KEPT) as both:
         client = both[0].client()
 
         def once():
