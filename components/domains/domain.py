@@ -348,6 +348,9 @@ class Domain(Compound):
         return done
 
     def _console_path(self) -> str:
+        theirs = self.make_profile().console_log(self._name)
+        if theirs and scheme_of(self._uri) != "test" and Path(theirs).parent.is_dir():
+            return theirs
         return str(self.work_folder / "console" / f"{self._name}-{self.uuid[:8]}.log")
 
     def _xml(self, console: str, disks: tuple[DiskOffer, ...], words: str) -> str:

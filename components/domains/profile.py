@@ -43,3 +43,7 @@ class Profile(Protocol):
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how the `index`-th disk is seen by the guest."""
         ...
+
+    def console_log(self, name: str) -> str:
+        """Return the file the hypervisor itself logs a machine's console to; empty: one of our own."""
+        ...

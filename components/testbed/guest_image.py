@@ -6,23 +6,20 @@ installed. Two builds from the same packages are the same, bit for bit.
 
 from __future__ import annotations
 
-import fcntl
-import gzip
-import hashlib
 import os
 import re
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import platformdirs
 
-from components.testbed import guest_init
+from components.testbed import guest_init, initramfs
+from components.testbed.cache import kept, key_of
+from components.testbed.packages import dependency, unpack, versions
 from components.testbed.tools import run
 
 READY = "SD-READY"
@@ -73,18 +70,17 @@ class GuestImage(msgspec.Struct, frozen=True, kw_only=True):
             MissingToolError: A program is not installed.
             ToolFailedError: A package cannot be had, or a step failed; the cache is unchanged.
         """
-        cache.mkdir(parents=True, exist_ok=True)
-        versions = _versions()
-        key = _key(versions)
-        made = cache / key
-        with _locked(cache / ".lock"):
-            if not made.exists():
-                with tempfile.TemporaryDirectory(prefix=".making-", dir=cache) as scratch:
-                    output = Path(scratch, "output")
-                    _make(Path(scratch), output, versions)
-                    output.rename(made)
+        parts = _parts()
+        inside = (str(files("descriptions").joinpath("guest", name)) for name in _SCRIPTS)
+        modules = (__file__, guest_init.__file__, initramfs.__file__, *inside)
+        made = kept(
+            cache, key_of(parts, modules), lambda scratch, output: _make(scratch, output, parts)
+        )
         return cls(
-            kernel=made / "vmlinuz", initrd=made / "initrd.gz", disk=made / "base.ext4", key=key
+            kernel=made / "vmlinuz",
+            initrd=made / "initrd.gz",
+            disk=made / "base.ext4",
+            key=made.name,
         )
 
     @staticmethod
@@ -122,46 +118,19 @@ def mac_of(address: str) -> str:
 # -- what it is made from -------------------------------------------------------------------------
 
 
-def _versions() -> dict[str, str]:
+def _parts() -> dict[str, str]:
     """Give the packages to unpack and their versions; the kernel is found by its dependency."""
-    depends = run(["apt-cache", "depends", "--no-recommends", _KERNEL])
-    kernel = re.search(r"Depends: (linux-image-\S+)", depends)
-    packages = [kernel[1] if kernel else _KERNEL, _BUSYBOX, _AGENT]
-    shown = run(["apt-cache", "show", "--no-all-versions", *packages])
-    return dict(re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)", shown, re.MULTILINE))
-
-
-def _key(versions: dict[str, str]) -> str:
-    digest = hashlib.sha256(repr(sorted(versions.items())).encode())
-    for script in (__file__, guest_init.__file__):
-        digest.update(Path(script).read_bytes())
-    for name in _SCRIPTS:
-        digest.update(_script(name).encode())
-    return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file closes
-        yield
+    return versions([dependency(_KERNEL, r"linux-image-\S+"), _BUSYBOX, _AGENT])
 
 
 # -- making it ------------------------------------------------------------------------------------
 
 
-def _make(scratch: Path, output: Path, versions: dict[str, str]) -> None:
-    unpacked = scratch / "unpacked"
-    packages, root = scratch / "packages", scratch / "root"
-    for folder in (unpacked, packages, root, output):
-        folder.mkdir()
-    wanted = [f"{package}={version}" for package, version in versions.items()]
-    quiet = ["-qq", "-o", "APT::Sandbox::User=root"]
-    run(["apt-get", *quiet, "download", *wanted], cwd=packages, limit_s=300)
-    for package in sorted(packages.glob("*.deb")):
-        run(["dpkg", "-x", package, unpacked])
+def _make(scratch: Path, output: Path, parts: Mapping[str, str]) -> None:
+    unpacked, root = unpack(parts, scratch), scratch / "root"
+    root.mkdir()
     _fill_root(root, unpacked)
-    _pack(root, output / "initrd.gz")
+    initramfs.pack(root, output / "initrd.gz")
     kernel = next((unpacked / "boot").glob("vmlinuz-*"))
     shutil.copyfile(kernel, output / "vmlinuz")
     _make_disk(scratch, output / "base.ext4")
@@ -170,15 +139,11 @@ def _make(scratch: Path, output: Path, versions: dict[str, str]) -> None:
 def _fill_root(root: Path, unpacked: Path) -> None:
     for folder in _FOLDERS.split():
         (root / folder).mkdir(parents=True, exist_ok=True)
-    busybox = root / "bin/busybox"
-    shutil.copyfile(unpacked / "bin/busybox", busybox)
-    busybox.chmod(0o755)
-    for applet in run([busybox, "--list"]).split():
-        if not (root / "bin" / applet).exists():
-            (root / "bin" / applet).symlink_to("busybox")
-    _copy_modules(root / "lib/modules", unpacked)
+    initramfs.add_busybox(root, unpacked)
+    initramfs.add_modules(root / "lib/modules", unpacked, guest_init.MODULES)
     agent = unpacked / "usr/sbin/qemu-ga"
     shutil.copyfile(agent, root / "sbin/qemu-ga")
+    (root / "sbin/qemu-ga").chmod(0o755)
     _copy_libraries(root, agent)
     for path, text in (
         ("init", guest_init.INIT),
@@ -188,21 +153,12 @@ def _fill_root(root: Path, unpacked: Path) -> None:
         ("www/cgi-bin/status", guest_init.STATUS),
         *((f"sbin/{name}", _script(name)) for name in _SCRIPTS),
     ):
-        (root / path).write_text(text)
-        (root / path).chmod(0o755)
-    (root / "sbin/qemu-ga").chmod(0o755)
+        initramfs.add_script(root / path, text)
 
 
 def _script(name: str) -> str:
     """Return a script that images have, from the folder `guest` of the descriptions."""
     return files("descriptions").joinpath("guest", name).read_text("utf-8")
-
-
-def _copy_modules(target: Path, unpacked: Path) -> None:
-    found = {path.stem.replace("-", "_"): path for path in unpacked.rglob("*.ko")}
-    for module in guest_init.MODULES:
-        shutil.copyfile(found[module.replace("-", "_")], target / f"{module}.ko")
-    (target / "order").write_text("".join(f"{module}\n" for module in guest_init.MODULES))
 
 
 def _copy_libraries(root: Path, program: Path) -> None:
@@ -212,20 +168,6 @@ def _copy_libraries(root: Path, program: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(library, target)
         target.chmod(0o755)
-
-
-def _pack(root: Path, target: Path) -> None:
-    """Write a folder as a gzipped cpio archive that depends on names and contents only."""
-    paths = sorted(path.relative_to(root) for path in root.rglob("*"))
-    for path in [Path(), *paths]:
-        os.utime(root / path, (0, 0), follow_symlinks=False)
-    listing = "\0".join(["."] + [str(path) for path in paths]).encode()
-    archive = target.with_suffix(".cpio")
-    options = ["--quiet", "--null", "-o", "-H", "newc", "--reproducible", "-R", "0:0"]
-    run(["cpio", *options, "-F", archive], cwd=root, stdin=listing)
-    with target.open("wb") as packed:
-        packed.write(gzip.compress(archive.read_bytes(), compresslevel=9, mtime=0))
-    archive.unlink()
 
 
 def _make_disk(scratch: Path, target: Path) -> None:

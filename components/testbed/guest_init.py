@@ -2,7 +2,7 @@
 
 Words on the kernel command line steer it: `sd.name` (host name), `sd.ip` (address with prefix;
 else what its context says, as `descriptions/guest/sd-context` finds it), `sd.beat` (seconds between
-beats), `sd.con` (console device, ttyS0 or hvc0).
+beats), `sd.con` (console device, ttyS0 or hvc0; else that of `console`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ for word in $(cat /proc/cmdline); do
         sd.name=*) name=${word#*=} ;;
         sd.ip=*) ip=${word#*=} ;;
         sd.beat=*) beat=${word#*=} ;;
+        console=*) con=${word#*=} con=${con%%,*} ;;
         sd.con=*) con=${word#*=} ;;
     esac
 done
@@ -64,7 +65,7 @@ if [ -n "$ip" ]; then
 fi
 
 disks=
-for device in /dev/vd? /dev/xvd?; do
+for device in /dev/vd? /dev/xvd? /dev/xvd?[0-9]; do
     [ -b "$device" ] || continue
     short=${device#/dev/}
     mkdir -p "/mnt/$short"

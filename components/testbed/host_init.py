@@ -12,15 +12,17 @@ PLAN is a JSON file:
                 closes instead, the host ends: its starter died before it could write down our id
     ends        whether to end when standard input closes, so that the host cannot outlive whoever
                 started it
-    bridge      address with prefix, and MAC, of bridge br0: [ADDRESS, MAC]
+    bridge      address with prefix, or null, and MAC, of bridge br0: [ADDRESS, MAC]
     port        network device to put into the bridge, or null
+    tap         network device to make in the bridge for an emulated machine, or null
     hosts       file to see as /etc/hosts, or null
     libvirt     null, or {uuid, address}: runs libvirtd; with an address it also listens there
     services    further programs to keep running: [{name, argv, environment, ready}]; what one prints
                 goes to `ready`, afresh at each start, what it complains about to NAME.log
 
 A service that dies is started again, after a pause that grows; while the file `hold-NAME` exists it
-is not. When the host's PID 1 ends, the kernel ends everything else in the host.
+is not. Its process id is in NAME.pid. When the host's PID 1 ends, the kernel ends everything else in
+the host.
 """
 
 from __future__ import annotations
@@ -94,13 +96,14 @@ def _prepare(plan: Mapping[str, Any]) -> None:
     _run("mount", "-t", "sysfs", "sysfs", "/sys")
     if plan["hosts"]:
         _run("mount", "--bind", plan["hosts"], "/etc/hosts")
-    address, mac = plan["bridge"]
+    (address, mac), tap = plan["bridge"], plan["tap"]
     lines = [
         "link set lo up",
         f"link add br0 address {mac} type bridge stp_state 0 forward_delay 0",
         *([f"link set {plan['port']} master br0 up"] if plan["port"] else []),
         "link set br0 up",
-        f"addr add {address} dev br0",
+        *([f"addr add {address} dev br0"] if address else []),
+        *([f"tuntap add {tap} mode tap", f"link set {tap} master br0 up"] if tap else []),
     ]
     _run("ip", "-batch", "-", stdin="\n".join(lines))
     if plan["libvirt"]:
@@ -129,6 +132,7 @@ class _Service:
     ) -> None:  # fmt: skip
         self._hold = directory / f"hold-{name}"
         self._log = directory / f"{name}.log"
+        self._number = directory / f"{name}.pid"
         self._argv, self._environment = list(argv), dict(environment)
         self._ready, self._clears = ready, clears
         self.pid: int | None = None
@@ -165,6 +169,7 @@ class _Service:
                 self._argv[0], self._argv, self._environment,
                 file_actions=actions, setsigmask=[], setsid=True,
             )  # fmt: skip
+            self._number.write_text(f"{self.pid}\n")
         finally:
             for fd in (log, out, null):
                 os.close(fd)

@@ -116,7 +116,8 @@ class PrivateLibvirtd:
     def _plan(self) -> Mapping[str, object]:
         return {
             "name": self.name, "directory": str(self.directory), "waits": False, "ends": True,
-            "bridge": [self._address, "52:54:00:4d:00:01"], "port": None, "hosts": None,
+            "bridge": [self._address, "52:54:00:4d:00:01"], "port": None, "tap": None,
+            "hosts": None,
             "libvirt": {"uuid": self._uuid, "address": ""}, "services": [],
         }  # fmt: skip
 

@@ -24,6 +24,8 @@ _PACKAGES = {
     "bash": "bash",
     "env": "coreutils",
     "cpio": "cpio",
+    "mmdebstrap": "mmdebstrap",
+    "depmod": "kmod",
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "unshare": "util-linux",

@@ -8,6 +8,9 @@ from components.domains.profile import Machine
 from components.domains.xml import DiskSpec, DomainSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
+CONSOLES = "/var/log/xen/console"
+"""Where xenconsoled keeps its logs; libvirt's Xen driver cannot be told another file."""
+
 MACHINES = {"pv": "xenpv", "pvh": "xenpvh", "hvm": "xenfv"}
 
 
@@ -73,11 +76,17 @@ class XenProfile(Struct, frozen=True):
                 device="cdrom" if emulated else "disk",
             )  # fmt: skip
         named = {"root": self.root_target, "swap": self.swap_target}
+        # A raw file becomes a loop device, by Xen's own script; all else needs a QEMU in dom0.
+        raw = offer.kind == "block" or offer.format == "raw"
         return DiskSpec(
             path=offer.path,
             target=named.get(offer.role, f"xvd{chr(ord('a') + index)}"),
             kind="block" if offer.kind == "block" else "file",
             format=offer.format,
             bus="xen",
-            driver="phy" if offer.kind == "block" else "qemu",
+            driver="phy" if raw else "qemu",
         )
+
+    def console_log(self, name: str) -> str:
+        """Return where xenconsoled logs it, if it logs the consoles of guests."""
+        return f"{CONSOLES}/guest-{name}.log"

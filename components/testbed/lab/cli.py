@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from components.testbed.lab.faults import Slow
 from components.testbed.lab.host import LabHost, Service
-from components.testbed.lab.lab import Lab, need_root
+from components.testbed.lab.lab import MOST_XEN_HOSTS, Lab, need_root
 from components.testbed.lab.machine import FABRIC
 from components.testbed.lab.picture import network, table
 from components.testbed.lab.store import LabError, LabExistsError, NoSuchLabError
@@ -89,16 +89,21 @@ def _fail(text: str, code: Exit) -> NoReturn:
 @click.option(
     "--libvirt/--no-libvirt", default=False, help="A libvirtd on each host, for QEMU guests."
 )
+@click.option(
+    "--xen", type=click.IntRange(0, MOST_XEN_HOSTS), default=0, metavar="N",
+    help="N Xen hosts besides, emulated, x1 and x2; they take half a minute to boot.",
+)  # fmt: skip
 @click.pass_obj
 @_guarded
-def up(name: str, hosts: int, libvirt: bool) -> None:  # noqa: FBT001 - click's form
+def up(name: str, hosts: int, libvirt: bool, xen: int) -> None:  # noqa: FBT001 - click's form
     """Make HOSTS hosts and wait until their daemons are ready."""
     began = time.monotonic()
-    lab = Lab(hosts, name=name, libvirt=libvirt)
+    lab = Lab(hosts, name=name, libvirt=libvirt, xen=xen)
     lab.up()
     names = [host.name for host in lab]
     kind = "each with a daemon and a libvirtd" if libvirt else "each with a daemon"
-    click.echo(f"lab {name}: {hosts} hosts, {kind}, up in {time.monotonic() - began:.1f} s\n")
+    kind += f", {xen} of them with Xen" if xen else ""
+    click.echo(f"lab {name}: {len(names)} hosts, {kind}, up in {time.monotonic() - began:.1f} s\n")
     click.echo(f"{network(names)}\n\n{table(lab.status())}")
     click.echo(f"\nTry next:\n{_next_steps(names)}")
 

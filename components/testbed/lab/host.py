@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from components.testbed.lab import capabilities
 from components.testbed.lab.machine import inside
+from components.testbed.lab.plans import Place
 from components.testbed.lab.store import LabError
+from components.testbed.private_libvirtd import answers
 from components.testbed.processes import is_program, is_stopped, members, wait
 
 if TYPE_CHECKING:
@@ -67,7 +71,11 @@ class LabHost:
         number: From 1; 0 is the fabric.
         address: Its address, without prefix.
         folder: Its files: logs, state, plan.
+        place: The same for its plan.
+        ready_s: Seconds in which it must be ready after it was switched on.
     """
+
+    ready_s = 120.0
 
     def __init__(self, lab: Lab, name: str, number: int) -> None:
         """Take a host of a lab."""
@@ -76,6 +84,24 @@ class LabHost:
         self.number = number
         self.address = f"10.77.0.{10 + number if number else 1}"
         self.folder = lab.folder / name
+        port = "eth0" if number else None
+        self.place = Place(lab.folder, name, number, self.address, port)
+
+    def prepare(self) -> None:
+        """Make what it needs before it is switched on."""
+        (self.folder / "ready").unlink(missing_ok=True)
+        (self.folder / "run/libvirt-sock").unlink(missing_ok=True)
+        if self._lab.state.libvirt:
+            capabilities.give(self.folder / "cache")
+
+    def plan(self) -> Mapping[str, object]:
+        """Give the plan of its first process."""
+        environment = {"HOME": str(Path.home()), "LANG": "C.UTF-8", **self._lab.environment}
+        return self.place.plan(
+            libvirt=self.number > 0 and self._lab.state.libvirt,
+            daemon=Path(sys.executable).parent / "sfdaemon" if self.number else None,
+            environment=environment,
+        )
 
     @property
     def init(self) -> int | None:
@@ -224,6 +250,12 @@ class LabHost:
         except FileNotFoundError:
             return False
         return text.startswith("ready ") and self.pid("daemon") is not None
+
+    def libvirt_answers(self) -> bool:
+        """Say whether its libvirtd answers, if it has one."""
+        if not self._lab.state.libvirt:
+            return True
+        return (self.folder / "run/libvirt-sock").exists() and answers(self.uri)
 
     @property
     def uri(self) -> str:

@@ -60,6 +60,17 @@ def command_environment(folder: Path, who: str = f"client-{USER}") -> Mapping[st
     return {f"SMARTDOMAINS_{option[2:].upper()}": file for option, file in named.items()}
 
 
+def identity_files(folder: Path, name: str) -> Sequence[Path]:
+    """Give the files that a host needs a copy of if it does not see the lab's folder.
+
+    Args:
+        folder: The lab's folder.
+        name: Its host name.
+    """
+    whose = (f"daemon-{name}", f"client-{USER}")
+    return [Path(file) for who in whose for file in _named(folder, who).values()]
+
+
 def _named(folder: Path, who: str) -> dict[str, str]:
     home = authority_folder(folder)
     return {

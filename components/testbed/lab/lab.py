@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Self
 
 import msgspec
 
+from components.testbed.guest_image import GuestImage, default_cache
 from components.testbed.lab import capabilities, machine
 from components.testbed.lab.faults import Faults, Slow, rules
 from components.testbed.lab.host import Completed, Facts, LabHost
-from components.testbed.lab.identity import command_environment, daemon_options, make_identities
+from components.testbed.lab.identity import command_environment, make_identities
 from components.testbed.lab.machine import FABRIC, Starting
 from components.testbed.lab.store import (
     LabError,
@@ -30,17 +31,20 @@ from components.testbed.lab.store import (
     Store,
     boot_id,
 )
-from components.testbed.private_libvirtd import answers
+from components.testbed.lab.xen_host import XenHost
 from components.testbed.processes import wait
 from components.testbed.tools import ToolFailedError, missing
 
 MOST_HOSTS = 32
+MOST_XEN_HOSTS = 2
 _ROOT = Path(__file__).parents[3]
-_PREFIX = 24
 _READY_S = 120.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SPACE = uuid.UUID("5d000000-0000-4000-8000-00000000001a")
 _NEEDED = ("ip", "nft", "nsenter", "unshare", "setpriv", "mount", "losetup", "env")
+_NEEDED_BY_XEN = (
+    *("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "debugfs", "cpio", "depmod"),
+    *("apt-get", "apt-cache", "dpkg", "ldd"),
+)
 _NEEDED_BY_LIBVIRT = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
 
 
@@ -55,14 +59,18 @@ class Lab:
     """
 
     def __init__(
-        self, hosts: int = 3, *, name: str = "", libvirt: bool = False, base: Path | None = None
-    ) -> None:
+        self, hosts: int = 3, *, name: str = "", libvirt: bool = False, xen: int = 0,
+        xen_memory_mib: int = 1280, base: Path | None = None,
+    ) -> None:  # fmt: skip
         """Describe a lab; nothing is made before `up`.
 
         Args:
             hosts: How many, 1 to 32; they are called h1, h2, ...
             name: A word of small letters, digits and -; one nobody else has if empty.
             libvirt: Whether each has a libvirtd, for QEMU guests; without, a lab is quicker.
+            xen: How many emulated Xen hosts besides, 0 to 2; they are called x1, x2. They boot for
+                half a minute, and for minutes the first time on this machine.
+            xen_memory_mib: Memory of each of these; dom0 takes 512 MiB of it.
             base: Folder for its folder.
 
         Raises:
@@ -70,9 +78,11 @@ class Lab:
         """
         if not 1 <= hosts <= MOST_HOSTS:
             raise ValueError(f"{hosts} hosts: from 1 to {MOST_HOSTS}")
+        if not 0 <= xen <= MOST_XEN_HOSTS:
+            raise ValueError(f"{xen} Xen hosts: from 0 to {MOST_XEN_HOSTS}")
         self._store = Store(name or f"t-{secrets.token_hex(4)}", base)
         self.name, self.folder = self._store.name, self._store.folder
-        self._wanted = State(boot_id(), hosts, libvirt)
+        self._wanted = State(boot_id(), hosts, libvirt, xen, xen_memory_mib)
 
     @classmethod
     def open(cls, name: str, base: Path | None = None) -> Lab:
@@ -102,7 +112,9 @@ class Lab:
 
     def __iter__(self) -> Iterator[LabHost]:
         """Give the hosts in order."""
-        return (LabHost(self, f"h{n}", n) for n in range(1, self.state.hosts + 1))
+        state = self.state
+        yield from (LabHost(self, f"h{n}", n) for n in range(1, state.hosts + 1))
+        yield from (XenHost(self, f"x{n}", MOST_HOSTS + n) for n in range(1, state.xen + 1))
 
     def __getitem__(self, name: str) -> LabHost:
         """Give a host by name.
@@ -130,7 +142,7 @@ class Lab:
             LabError: A program is missing, or a host did not come up.
             PermissionError: We are not root.
         """
-        check_machine(libvirt=self.state.libvirt)
+        check_machine(libvirt=self.state.libvirt, xen=self.state.xen > 0)
         with self._store.locked(make=True):
             try:
                 found = self._store.load()
@@ -146,6 +158,7 @@ class Lab:
             try:
                 self._store.save(msgspec.structs.replace(self._wanted, boot=boot_id()))
                 make_identities(self.folder, {host.name: host.address for host in self})
+                self._add_guest()
                 self._start_fabric()
                 self._start([host.name for host in self])
                 self._change(ready=True)
@@ -196,11 +209,19 @@ class Lab:
                     raise LabError(f"{name} is off already")
             self._switch_off(names)
 
+    def _add_guest(self) -> None:
+        """Put the tiny guest where every host sees it: in the lab's folder `guest`."""
+        if self.state.libvirt or self.state.xen:
+            guest = GuestImage.build(default_cache())
+            (self.folder / "guest").mkdir(exist_ok=True)
+            for part in (guest.kernel, guest.initrd, guest.disk):
+                shutil.copy2(part, self.folder / "guest" / part.name)
+
     def _start_fabric(self) -> None:
         names = "".join(f"{host.address} {host.name}\n" for host in [self.fabric, *self])
         text = f"127.0.0.1 localhost\n::1 localhost\n{names}"
         (self.folder / "hosts").write_text(text, encoding="ascii")
-        starting = Starting(self.fabric.folder, self._plan(self.fabric))
+        starting = Starting(self.fabric.folder, self.fabric.plan())
         self._running(FABRIC, starting.running)
         starting.go()
         wait(lambda: starting.up, _READY_S, "the fabric")
@@ -210,11 +231,8 @@ class Lab:
         started: dict[str, Starting] = {}
         try:
             for host in hosts:
-                (host.folder / "ready").unlink(missing_ok=True)
-                (host.folder / "run/libvirt-sock").unlink(missing_ok=True)
-                if self.state.libvirt:
-                    capabilities.give(host.folder / "cache")
-                started[host.name] = Starting(host.folder, self._plan(host))
+                host.prepare()
+                started[host.name] = Starting(host.folder, host.plan())
                 self._running(host.name, started[host.name].running)
             for host in hosts:
                 init = started[host.name].running.init
@@ -234,13 +252,12 @@ class Lab:
             raise
 
     def _await(self, hosts: Sequence[LabHost], started: Mapping[str, Starting]) -> None:
-        end = time.monotonic() + _READY_S
+        began = time.monotonic()
         for host in hosts:
-            starting = started[host.name]
+            starting, end = started[host.name], began + host.ready_s
             try:
                 _wait_for(partial(_ready, host, starting), end, f"the daemon of {host.name}")
-                if self.state.libvirt:
-                    _wait_for(partial(_libvirt_answers, host), end, f"libvirtd of {host.name}")
+                _wait_for(host.libvirt_answers, end, f"libvirtd of {host.name}")
             except ToolFailedError as error:
                 raise LabError(f"{error}; it says: {starting.last_words()}") from error
 
@@ -254,26 +271,6 @@ class Lab:
             machine.detach_loops(self.folder / name)
         left = {name: each for name, each in self.state.running.items() if name not in names}
         self._change(running=left)
-
-    def _plan(self, host: LabHost) -> Mapping[str, object]:
-        daemon = {
-            "name": "daemon",
-            "argv": [
-                str(Path(sys.executable).parent / "sfdaemon"),
-                *daemon_options(self.folder, host.name),
-            ],
-            "environment": {"HOME": str(Path.home()), "LANG": "C.UTF-8", **self.environment},
-            "ready": str(host.folder / "ready"),
-        }
-        inner = host.number > 0
-        libvirt = {"uuid": str(uuid.uuid5(_SPACE, f"{self.folder}/{host.name}"))}
-        return {
-            "name": host.name, "ends": False,
-            "bridge": [f"{host.address}/{_PREFIX}", f"52:54:00:4d:00:{host.number + 16:02x}"],
-            "port": "eth0" if inner else None, "hosts": str(self.folder / "hosts"),
-            "libvirt": {**libvirt, "address": host.address} if inner and self.state.libvirt else None,
-            "services": [daemon] if inner else [],
-        }  # fmt: skip
 
     # -- faults
 
@@ -319,7 +316,9 @@ class Lab:
         if off:
             self.start(*off)
         for host in self:
-            _wait_for(partial(_up, host), time.monotonic() + _READY_S, f"the daemon of {host.name}")
+            _wait_for(
+                partial(_up, host), time.monotonic() + host.ready_s, f"the daemon of {host.name}"
+            )
         names = [host.name for host in self]
         done = self.sf(sys.executable, "-m", "components.testbed.lab.clean", *names, cwd=_ROOT)
         if done.code != 0:
@@ -405,7 +404,7 @@ def need_root() -> None:
         )
 
 
-def check_machine(*, libvirt: bool) -> None:
+def check_machine(*, libvirt: bool, xen: bool = False) -> None:
     """Check that a lab can be made here.
 
     Raises:
@@ -413,7 +412,8 @@ def check_machine(*, libvirt: bool) -> None:
         LabError: Programs are missing; the text says what to do.
     """
     need_root()
-    packages = missing([*_NEEDED, *(_NEEDED_BY_LIBVIRT if libvirt else ())])
+    wanted = (*_NEEDED, *(_NEEDED_BY_LIBVIRT if libvirt else ()), *(_NEEDED_BY_XEN if xen else ()))
+    packages = missing(wanted)
     if packages:
         raise LabError(
             f"programs are missing: scripts/setup --services, or: apt-get install {' '.join(packages)}"
@@ -426,10 +426,6 @@ def _up(host: LabHost) -> bool:
 
 def _ready(host: LabHost, starting: Starting) -> bool:
     return starting.up and host.ready
-
-
-def _libvirt_answers(host: LabHost) -> bool:
-    return (host.folder / "run/libvirt-sock").exists() and answers(host.uri)
 
 
 def _wait_for(condition: Callable[[], bool], end: float, what: str) -> None:

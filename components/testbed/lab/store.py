@@ -59,6 +59,8 @@ class State(msgspec.Struct, frozen=True):
         boot: Which start of the machine it was made in; after another one nothing of it runs.
         hosts: How many hosts, called h1, h2, ...
         libvirt: Whether each has a libvirtd.
+        xen: How many Xen hosts besides, called x1, x2, ...
+        xen_memory_mib: Memory of each of these.
         ready: Whether it was made to its end.
         running: What is switched on, by host; the network between them is `fabric`.
         faults: What is wrong with the network.
@@ -67,6 +69,8 @@ class State(msgspec.Struct, frozen=True):
     boot: str
     hosts: int
     libvirt: bool
+    xen: int = 0
+    xen_memory_mib: int = 1280
     ready: bool = False
     running: dict[str, Running] = {}
     faults: Faults = Faults()
