@@ -30,7 +30,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     before = leaks.seen()
     yield
     found = leaks.left(before)
-    if "lab" in request.fixturenames:
+    if {"lab", "lab_with_xen"} & set(request.fixturenames):
         found = [each for each in found if not each.startswith("process")]
     if found:
         pytest.fail("left behind: " + "; ".join(found), pytrace=False)

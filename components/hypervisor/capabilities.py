@@ -17,13 +17,23 @@ class Capability(enum.Enum):
     DEFINE_VALIDATE = "define-validate"
     UNDEFINE_NVRAM = "undefine-nvram"
     UNDEFINE_CHECKPOINTS = "undefine-checkpoints"
+    UNDEFINE_SNAPSHOTS = "undefine-snapshots"
     UNDEFINE_SAVED = "undefine-saved"
     AGENT = "agent"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
+    # Pressing the power button of a pv or pvh guest succeeds and does nothing.
     "Xen": frozenset(
-        {Capability.SHUTDOWN_AGENT, Capability.UNDEFINE_CHECKPOINTS, Capability.AGENT}
+        {
+            Capability.AGENT,
+            Capability.SHUTDOWN_AGENT,
+            Capability.SHUTDOWN_ACPI,
+            Capability.DESTROY_GRACEFUL,
+            Capability.UNDEFINE_NVRAM,
+            Capability.UNDEFINE_CHECKPOINTS,
+            Capability.UNDEFINE_SNAPSHOTS,
+        }
     ),
     "TEST": frozenset({Capability.START_PAUSED, Capability.AGENT}),
 }

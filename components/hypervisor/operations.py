@@ -324,14 +324,14 @@ def undefine(connection: libvirt.virConnect, caps: Capabilities, uuid: str) -> N
         return
     if domain.isActive():
         raise _would_be_transient(domain.name(), "it is active: it would go on, unlisted when off")
-    saved = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    )
-    checkpoints = saved | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    saved = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    snapshots = saved | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    checkpoints = snapshots | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     full = checkpoints | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
     rungs: tuple[tuple[Capability | None, Callable[[], object]], ...] = (
         (Capability.UNDEFINE_NVRAM, lambda: domain.undefineFlags(full)),
         (Capability.UNDEFINE_CHECKPOINTS, lambda: domain.undefineFlags(checkpoints)),
+        (Capability.UNDEFINE_SNAPSHOTS, lambda: domain.undefineFlags(snapshots)),
         (Capability.UNDEFINE_SAVED, lambda: domain.undefineFlags(saved)),
         (None, domain.undefine),
     )

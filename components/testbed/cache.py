@@ -33,6 +33,8 @@ def kept(cache: Path, key: str, make: Callable[[Path, Path], None], *, most: int
     cache.mkdir(parents=True, exist_ok=True)
     made = cache / key
     with _locked(cache / ".lock"):
+        for left in cache.glob(".making-*"):  # by somebody who was killed
+            shutil.rmtree(left)
         if not made.exists():
             with tempfile.TemporaryDirectory(prefix=".making-", dir=cache) as scratch:
                 output = Path(scratch, "output")

@@ -65,7 +65,7 @@ def test_a_failure_inside_takes_it_down():
 
 def test_a_host_that_does_not_come_up_takes_what_was_made_with_it(monkeypatch):
     monkeypatch.setattr(
-        "components.testbed.lab.lab.daemon_options", lambda folder, name: ["--port", "nonsense"]
+        "components.testbed.lab.plans.daemon_options", lambda folder, name: ["--port", "nonsense"]
     )
     lab = Lab(2)
 

@@ -11,6 +11,11 @@ import pytest
 
 from components.testbed.lab import Lab, LabError
 from components.testbed.lab.lab import check_machine
+from tests.xen.looking import THIN, until, xen_holds
+
+NETWORK = """\
+<network><name>default</name><forward mode='bridge'/><bridge name='br0'/></network>
+"""
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +29,28 @@ def xen_machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def xen_lab(xen_machine: None) -> Iterator[Lab]:
+def lab_with_xen(xen_machine: None) -> Iterator[Lab]:
+    """Two hosts, h1 and x1; x1 has a thin pool, and a network `default` that is its bridge."""
     with (
         tempfile.TemporaryDirectory(prefix="sdx", dir="/var/tmp") as folder,
         Lab(1, libvirt=True, xen=1, xen_memory_mib=2048, base=Path(folder)) as lab,
     ):
+        script = f"""
+            lvcreate -q -y -L 256M -T vg1/{THIN} && echo "{NETWORK}" > /tmp/default.xml &&
+            virsh -c xen:///system net-define /tmp/default.xml &&
+            virsh -c xen:///system net-start default && rm /tmp/default.xml
+        """
+        done = lab["x1"].run("sh", "-c", script, limit_s=120)
+        assert done.code == 0, done.err
         yield lab
+
+
+@pytest.fixture
+def xen_lab(lab_with_xen: Lab) -> Iterator[Lab]:
+    """The lab; after the test its applications have ended, and the Xen host holds what it did before."""
+    before = xen_holds(lab_with_xen)
+    try:
+        yield lab_with_xen
+        until(lambda: xen_holds(lab_with_xen) == before, within_s=30)
+    finally:
+        lab_with_xen.reset()

@@ -13,15 +13,15 @@ from components.testbed.lab import LabError
 pytestmark = [pytest.mark.xen, pytest.mark.timeout(900)]
 
 
-def test_xen_and_its_daemon_answer_over_the_network(xen_lab):
-    said = xen_lab.sf("virsh", "-c", "xen+tcp://x1/system", "version")
+def test_xen_and_its_daemon_answer_over_the_network(lab_with_xen):
+    said = lab_with_xen.sf("virsh", "-c", "xen+tcp://x1/system", "version")
     assert "Running hypervisor: Xen 4." in said.out, said.err
 
-    assert xen_lab.sf("sfping", "x1", limit_s=120).code == 0
+    assert lab_with_xen.sf("sfping", "x1", limit_s=120).code == 0
 
 
-def test_a_command_runs_in_dom0_and_gives_its_exit_code(xen_lab):
-    host = xen_lab["x1"]
+def test_a_command_runs_in_dom0_and_gives_its_exit_code(lab_with_xen):
+    host = lab_with_xen["x1"]
 
     done = host.run("sh", "-c", "hostname; cat /proc/xen/capabilities; echo no >&2; exit 7")
 
@@ -29,17 +29,17 @@ def test_a_command_runs_in_dom0_and_gives_its_exit_code(xen_lab):
     assert done.out.split() == ["x1", "control_d"]
     with pytest.raises(LabError, match="not done after 3 s"):
         host.run("sleep", "4711", limit_s=3)
-    assert host.run("pgrep", "-f", "sleep 4711").code == 1
+    assert host.run("pgrep", "-f", "^sleep 4711").code == 1
 
 
-def test_it_is_seen_from_outside_as_it_is(xen_lab):
-    (facts,) = (each for each in xen_lab.status() if each.name == "x1")
+def test_it_is_seen_from_outside_as_it_is(lab_with_xen):
+    (facts,) = (each for each in lab_with_xen.status() if each.name == "x1")
 
     assert (facts.power, facts.daemon, facts.libvirtd, facts.guests) == ("on", "up", "up", 0)
 
 
-def test_a_killed_daemon_is_started_again_in_dom0(xen_lab):
-    host = xen_lab["x1"]
+def test_a_killed_daemon_is_started_again_in_dom0(lab_with_xen):
+    host = lab_with_xen["x1"]
     before = host.run("cat", "daemon.pid", cwd=host.folder).out
 
     host.kill("daemon")
@@ -48,13 +48,13 @@ def test_a_killed_daemon_is_started_again_in_dom0(xen_lab):
     assert host.run("cat", "daemon.pid", cwd=host.folder).out != before
 
 
-def test_its_code_is_that_of_this_checkout(xen_lab):
+def test_its_code_is_that_of_this_checkout(lab_with_xen):
     import components.testbed.host_init as ours
 
     script = (
         "import json, components.testbed.host_init as m; print(json.dumps(open(m.__file__).read()))"
     )
-    theirs = xen_lab["x1"].run("python3", "-c", script).out
+    theirs = lab_with_xen["x1"].run("python3", "-c", script).out
 
     assert json.loads(theirs) == Path(ours.__file__).read_text()
     assert sys.version_info[:2] == (3, 11)

@@ -184,7 +184,10 @@ def sf(name: str, command: tuple[str, ...]) -> None:
 @_guarded
 def shell(name: str, host: str) -> None:
     """Open a shell on HOST."""
-    _become(_host(name, host).command([os.environ.get("SHELL") or tool("bash")]))
+    at = _host(name, host)
+    if not at.interactive:
+        raise LabError(f"{host} takes one command at a time: scripts/lab run {host} COMMAND")
+    _become(at.command([os.environ.get("SHELL") or tool("bash")]))
 
 
 @main.command()

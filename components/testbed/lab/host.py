@@ -73,9 +73,11 @@ class LabHost:
         folder: Its files: logs, state, plan.
         place: The same for its plan.
         ready_s: Seconds in which it must be ready after it was switched on.
+        interactive: Whether a command in it can be spoken to.
     """
 
     ready_s = 120.0
+    interactive = True
 
     def __init__(self, lab: Lab, name: str, number: int) -> None:
         """Take a host of a lab."""

@@ -88,18 +88,28 @@ class XenImage(msgspec.Struct, frozen=True):
         kernel = dependency(_KERNEL, r"linux-image-\S+")
         loose = versions([hypervisor, kernel, _BUSYBOX])
         inside = versions([utilities, *_IN_DOM0])
-        sources = [_CHECKOUT / name for name in ("constraints.txt", "pyproject.toml")]
-        scripts = [__file__, dom0_boot.__file__, initramfs.__file__, *map(str, sources)]
+        required = dict.fromkeys(_requirements(), "required")
+        constraints = str(_CHECKOUT / "constraints.txt")
+        scripts = [__file__, dom0_boot.__file__, initramfs.__file__, constraints]
+        key = key_of({**loose, **inside, **required}, scripts)
 
         def make(scratch: Path, output: Path) -> None:
             _Making(scratch, output).run(loose, inside)
 
-        return cls(kept(cache, key_of({**loose, **inside}, scripts), make, most=_MOST_KEPT))
+        return cls(kept(cache, key, make, most=_MOST_KEPT))
 
 
 def default_cache() -> Path:
     """Give this user's folder for built Xen hosts; not made yet."""
     return platformdirs.user_cache_path("smartdomains") / "xen"
+
+
+class _Project(msgspec.Struct, frozen=True):
+    dependencies: list[str]
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    project: _Project
 
 
 class _Making:
@@ -171,14 +181,19 @@ def _bootstrap(root: Path, inside: Mapping[str, str]) -> None:
     )
 
 
+def _requirements() -> list[str]:
+    """Give the Python packages our code requires."""
+    facts = msgspec.toml.decode((_CHECKOUT / "pyproject.toml").read_bytes(), type=_Facts)
+    return facts.project.dependencies
+
+
 def _add_python_packages(root: Path) -> None:
     """Install what our code requires, at the versions we are tested with."""
-    metadata = msgspec.toml.decode((_CHECKOUT / "pyproject.toml").read_bytes())
     run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
             *("--no-compile", "--target", root / _PACKAGES, "-c", _CHECKOUT / "constraints.txt"),
-            *metadata["project"]["dependencies"],
+            *_requirements(),
         ],
         limit_s=_PIP_S,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from components.hypervisor.capabilities import Capability
+from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import DomainState
 from tests.components.hypervisor.worlds import OWNER, UUID, domain_xml
@@ -174,6 +174,53 @@ async def test_a_guest_without_agent_does_not_lower_the_capability_for_all(hyper
 
     assert not (await hypervisor.fact(UUID)).active
     assert Capability.SHUTDOWN_AGENT in hypervisor.caps
+
+
+async def test_a_xen_guest_is_asked_the_drivers_own_way_not_by_the_power_button(
+    hypervisor, monkeypatch
+):
+    """The button of a pv or pvh guest can be pressed, with success, and does nothing."""
+    import libvirt
+
+    asked = []
+    monkeypatch.setattr(
+        libvirt.virDomain, "shutdownFlags", lambda _domain, flags=0: asked.append(flags) or 0
+    )
+    await hypervisor.define(domain_xml())
+    await hypervisor.start(UUID)
+    monkeypatch.setattr(hypervisor, "_caps", Capabilities("Xen"))
+
+    await hypervisor.shutdown(UUID)
+
+    assert asked == []
+    assert not (await hypervisor.fact(UUID)).active
+
+
+async def test_a_saved_guest_is_forgotten_with_what_was_saved_where_there_are_no_snapshots(
+    hypervisor, monkeypatch
+):
+    """libvirt's Xen driver knows none of the other flags, and without this one it refuses."""
+    import libvirt
+
+    original = libvirt.virDomain.undefineFlags
+    asked = []
+
+    def undefine_flags(domain, flags=0):
+        asked.append(flags)
+        if flags & ~libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE:
+            error = libvirt.libvirtError("")
+            error.err = (8, 10, "unsupported flags (0x2) in function", *[""] * 6)
+            raise error
+        return original(domain, flags)
+
+    monkeypatch.setattr(libvirt.virDomain, "undefineFlags", undefine_flags)
+    await hypervisor.define(domain_xml())
+    monkeypatch.setattr(hypervisor, "_caps", Capabilities("Xen"))
+
+    await hypervisor.undefine(UUID)
+
+    assert asked == [libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE]
+    assert await hypervisor.fact(UUID) is None
 
 
 async def test_validation_refuses_what_the_schema_does_not_know(hypervisor):

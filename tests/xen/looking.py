@@ -1,0 +1,54 @@
+"""Looking at a lab with a Xen host from outside, with what any administrator has."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = ROOT / "tests" / "outside" / "xen_left.py"
+THIN = "thin"
+SLOW_S = 600.0
+"""Seconds that the emulated host is given for anything."""
+
+
+def xen_holds(lab):
+    """What the Xen host holds, line by line."""
+    host = lab["x1"]
+    folders = (str(host.folder / "state"), str(lab.folder / "images"))
+    done = host.run("python3", "-I", "-S", "-c", OUTSIDE.read_text(), *folders, limit_s=120)
+    assert done.code == 0, done.err
+    return done.out.splitlines()
+
+
+def domains(lab, host):
+    """Names of the domains on a host, as virsh lists them over the network."""
+    uri = "xen+tcp://x1/system" if host == "x1" else lab[host].uri
+    done = lab.sf("virsh", "-c", uri, "list", "--all", "--name")
+    assert done.code == 0, done.err
+    return sorted(name for name in done.out.split() if name != "Domain-0")
+
+
+def sf(lab, *argv, code=0):
+    """Run a command to its end and expect its exit code; gives what it printed."""
+    done = lab.sf(*map(str, argv), limit_s=SLOW_S, cwd=ROOT)
+    assert done.code == code, f"{done.code}: {done.out}{done.err}"
+    return done.out
+
+
+def tree(lab, name="pool"):
+    """State of each component of an application by its path; empty once it is gone."""
+    done = lab.sf("sfstatus", "h1", name, "--json")
+    if done.code != 0:
+        return {}
+    rows = json.loads(done.out)["result"]
+    return {row["path"]: row["state"] for row in rows}
+
+
+def until(condition, *, within_s=SLOW_S, what=""):
+    end = time.monotonic() + within_s
+    while not (seen := condition()):
+        assert time.monotonic() < end, what or "it never came true"
+        time.sleep(1)
+    return seen
