@@ -37,6 +37,11 @@ def sf(lab, *argv, code=0):
     return done.out
 
 
+def events(lab, host):
+    """What a daemon has told of late; under load the Xen host takes its time to answer at all."""
+    return until(lambda: lab.sf("sfevents", host).out, within_s=180)
+
+
 def tree(lab, name="pool"):
     """State of each component of an application by its path; empty once it is gone."""
     done = lab.sf("sfstatus", "h1", name, "--json")

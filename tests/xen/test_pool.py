@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.xen.looking import ROOT, domains, sf, tree, until
+from tests.xen.looking import ROOT, domains, events, sf, tree, until
 
 pytestmark = [pytest.mark.xen, pytest.mark.timeout(1200)]
 
@@ -35,7 +35,7 @@ def test_one_description_makes_a_qemu_guest_and_a_xen_guest_and_ends_both(xen_la
     assert domains(xen_lab, "h1") == domains(xen_lab, "x1") == []
     left = [path for path in (xen_lab["h1"].folder / "state").rglob("work/**/*") if path.is_file()]
     assert left == []
-    assert "shut down within" not in sf(xen_lab, "sfevents", "x1")
+    assert "shut down within" not in events(xen_lab, "x1")
 
 
 def test_a_xen_guest_killed_by_hand_is_noticed_and_its_application_ends(xen_lab, tmp_path):
@@ -49,7 +49,7 @@ def test_a_xen_guest_killed_by_hand_is_noticed_and_its_application_ends(xen_lab,
 
     until(lambda: not tree(xen_lab), within_s=120)
     assert domains(xen_lab, "x1") == []
-    assert "pool-xen-vm" in sf(xen_lab, "sfevents", "h1")
+    assert "pool-xen-vm" in events(xen_lab, "h1")
 
 
 ALONE = """
