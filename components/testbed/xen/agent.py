@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 
 T = TypeVar("T")
-_GREETING_S = 3.0
+_GREETING_S, _GRACE_S = 15.0, 3.0
 _SHORTEST_S, _LONGEST_S = 0.05, 0.5
 _FOR_EVER_S = 7 * 24 * 3600.0
 
@@ -73,7 +73,7 @@ def run(
         AgentError: Nobody answers, or the command was not done in time.
     """
     began = time.monotonic()
-    end = began + limit_s + _GREETING_S
+    end = began + limit_s + _GRACE_S
     pairs = [f"{name}={value}" for name, value in environment.items()]
     # Killed in dom0, too: nobody is left running there when we give up.
     bounded = ["--signal=KILL", f"{limit_s:g}", *argv]
@@ -127,7 +127,7 @@ class _Agent:
         """Have it do one thing, and give its answer."""
         message = {"execute": command, "arguments": arguments}
         self._line.sendall(msgspec.json.encode(message) + b"\n")
-        answer = msgspec.json.decode(self._next(end + _GREETING_S), type=_Answer)
+        answer = msgspec.json.decode(self._next(end + _GRACE_S), type=_Answer)
         if answer.error is not None:
             raise AgentError(f"{command}: {answer.error.get('desc', 'refused')}")
         return msgspec.json.decode(answer.result, type=type_)
