@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from components.images.kinds import refuse_escape
 from engine.core.faults import Refused
+from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 
 
@@ -184,7 +186,17 @@ class VolumeFile(Effect, frozen=True):
         if self.owner() == at.owner:
             await at.blocking(self._remove)
 
+    def _detach(self) -> None:
+        """Free loop devices left over the file: Xen's script for that may have been cut short."""
+        for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                if backing.read_text(encoding="utf-8").rstrip("\n") == self.path:
+                    command = ["losetup", "--detach", f"/dev/{backing.parts[3]}"]
+                    where = {**os.environ, "PATH": search_path()}
+                    subprocess.run(command, check=True, env=where, capture_output=True, timeout=20)
+
     def _remove(self) -> None:
+        self._detach()
         shutil.rmtree(self._scratch, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()

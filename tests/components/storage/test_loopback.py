@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.images.kinds import refuse_escape
+from components.storage.volume_file import VolumeFile
 from engine.core.faults import EngineError, Refused
 
 POOL = """
@@ -128,3 +130,27 @@ async def test_too_little_space_is_refused_with_numbers(bench, tree):
 def test_an_archive_entry_that_leaves_its_folder_is_refused(name):
     with pytest.raises(Refused, match="leave its folder"):
         refuse_escape(Path("a.tar"), tarfile.TarInfo(name))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
+def test_a_loop_device_that_somebody_left_over_a_volume_goes_with_it(tmp_path):
+    """Xen's script that detaches a guest's disk is cut short on a slow host."""
+    path, other = tmp_path / "volume", tmp_path / "other"
+    for each in (path, other):
+        each.write_bytes(bytes(2**20))
+        subprocess.run(["/sbin/losetup", "--find", str(each)], check=True)
+    try:
+        VolumeFile(str(path), 2**20, "swap")._remove()
+
+        left = [
+            backing.read_text()
+            for backing in Path("/sys/block").glob("loop*/loop/backing_file")
+            if str(tmp_path) in backing.read_text()
+        ]
+        assert left == [f"{other}\n"]
+        assert not path.exists()
+    finally:
+        for line in subprocess.run(
+            ["/sbin/losetup", "-j", str(other)], capture_output=True, text=True, check=True
+        ).stdout.splitlines():
+            subprocess.run(["/sbin/losetup", "-d", line.partition(":")[0]], check=True)
