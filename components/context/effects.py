@@ -124,11 +124,13 @@ class InjectedFiles(Effect, frozen=True):
         volume: File or device that holds an ext filesystem.
         instance: Names what is written.
         style: Whose network files were written; empty before, or if none we know.
+        done: They have been written.
     """
 
     volume: str
     instance: str
     style: str = ""
+    done: bool = False
 
     @override
     def label(self) -> str:
@@ -136,7 +138,8 @@ class InjectedFiles(Effect, frozen=True):
 
     @override
     async def look(self, at: Site) -> Presence:
-        return Presence.ABSENT
+        there = self.done and Path(self.volume).exists()
+        return Presence.OURS if there else Presence.ABSENT
 
     @override
     async def make(self, at: Site) -> Self:
@@ -152,7 +155,7 @@ class InjectedFiles(Effect, frozen=True):
                 hint="choose another mode for its Context",
             )  # fmt: skip
         await write_into(at, self.volume, files_for(told, seen))
-        return type(self)(self.volume, instance_id(told), uses(seen))
+        return type(self)(self.volume, instance_id(told), uses(seen), done=True)
 
     @override
     async def undo(self, at: Site) -> None:

@@ -211,7 +211,7 @@ class Domain(Compound):
         await self._bind_storage()
         self._outline = await telling.outline_of(self.context)
         telling.check(
-            self._outline, self, kernel=self.kernel, ip=self.ip, mac=self.mac,
+            self._outline, self, kernel=self.boots_directly, ip=self.ip, mac=self.mac,
             disks=self.storage_backend.given,
         )  # fmt: skip
         hypervisor = await self._hypervisor()
@@ -240,9 +240,15 @@ class Domain(Compound):
                 hint="name another hypervisorUri, or use VM, which takes what the host has",
             )  # fmt: skip
 
+    @property
+    def boots_directly(self) -> bool:
+        """Say whether a kernel is given, even if it is not known yet which one."""
+        return bool(self.live.value("kernel"))
+
     def _check_attributes(self) -> None:
-        if (self.ramdisk or self.extra) and not self.kernel:
-            word = "ramdisk" if self.ramdisk else "extra"
+        given = [word for word in ("ramdisk", "extra") if self.live.value(word)]
+        if given and not self.boots_directly:
+            word = given[0]
             raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=self.path)
         if self.network.given and self.bridge.given:
             raise BadDescription(
@@ -257,8 +263,13 @@ class Domain(Compound):
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
                 hint="or say diskless true",
             )  # fmt: skip
-        for path in (self.kernel, self.ramdisk):
-            if path and not Path(path).expanduser().is_file():
+        self._check_kernel()
+
+    def _check_kernel(self) -> None:
+        """Refuse a kernel that is not there; one that is LAZY is known only when it starts."""
+        for name in ("kernel", "ramdisk"):
+            path = self.live.bound.get(name)
+            if isinstance(path, str) and path and not Path(path).expanduser().is_file():
                 raise Refused(
                     f"there is no file {path} on this host", code="SF-DOM-004", where=self.path,
                     hint="kernel and ramdisk are paths on the host the machine runs on",
@@ -302,6 +313,7 @@ class Domain(Compound):
 
     @override
     async def on_started(self) -> None:
+        self._check_kernel()
         console = self._console_path()
         await self.make(ConsoleLog(console))
         self.consolePath = console

@@ -49,7 +49,7 @@ async def outline_of(context: Link[Context]) -> Outline:
     return await context.api.outline() if context.given else Outline()
 
 
-def check(outline: Outline, prim: Prim, *, kernel: str, ip: str, mac: str, disks: bool) -> None:
+def check(outline: Outline, prim: Prim, *, kernel: bool, ip: str, mac: str, disks: bool) -> None:
     """Refuse a way of telling that cannot work for this machine.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -12,6 +13,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from components.images.kinds import ImageFacts
+from components.images.store import Store
 from components.storage.backend import DiskOffer
 from components.storage.loopback import FileStorageBackend
 from components.storage.volume_file import VolumeFile
@@ -98,6 +100,13 @@ class OverlayFile(Effect, frozen=True):
         part = self.sidecar.with_name(f"{self.sidecar.name}.part")
         part.write_bytes(msgspec.json.encode(_Sidecar(owner, self.base)))
         part.replace(self.sidecar)
+        kept = Store.holding(Path(self.base.path))
+        if kept is not None:  # the image stays as long as there is a layer on it
+            kept[0].refer(kept[1], self._reader, self.path)
+
+    @property
+    def _reader(self) -> str:
+        return hashlib.sha256(self.path.encode()).hexdigest()[:16]
 
     @override
     async def undo(self, at: Site) -> None:
@@ -109,6 +118,9 @@ class OverlayFile(Effect, frozen=True):
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         self.sidecar.unlink(missing_ok=True)
+        kept = Store.holding(Path(self.base.path))
+        if kept is not None:
+            kept[0].let_go(self._reader, kept[1])
 
 
 def base_of(path: Path, format_: str) -> Base:

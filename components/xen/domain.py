@@ -34,7 +34,7 @@ class XenDomain(Domain, type="xen.domain"):
     @override
     @classmethod
     def profile_of(cls, values: Mapping[str, object]) -> Profile:
-        direct = values["kernel"] or values["bootloader"]
+        direct = "kernel" not in values or values["kernel"] or values["bootloader"]
 
         def word(name: str) -> str:
             return cast("str", values[name])
@@ -51,7 +51,7 @@ class XenDomain(Domain, type="xen.domain"):
 
     @override
     async def on_deploy(self) -> None:
-        if self.kernel and self.bootloader:
+        if self.boots_directly and self.bootloader:
             raise BadDescription(
                 "give kernel or bootloader, not both", code="SF-DOM-001", where=self.path
             )

@@ -80,7 +80,7 @@ class Attr(Generic[T]):
         bound = instance.live.bound
         if self.called not in bound:
             raise NotBound(
-                f"{self.called} is LAZY and bound just before on_start", where=instance.path
+                f"{self.called} is LAZY and bound just before on_start", where=instance.live.path
             )
         return cast("T", bound[self.called])
 
@@ -260,7 +260,7 @@ class Output(Generic[T]):
         if instance is None:
             return self
         if self.called not in instance.live.changes:
-            raise NotBound(f"{self.called} has not been written yet", where=instance.path)
+            raise NotBound(f"{self.called} has not been written yet", where=instance.live.path)
         return cast("T", instance.live.changes[self.called])
 
     def __set__(self, instance: Prim, value: T) -> None:

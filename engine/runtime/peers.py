@@ -23,6 +23,7 @@ from engine.wire.messages import (
     Op,
     PeerRow,
     Pull,
+    PullPiece,
     ReadAnswer,
     Reading,
     Request,
@@ -282,8 +283,8 @@ class Peers:
             raise raised(answer.fault)
         return answer
 
-    async def stream(self, address: str, wanted: Pull, budget_s: float) -> ReadAnswer:
-        """Pull events from a peer; waits as long as `wanted` says."""
+    async def stream(self, address: str, wanted: Pull | PullPiece, budget_s: float) -> ReadAnswer:
+        """Pull events, or a piece of something long, from a peer."""
         data = await self._call(address, "poll", "stream", encode(wanted), budget_s)
         answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):

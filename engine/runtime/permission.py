@@ -17,6 +17,7 @@ from engine.wire.messages import (
     Create,
     Detach,
     Graft,
+    PullPiece,
     ReadPlan,
     ReadUpdate,
     Set,
@@ -43,9 +44,11 @@ def action_of(verb: str, message: Struct) -> str:
             part = " part"
         case Terminate(segment=segment, quietly=quietly) if segment or quietly:
             part = " part"
+        case PullPiece():
+            part = " piece"
         case _:
             pass
-    return f"{verb} {tag}{part}" if verb in {"submit", "read"} else verb
+    return f"{verb} {tag}{part}" if verb in {"submit", "read"} else f"{verb}{part}"
 
 
 def permit(process: Process, caller: Caller, verb: str, message: Struct) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from engine.core.events import Rejected
 from engine.core.faults import Busy, EngineError, Fault, Kind, NotAllowed, Unreachable, fault_of
 from engine.runtime.permission import permit
+from engine.runtime.pieces import Pieces
 from engine.security.identity import Caller
 from engine.wire.codec import decode, encode
 from engine.wire.messages import (
@@ -22,6 +23,7 @@ from engine.wire.messages import (
     Hello,
     Pull,
     PullLog,
+    PullPiece,
     Reading,
     Request,
     Welcome,
@@ -135,8 +137,10 @@ class Verbs:
         return await self._process.liveness.answer(beat)
 
     async def _stream(self, message: bytes, caller: Caller) -> object:
-        wanted: Pull | PullLog = decode(message, Pull | PullLog)  # type: ignore[arg-type] # a union is a type to msgspec
+        wanted: Pull | PullLog | PullPiece = decode(message, Pull | PullLog | PullPiece)  # type: ignore[arg-type] # a union is a type to msgspec
         permit(self._process, caller, "stream", wanted)
+        if isinstance(wanted, PullPiece):
+            return await self._process.services.get(Pieces).answer(wanted)
         if isinstance(wanted, PullLog):
             return await self._process.logbook.pull(wanted)
         if wanted.whole and wanted.application:

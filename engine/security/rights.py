@@ -21,6 +21,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "hello": _VIEW | _PEER,
     "beat": _PEER,
     "stream": _VIEW | _PEER,
+    "stream piece": _PEER,
     "read tree": _VIEW | _PEER,
     "read attributes": _VIEW | _PEER,
     "read dump": _VIEW | _PEER,

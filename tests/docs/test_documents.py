@@ -127,6 +127,25 @@ def test_the_commands_of_the_contexts_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_images_page_work_as_written(tmp_path):
+    system = tmp_path / "system"
+    (system / "srv").mkdir(parents=True)
+    (system / "srv" / "hello").write_text("hello\n")
+    subprocess.run(["tar", "-C", system, "-cf", tmp_path / "sd-system.tar", "."], check=True)
+    text = (ROOT / "docs" / "images.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "imaged.sf").write_text(block[1].replace("/tmp/sd-", f"{tmp_path}/sd-"))
+
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    out = run_document(commands(prose), tmp_path, {})
+
+    assert "started imaged on localhost" in out
+    assert "imageDigest" in out
+    assert "terminated imaged" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_page_on_running_systems_work_as_written(tmp_path):
     text = (ROOT / "docs" / "living.md").read_text()
     block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)

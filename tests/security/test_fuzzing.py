@@ -56,6 +56,7 @@ def corpus():
         ("beat", encode(m.Beat("d", ("s1",), (notice,)))),
         ("stream", encode(m.Pull("0"))),
         ("stream", encode(m.PullLog("0"))),
+        ("stream", encode(m.PullPiece(f"sha256:{'0' * 64}", "host9:3800", 4096, 1024))),
     ]
 
 

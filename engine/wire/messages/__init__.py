@@ -21,6 +21,7 @@ from engine.wire.messages.answers import (
     Page,
     PeerRow,
     PeersSeen,
+    Piece,
     Plan,
     PlanRow,
     ReadAnswer,
@@ -63,7 +64,7 @@ from engine.wire.messages.results import (
     Spawned,
     Updated,
 )
-from engine.wire.messages.stream import Pull, PullLog
+from engine.wire.messages.stream import Pull, PullLog, PullPiece
 from engine.wire.messages.submit import (
     Call,
     Cancel,
@@ -133,6 +134,7 @@ __all__ = [
     "ParentLink",
     "PeerRow",
     "PeersSeen",
+    "Piece",
     "Ping",
     "Plain",
     "Plan",
@@ -141,6 +143,7 @@ __all__ = [
     "Progress",
     "Pull",
     "PullLog",
+    "PullPiece",
     "ReadAnswer",
     "ReadAttributes",
     "ReadCensus",

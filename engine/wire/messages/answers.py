@@ -183,8 +183,26 @@ class Failed(Struct, frozen=True, tag="failed"):
     fault: Fault
 
 
+class Piece(Struct, frozen=True, tag="piece"):
+    """A piece of something long.
+
+    Attributes:
+        total: Length of the whole, in bytes.
+        about: What it is, encoded as its kind says; empty if it was not asked for.
+        busy: As many read here as may: try again later, or elsewhere.
+        elsewhere: Addresses of processes that have got the whole from here.
+    """
+
+    total: int
+    data: bytes = b""
+    about: bytes = b""
+    busy: bool = False
+    elsewhere: tuple[str, ...] = ()
+
+
 ReadAnswer: TypeAlias = (
     Plan
+    | Piece
     | Dumped
     | Page
     | Resolved

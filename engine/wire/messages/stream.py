@@ -1,4 +1,4 @@
-"""`stream`: events and logs after a cursor, waiting for the first."""
+"""`stream`: events and logs after a cursor, waiting for the first; pieces of something long."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ class Pull(Struct, frozen=True, tag="events"):
     whole: bool = False
     limit: int = 500
     wait_ms: int = 0
+
+
+class PullPiece(Struct, frozen=True, tag="piece"):
+    """Ask for a piece of something long that components of the process offer, such as an image.
+
+    Attributes:
+        name: What, as its offerers call it.
+        reader: Address of the process that wants it.
+        offset: First byte wanted.
+        limit: Bytes wanted, at most 2^20; 0: say how long it is, and what.
+    """
+
+    name: str
+    reader: str
+    offset: int = 0
+    limit: int = 2**20

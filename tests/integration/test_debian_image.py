@@ -1,0 +1,64 @@
+"""A Debian system built from packages boots as a guest that knows its name and address."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import sfdl
+from components.testbed.private_libvirtd import PrivateLibvirtd
+from engine.core.records import Record
+from engine.testing.daemons import daemons
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
+
+POOL = """
+#include "components/vm.sf"
+sfConfig extends PhysicalHost {
+    sfSyncTerminate true; hypervisorUri uri; uri TBD;
+    debian extends DebianImage {
+        include [|"systemd-sysv", "udev", "iproute2"|]; size "1g"; sfStartTimeout 1000; buildTimeout 900;
+    }
+    disk extends OverlayStorageBackend {
+        baseImage LAZY ATTRIB debian; volumeSize "1g"; swapSize 0; spaceReserve 0; keepOnFailure 0;
+    }
+    vm extends KvmDomain {
+        storageBackend LAZY ATTRIB disk; memory 384; bridge "br0"; stopMode "destroy";
+        kernel LAZY PARENT:debian:kernelPath; ramdisk LAZY PARENT:debian:ramdiskPath;
+        extra "root=LABEL=root ro quiet panic=1"; startMode "booted"; bootTimeout 900; sfStartTimeout 1000;
+        hostname "built.lab.example"; ip "10.77.0.21"; netmask 24; gateway "10.77.0.1";
+        context extends Context { mode "script-iso"; nameservers [|"10.77.0.53"|]; }
+    }
+}
+"""
+
+
+@pytest.fixture
+def host():
+    folder = Path(tempfile.mkdtemp(prefix="sdd", dir="/tmp"))
+    try:
+        with PrivateLibvirtd(folder / "h") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_path, host):
+    root = sfdl.compile(POOL, overrides=[("sfConfig:uri", host.uri)]).root
+    with daemons(tmp_path, "one") as (one,):
+        client = one.client()
+        client.start("pool", root).result()
+        (console,) = tmp_path.glob("*/port-*/work/console/pool-vm-*.log")
+        text = console.read_text(errors="replace")
+        client.terminate("pool", Record.normal("test over")).result()
+        client.close()
+
+    ready = re.search(r"SD-READY name=(\S+) address=(\S*) gateway=(\S*)", text)
+    assert ready, text[-3000:]
+    assert ready.groups() == ("built", "10.77.0.21/24", "10.77.0.1")
+    assert "SD-CONTEXT mode=script-iso" in text
+    assert not list(tmp_path.glob("*/port-*/work/volumes/*"))
