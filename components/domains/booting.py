@@ -11,11 +11,27 @@ from components.domains.methods import Method
 from components.domains.prober import Prober
 from components.hypervisor.capabilities import Capability
 from components.hypervisor.protocol import Hypervisor
-from engine.core.faults import TimedOut
+from engine.core.faults import Refused, TimedOut
+from engine.prim import Prim
 
 CONSOLE_S, CHECKS_S = 0.1, 1.0
 """Seconds between two looks at the console, and between two looks of all other kinds."""
 AGENT, PING = Method("agent"), Method("ping")
+
+
+def check_kernel(prim: Prim) -> None:
+    """Refuse a kernel or RAM disk that is not there; one that is LAZY is known only at the start.
+
+    Raises:
+        Refused: The text names the file.
+    """
+    for name in ("kernel", "ramdisk"):
+        path = prim.live.bound.get(name)
+        if isinstance(path, str) and path and not Path(path).expanduser().is_file():
+            raise Refused(
+                f"there is no file {path} on this host", code="SF-DOM-004", where=prim.path,
+                hint="kernel and ramdisk are paths on the host the machine runs on",
+            )  # fmt: skip
 
 
 class Signs:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from components.context import Context, Outline, Told
 from components.context.told import hostname_from
 from components.domains import telling, uplink
-from components.domains.booting import Signs
+from components.domains.booting import Signs, check_kernel
 from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
 from components.domains.liveness import GuestWatch, Looks, wanted
 from components.domains.methods import methods
@@ -38,7 +38,7 @@ from components.networks.joined import Joined
 from components.storage.backend import ON_THE_DOMAIN, DiskOffer, StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
-from engine.core.faults import BadDescription, Refused
+from engine.core.faults import BadDescription
 from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
 from engine.prim import Unwell
 from engine.runtime.attributes import attr, exposed, link, output
@@ -263,17 +263,7 @@ class Domain(Compound):
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
                 hint="or say diskless true",
             )  # fmt: skip
-        self._check_kernel()
-
-    def _check_kernel(self) -> None:
-        """Refuse a kernel that is not there; one that is LAZY is known only when it starts."""
-        for name in ("kernel", "ramdisk"):
-            path = self.live.bound.get(name)
-            if isinstance(path, str) and path and not Path(path).expanduser().is_file():
-                raise Refused(
-                    f"there is no file {path} on this host", code="SF-DOM-004", where=self.path,
-                    hint="kernel and ramdisk are paths on the host the machine runs on",
-                )  # fmt: skip
+        check_kernel(self)
 
     async def _identify(self) -> None:
         given = self.domain_name
@@ -313,7 +303,7 @@ class Domain(Compound):
 
     @override
     async def on_started(self) -> None:
-        self._check_kernel()
+        check_kernel(self)
         console = self._console_path()
         await self.make(ConsoleLog(console))
         self.consolePath = console
