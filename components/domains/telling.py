@@ -131,8 +131,12 @@ async def _disk(prim: Prim, told: Told, mode: str, path: Path) -> DiskOffer:
     except BadValueError as error:
         raise BadDescription(str(error), code="SF-CTX-001", where=prim.path) from error
     check_size(files, where=prim.path)
-    prim.service(Messages).disks[str(path)] = files
-    made = await prim.make(ContextDisk(str(path), label, instance_id(told)))
+    messages = prim.service(Messages).disks
+    messages[str(path)] = files
+    try:
+        made = await prim.make(ContextDisk(str(path), label, instance_id(told)))
+    finally:
+        messages.pop(str(path), None)
     return DiskOffer(CONTEXT, made.path, "file", "raw")
 
 
@@ -143,7 +147,11 @@ async def _inject(prim: Prim, told: Told, root: DiskOffer | None) -> None:
             f"context mode inject writes into a raw volume, and there is {found}", code="SF-CTX-002",
             where=prim.path, hint="use a LoopbackStorageBackend, or mode nocloud, script-iso or mac",
         )  # fmt: skip
-    prim.service(Messages).volumes[root.path] = told
-    made = await prim.make(InjectedFiles(root.path, instance_id(told)))
+    messages = prim.service(Messages).volumes
+    messages[root.path] = told
+    try:
+        made = await prim.make(InjectedFiles(root.path, instance_id(told)))
+    finally:
+        messages.pop(root.path, None)
     if told.mac and not made.style:
         prim.note("the system in the image has no network files that are known here", "warning")

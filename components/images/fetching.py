@@ -86,7 +86,10 @@ class Library:
             if not self._admit(wanted):
                 return Piece(kept.size_bytes, busy=True, elsewhere=self._others(wanted))
             path = store.path(wanted.name)
-            data = await workers.run(_read, path, wanted.offset, wanted.limit, pending=set())
+            try:
+                data = await workers.run(_read, path, wanted.offset, wanted.limit, pending=set())
+            except OSError:  # it went while we looked
+                return None
             if wanted.offset + len(data) >= kept.size_bytes:
                 self._finished(wanted)
             return Piece(kept.size_bytes, data, about)

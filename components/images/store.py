@@ -254,7 +254,15 @@ def key_of(recipe: Struct) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all in it; success if it is not there."""
+    """Remove a folder and all in it; success if it is not there.
+
+    Raises:
+        Refused: Something is mounted inside: it would be emptied as well.
+    """
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    inside = [line.split()[4] for line in mounts if line.split()[4].startswith(f"{path}/")]
+    if inside:
+        raise Refused(f"{path} is not removed: {inside[0]} is mounted", code="SF-IMAGE-012")
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
-from components.images.kinds import ImageFacts
+from components.images.kinds import ImageFacts, digest_of
 from components.images.store import Store
 from components.storage.backend import DiskOffer
 from components.storage.loopback import FileStorageBackend
@@ -30,12 +30,14 @@ class Base(Struct, frozen=True):
 
     Attributes:
         mtime_ns: Time of the last change, nanoseconds since 1970.
+        digest: `sha256:...` if it is known: another time alone makes no other base then.
     """
 
     path: str
     format: str
     size: int
     mtime_ns: int
+    digest: str = ""
 
 
 class _Sidecar(Struct, frozen=True):
@@ -123,10 +125,18 @@ class OverlayFile(Effect, frozen=True):
             kept[0].let_go(self._reader, kept[1])
 
 
-def base_of(path: Path, format_: str) -> Base:
-    """Describe a base as it is now; blocks."""
+def base_of(path: Path, format_: str, digest: str = "") -> Base:
+    """Describe a base as it is now; blocks.
+
+    Args:
+        path: The base.
+        format_: Of the base.
+        digest: What it was found to have; one in a store is called so.
+    """
     facts = path.stat()
-    return Base(str(path), format_, facts.st_size, facts.st_mtime_ns)
+    kept = Store.holding(path)
+    known = digest or (kept[1] if kept is not None else "")
+    return Base(str(path), format_, facts.st_size, facts.st_mtime_ns, known)
 
 
 def check_base(base: Base) -> None:
@@ -136,7 +146,10 @@ def check_base(base: Base) -> None:
         Refused: It is gone or has changed (`StaleBase`).
     """
     try:
-        now = base_of(Path(base.path), base.format)
+        now = base_of(Path(base.path), base.format, base.digest)
+        touched = msgspec.structs.replace(now, mtime_ns=base.mtime_ns) == base != now
+        if touched and base.digest and digest_of(Path(base.path)) == base.digest:
+            return
     except OSError as error:
         raise Refused(
             f"StaleBase: {base.path} is gone: {error.strerror}", code="SF-STORE-008"
@@ -170,7 +183,7 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
 
     @override
     async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
-        base = await self.run_blocking(base_of, Path(image.path), image.kind)
+        base = await self.run_blocking(base_of, Path(image.path), image.kind, self.image_digest)
         path = str(self.folder() / self.names()[0])
         overlay = OverlayFile(path, self.volume_size, base, self.cluster_size)
         made = await self.make(overlay, executor=self.executor())

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from components.images.debian import furnish, sources_for
-from components.images.store import Store
-from engine.core.faults import EngineError
+from components.images.store import Store, remove_tree
+from engine.core.faults import EngineError, Refused
 from engine.testing.kit import until
 from engine.testing.sabotage import Plan, Saboteur
 from sfdl.errors import SmartDomainsError
@@ -255,3 +255,23 @@ async def test_a_build_that_fails_leaves_no_partial_tree(bench, tmp_path):
         await bench.deploy(TREE.format(parts=parts))
 
     assert [path.suffix for path in (tmp_path / "images/making").iterdir()] == [".lock"]
+
+
+async def test_a_build_that_takes_too_long_is_ended_with_its_mounts(bench, tmp_path):
+    parts = STORE.format(folder=tmp_path / "images", more="")
+    parts += "image extends DebianImage { store LAZY ATTRIB images; buildTimeout 3; }"
+    with pytest.raises(EngineError):
+        await bench.deploy(TREE.format(parts=parts))
+
+    assert [path.suffix for path in (tmp_path / "images/making").iterdir()] == [".lock"]
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_tree_with_something_mounted_in_it_is_not_removed(tmp_path, monkeypatch):
+    (tmp_path / "tree").mkdir()
+    mounts = f"36 35 98:0 / {tmp_path}/tree/dev rw - devtmpfs x rw\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_data, **_more: mounts)
+    with pytest.raises(Refused, match="is mounted"):
+        remove_tree(tmp_path / "tree")
+
+    assert (tmp_path / "tree").is_dir()

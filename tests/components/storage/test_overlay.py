@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 
 import pytest
@@ -52,6 +54,24 @@ async def test_an_overlay_on_a_changed_base_is_refused(bench, image):
 
     with pytest.raises(EngineError, match="StaleBase"):
         await bench.deploy(POOL.format(image=image, more="usingExistingVolumes true;"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_base_that_was_only_touched_is_the_same_if_its_digest_is_known(bench, image, known):
+    digest = (
+        f'imageDigest "sha256:{hashlib.sha256(image.read_bytes()).hexdigest()}";' if known else ""
+    )
+    await bench.deploy(POOL.format(image=image, more=f"keepVolumes true; {digest}"))
+    await bench.one.terminate("app")
+    os.utime(image, (1, 1))
+    again = POOL.format(image=image, more="usingExistingVolumes true; keepVolumes true;")
+
+    if known:
+        await bench.deploy(again)
+        await bench.one.terminate("app")
+    else:
+        with pytest.raises(EngineError, match="StaleBase"):
+            await bench.deploy(again)
 
 
 async def test_a_folder_is_no_base(bench, tmp_path):
