@@ -46,7 +46,7 @@ ALONE = (
     "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL",
     "--mount-proc", "--",
 )  # fmt: skip
-"""Puts a build where its mounts are seen by nobody else and go, with all its processes, when it is killed."""
+"""Puts a build where nobody sees its mounts, which go with all its processes when it is killed."""
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _SUITE = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
@@ -109,8 +109,8 @@ class DebianBuild(BuiltImage, frozen=True):
         if self.kernel_package:
             packages.append("initramfs-tools")
         words = [
-            *ALONE, "env", "SOURCE_DATE_EPOCH=1", BUILDER, "--mode=root", "--format=directory", "--quiet",
-            f"--variant={self.variant}", f"--components={','.join(self.components)}",
+            *ALONE, "env", "SOURCE_DATE_EPOCH=1", BUILDER, "--mode=root", "--format=directory",
+            "--quiet", f"--variant={self.variant}", f"--components={','.join(self.components)}",
             '--aptopt=Apt::Install-Recommends "false"', f"--include={','.join(packages)}",
         ]  # fmt: skip
         if self.arch:
