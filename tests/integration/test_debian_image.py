@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -21,17 +22,17 @@ POOL = """
 sfConfig extends PhysicalHost {
     sfSyncTerminate true; hypervisorUri uri; uri TBD;
     debian extends DebianImage {
-        include [|"systemd-sysv", "udev", "iproute2"|]; size "1g"; sfStartTimeout 1000; buildTimeout 900;
+        include [|PACKAGES|]; size "1g"; sfStartTimeout 1000; buildTimeout 900;
     }
     disk extends OverlayStorageBackend {
         baseImage LAZY ATTRIB debian; volumeSize "1g"; swapSize 0; spaceReserve 0; keepOnFailure 0;
     }
     vm extends KvmDomain {
-        storageBackend LAZY ATTRIB disk; memory 384; bridge "br0"; stopMode "destroy";
+        storageBackend LAZY ATTRIB disk; memory 512; bridge "br0"; stopMode "destroy";
         kernel LAZY PARENT:debian:kernelPath; ramdisk LAZY PARENT:debian:ramdiskPath;
         extra "root=LABEL=root ro quiet panic=1"; startMode "booted"; bootTimeout 900; sfStartTimeout 1000;
         hostname "built.lab.example"; ip "10.77.0.21"; netmask 24; gateway "10.77.0.1";
-        context extends Context { mode "script-iso"; nameservers [|"10.77.0.53"|]; }
+        context extends Context { mode "MODE"; nameservers [|"10.77.0.53"|]; }
     }
 }
 """
@@ -47,8 +48,18 @@ def host():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_path, host):
-    root = sfdl.compile(POOL, overrides=[("sfConfig:uri", host.uri)]).root
+PACKAGES = ("systemd-sysv", "udev", "iproute2")
+MODES = {"script-iso": (), "nocloud": ("cloud-init", "netplan.io")}
+WHOLE = "SMARTDOMAINS_TEST_CLOUD_INIT"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_path, host, mode):
+    if mode == "nocloud" and not os.environ.get(WHOLE):
+        pytest.skip(f"a guest with cloud-init takes minutes to build and boot: set {WHOLE}=1")
+    packages = ", ".join(f'"{name}"' for name in (*PACKAGES, *MODES[mode]))
+    text = POOL.replace("PACKAGES", packages).replace("MODE", mode)
+    root = sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
         client.start("pool", root).result()
@@ -60,5 +71,5 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
     ready = re.search(r"SD-READY name=(\S+) address=(\S*) gateway=(\S*)", text)
     assert ready, text[-3000:]
     assert ready.groups() == ("built", "10.77.0.21/24", "10.77.0.1")
-    assert "SD-CONTEXT mode=script-iso" in text
+    assert f"SD-CONTEXT mode={'cloud-init' if mode == 'nocloud' else mode}" in text
     assert not list(tmp_path.glob("*/port-*/work/volumes/*"))
