@@ -158,6 +158,8 @@ class _HeldHere:
 
 # -- among the daemons of one host
 
+ASLEEP_S = 2.0
+"""Seconds a holder has for its last step."""
 TAKE = """
 while :; do
     exec 9<>"$1" || exit 73
@@ -229,6 +231,7 @@ class HostLock(Effect, frozen=True):
                 raise Refused(f"{folder} cannot be written to", code="SF-COORD-004")
             name = Path(self.file).name.removeprefix("smartdomains-").removesuffix(".lock")
             raise taken(name, _first_line(self.file), self.wait_s)
+        await _asleep(pid)
         return pid
 
     @override
@@ -317,6 +320,14 @@ def _reap(pid: int) -> None:
 
 def _spawn(words: list[str], environment: dict[str, str], actions: list[Any]) -> int:
     return os.posix_spawn("/bin/sh", words, environment, file_actions=actions, setsid=True)
+
+
+async def _asleep(pid: int) -> None:
+    """Wait a little until a holder has said that it holds the lock and does nothing any more."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ASLEEP_S):
+            while not _sleeps(pid):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.002)
 
 
 def _sleeps(pid: int) -> bool:

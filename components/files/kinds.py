@@ -39,7 +39,7 @@ def _encoding(value: Value) -> str:
     try:
         if isinstance(value, str):
             return codecs.lookup(value).name
-    except LookupError:
+    except (LookupError, ValueError):  # a name with a null character is the latter
         pass
     raise BadValueError(f'must be an encoding such as "utf-8" (got {shown(value)})')
 

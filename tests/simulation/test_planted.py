@@ -40,13 +40,13 @@ def test_a_dropped_phase_barrier_is_found(monkeypatch):
 
 @pytest.mark.timeout(300)
 def test_a_double_notice_of_an_end_is_found(monkeypatch):
-    tell = Process._tell_parent
+    tell = Process.tell_parent
 
     def twice(self, live):
         tell(self, live)
         tell(self, live)
 
-    monkeypatch.setattr(Process, "_tell_parent", twice)
+    monkeypatch.setattr(Process, "tell_parent", twice)
     found(monkeypatch, 6)
 
 

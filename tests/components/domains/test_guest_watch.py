@@ -68,7 +68,7 @@ async def test_one_restart_too_many_ends_it_abnormally(bench):
     await machine.shutdown(facts.uuid)
 
     await until(lambda: not bench.one.process.apps)
-    record, _ = bench.one.process._ended_apps["app"]
+    record = bench.one.process.ended_application("app")
     assert record.type == "abnormal"
     assert "restarted 1 times" in record.description
     assert await ours(bench) == []

@@ -187,7 +187,7 @@ def test_a_condition_that_cannot_be_asked_ends_a_wait_abnormally(play):
 def test_the_condition_may_be_elsewhere(play):
     async def story(stage):
         await stage.start(
-            'Container { c extends BooleanValue { sfProcessHost "host2"; value true; }'
+            'Compound { c extends BooleanValue { sfProcessHost "host2"; value true; }'
             " w extends WaitFor { condition LAZY c; then extends LAZY Step; } }"
         )
         await stage.until(lambda: "then" in stage.said)
