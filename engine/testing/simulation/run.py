@@ -330,7 +330,9 @@ class _Alarm(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         life = LIFE.get()
         leaving = life is not None and life.leaving
-        closed = isinstance(error, RuntimeError) and "ignored GeneratorExit" in str(error)
+        closed = isinstance(error, RuntimeError | ValueError) and (
+            "ignored GeneratorExit" in str(error) or "in a different Context" in str(error)
+        )
         if closed:
             return  # a crash closes coroutines in the middle, which no real crash does
         if error is not None and not leaving and not isinstance(error, SimTrouble):
