@@ -324,7 +324,10 @@ def test_collect_makes_so_many_and_lets_the_newest_go(play):
         assert list(collect.children) == ["element0", "element1", "element2"]
         await stage.set("app", "count", 1)
         await stage.until(lambda: len(collect.children) == 1)
-        assert sorted(text for text in stage.all_said if text[0] == "-") == ["-element1", "-element2"]
+        assert sorted(text for text in stage.all_said if text[0] == "-") == [
+            "-element1",
+            "-element2",
+        ]
         await stage.set("app", "count", 2)
         await stage.until(lambda: list(collect.children) == ["element0", "element1"])
         await stage.one.terminate("app")
