@@ -186,8 +186,14 @@ class Liveness:
         self._process.part_ended(part, record)
 
     def _is_excused(self, part: RemotePart) -> bool:
-        until = self._excused.get(part.root.ident.daemon, 0.0) if part.root is not None else 0.0
-        return asyncio.get_running_loop().time() < until
+        until_s = self.excused_until_s(part.root) if part.root is not None else 0.0
+        return asyncio.get_running_loop().time() < until_s
+
+    def excused_until_s(self, root: Handle | None) -> float:
+        """Return until when the daemon of a part may be away as it said; of any, if not known whose."""
+        if root is None:
+            return max(self._excused.values(), default=0.0)
+        return self._excused.get(root.ident.daemon, 0.0)
 
     # -- planned restarts
 
@@ -196,13 +202,21 @@ class Liveness:
         segments = self._process.segments.values()
         addresses = {part.address for segment in segments for part in segment.parts()}
         addresses |= {segment.parent.address for segment in segments if segment.parent is not None}
-        until_s = asyncio.get_running_loop().time() + self._process.settings.restart_grace_s
-        for segment in segments:
-            if segment.lease is not None:
+        grace_s = self._process.settings.restart_grace_s
+        until_s = asyncio.get_running_loop().time() + grace_s
+        beat = Beat(self._process.daemon_id, restarting_s=grace_s)
+        to = sorted(addresses)
+        told = [self._process.peers.beat(address, beat, ANNOUNCE_S) for address in to]
+        answers = await asyncio.gather(*told, return_exceptions=True)
+        patient = {
+            address
+            for address, answer in zip(to, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
+        for segment in segments:  # who has not heard it may fill their places sooner
+            parent = segment.parent
+            if segment.lease is not None and parent is not None and parent.address in patient:
                 self._process.ledger.lazy(set_heard(segment.id, BOOT, until_s))
-        beat = Beat(self._process.daemon_id, restarting_s=self._process.settings.restart_grace_s)
-        told = [self._process.peers.beat(address, beat, ANNOUNCE_S) for address in addresses]
-        await asyncio.gather(*told, return_exceptions=True)
 
     def _excuse(self, daemon: str, seconds: float, now: float) -> None:
         """Count no misses of a daemon that is being restarted, and none for its parts here."""

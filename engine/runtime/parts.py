@@ -189,7 +189,7 @@ class Parts:
             for item in left:
                 await self._process.reaper.retry(item)
             now_s = loop.time()
-            left = [item for item in earlier() if not _fenced(item, now_s)]
+            left = [item for item in earlier() if not self._fenced(item, now_s)]
             if not left:
                 return
             unsure = [item for item in left if not _fence_s(item)]
@@ -202,6 +202,14 @@ class Parts:
                 code="SF-BUSY-001", where=place,
                 hint="sfstatus --reaper shows what is pending and why",
             )  # fmt: skip
+
+    def _fenced(self, item: Item, now_s: float) -> bool:
+        """Say whether an earlier part has surely ended by itself, although nobody could be asked."""
+        effect = item.made.effect
+        if not isinstance(effect, RemoteSegment) or not effect.fence_s:
+            return False
+        silent_since_s = max(item.since_s, self._process.liveness.excused_until_s(effect.root))
+        return effect.fence_s <= now_s - silent_since_s
 
     def _inherited(self, part: RemotePart) -> tuple[tuple[str, Plain], ...]:
         signature = part.parent.segment.inherited.get(SIGNATURE)
@@ -342,11 +350,6 @@ def _reserved(node: Description, types: Types) -> Value:
 def _fence_s(item: Item) -> float:
     effect = item.made.effect
     return effect.fence_s if isinstance(effect, RemoteSegment) else 0.0
-
-
-def _fenced(item: Item, now_s: float) -> bool:
-    """Say whether an earlier part has surely ended by itself, although nobody could be asked."""
-    return 0.0 < _fence_s(item) <= now_s - item.since_s
 
 
 def _presumed_dead(part: RemotePart) -> bool:

@@ -9,8 +9,11 @@ from engine.testing.simulation.schedule import (
     Deploy,
     Freeze,
     Node,
+    Noise,
+    Quit,
     Repeat,
     Schedule,
+    Terminate,
     Trouble,
 )
 
@@ -57,6 +60,16 @@ FOUND = {
             Deploy(tree=Node(), pause_s=5.0),
             Freeze(),
             Deploy(tree=Node(), pause_s=5.0),
+        )),
+    "a part that may be back as its daemon said is not replaced meanwhile": Schedule(
+        1093299, 2, (
+            Deploy(tree=Node("guard", children=(Node(host=1),))),
+            Deploy(tree=Node("guard"), pause_s=0.1),
+            Quit(host=1),
+            Terminate(pause_s=2.0),
+            Noise(verb="beat", pause_s=5.0),
+            Deploy(tree=Node("group", children=(Node("guard"),))),
+            Trouble(pause_s=9.0),
         )),
 }  # fmt: skip
 
