@@ -71,6 +71,15 @@ FOUND = {
             Deploy(tree=Node("group", children=(Node("guard"),))),
             Trouble(pause_s=9.0),
         )),
+    "a daemon that goes down makes nothing anew": Schedule(
+        1076962, 2, (
+            Deploy(tree=Node("guard", children=(
+                Node(host=1), Node("checked", unwell_s=3.0), Node(slow_s=1.0),
+            )), pause_s=5.0),
+            Cut(source=1),
+            Quit(),
+            Deploy(tree=Node("group"), pause_s=2.0),
+        )),
 }  # fmt: skip
 
 
