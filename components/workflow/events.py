@@ -37,6 +37,7 @@ from engine.core.flows import (
     StartChild,
     StartFailed,
 )
+from engine.core.levels import level_of
 from engine.core.lifecycle import State
 from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed
@@ -401,20 +402,27 @@ class EventQueue(EventPrim, type="event.queue"):
 
 
 class EventLog(EventPrim, type="event.log"):
-    """Writes events down: into a file, or as events of the engine.
+    """Writes events down: into a file, into its log, or, with neither, as events of the engine.
 
     Example:
         written extends EventLog { file "/tmp/events"; registerWith LAZY ATTRIB other; }
     """
 
     file = attr(str_, None, doc="File to append to, one line for each, with the time.")
+    logger = attr(
+        str_, None, choices=("trace", "debug", "info", "warn", "error"),
+        doc="Level at which its log gets them; sflog shows it.",
+    )  # fmt: skip
 
     @override
     async def on_event(self, value: object) -> None:
-        if self.file is None:
-            self.note(f"event {json.dumps(value, default=str)}")
-        else:
+        text = f"event {json.dumps(value, default=str)}"
+        if self.logger is not None:
+            self.log.log(level_of(self.logger), text)
+        if self.file is not None:
             await self.run_blocking(_append, self.file, value)
+        elif self.logger is None:
+            self.note(text)
 
 
 def _append(file: str, value: object) -> None:

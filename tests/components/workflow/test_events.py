@@ -9,6 +9,7 @@ import pytest
 from components.workflow.memory import EventFile
 from engine.runtime.outbox import MOST_WAITING
 from engine.wire.codec import encode
+from engine.wire.messages import PullLog
 
 AWAY = 'sfProcessHost "host2";'
 
@@ -124,6 +125,16 @@ def test_an_event_log_writes_lines(play, tmp_path):
         await send(stage, "app", {"a": [1, "x"]})
         lines = file.read_text().splitlines()
         assert [json.loads(line)["event"] for line in lines] == [{"a": [1, "x"]}]
+
+    play(story)
+
+
+def test_an_event_log_may_write_to_its_log(play):
+    async def story(stage):
+        await stage.start('EventLog { logger "warn"; }')
+        await send(stage, "app", {"a": 1})
+        rows = (await stage.find("app").process.logbook.pull(PullLog())).rows
+        assert [(row.level, row.text) for row in rows] == [("warn", 'event {"a": 1}')]
 
     play(story)
 
