@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import tempfile
+import shutil
 import time
 from pathlib import Path
 from typing import ClassVar, Self
@@ -124,21 +125,40 @@ class SavedImage(Effect, frozen=True):
 
     async def _pack_mounted(self, at: Site) -> None:
         """Mount the volume read-only where nobody else sees it, and pack what is there."""
-        folder = await at.blocking(tempfile.mkdtemp, "", "sd-save-")
+        await at.blocking(self._make_folder)
         script = 'mount -o loop,ro "$1" "$2" && shift && cd / && shift && exec "$@"'
         try:
             await at.run((
                 "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
-                self.volume, folder, *self._tar(folder),
+                self.volume, self._folder, *self._tar(self._folder),
             ))  # fmt: skip
         finally:
-            await at.blocking(Path(folder).rmdir)
+            await at.blocking(self._remove_folder)
 
     async def _pack_read(self, at: Site) -> None:
         """Read an ext filesystem without mounting it; owners are those the reader may set."""
-        with tempfile.TemporaryDirectory(prefix="sd-save-") as folder:
-            await at.run(("debugfs", "-R", f"rdump / {folder}", self.volume))
-            await at.run(self._tar(folder))
+        await at.blocking(self._make_folder)
+        try:
+            await at.run(("debugfs", "-R", f"rdump / {self._folder}", self.volume))
+            await at.run(self._tar(self._folder))
+        finally:
+            await at.blocking(self._remove_folder)
+
+    @property
+    def _folder(self) -> str:
+        """Return where the volume's tree is seen while it is packed; known also after a crash."""
+        return f"{self._part}.d"
+
+    def _make_folder(self) -> None:
+        self._remove_folder()
+        Path(self._folder).mkdir(mode=0o700)
+
+    def _remove_folder(self) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if os.geteuid() == 0:
+                Path(self._folder).rmdir()  # what was mounted there was seen by nobody else
+            else:
+                shutil.rmtree(self._folder)
 
     def _finish(self, owner: Owner) -> None:
         digest = hashlib.sha256()
@@ -174,5 +194,6 @@ class SavedImage(Effect, frozen=True):
         await at.blocking(self._remove_part)
 
     def _remove_part(self) -> None:
+        self._remove_folder()
         if self._part.exists():
             self._part.unlink()
