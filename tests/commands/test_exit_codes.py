@@ -136,7 +136,8 @@ def test_9_done_but_something_is_left_with_the_reaper(tmp_path, file):
         wait_until(lambda: not (tmp_path / "b").exists(), what="the reaper is done")
 
 
-def test_130_interrupted(sh):
+def test_130_interrupted(sh, file):
+    sh.json("sfstart", "localhost", "app", file)  # so that there are events
     with sh.begin("sfevents", "localhost", "--follow", "--json") as following:
         try:
             following.stdout.readline()
