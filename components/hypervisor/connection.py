@@ -14,7 +14,7 @@ from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.events import Subscription
 from components.hypervisor.lanes import Call
-from components.hypervisor.line import Limits, Line, Opener
+from components.hypervisor.line import Limits, Line, Opener, limits_for
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
 from components.hypervisor.protocol import DomainFacts, Link, Version
@@ -44,7 +44,7 @@ class LibvirtHypervisor:
 
         Args:
             uri: libvirt URI, such as "qemu:///system".
-            limits: Bounds; the defaults suit one host.
+            limits: Bounds; the usual ones for that kind of hypervisor if not given.
             opener: What opens a connection; tests put another one in.
 
         Returns:
@@ -54,7 +54,7 @@ class LibvirtHypervisor:
             HypervisorError: The first attempt failed: `Unreachable`, `Timeout`, or `Refused` for an
                 address that makes no sense.
         """
-        line = Line(uri, limits or Limits(), opener)
+        line = Line(uri, limits or limits_for(uri), opener)
         return cls(line, await line.open())
 
     # -- what it is -------------------------------------------------------------------------------

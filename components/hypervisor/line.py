@@ -40,8 +40,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         reserved: Further threads, for looking at one domain and for destroying.
         stuck: From so many stuck calls on, no new work (define, start) is taken.
         read_s: Limit of a call that looks, in seconds, waiting for a thread included.
-        change_s: Limit of a call that changes something, in seconds. Starting a guest with several disks
-            takes Xen minutes on a slow host: each of its scripts may take 40 s.
+        change_s: Limit of a call that changes something, in seconds.
         open_s: Limit of opening the connection, in seconds.
         events: Events that wait for one slow reader.
         reconnect_s: Pauses before the attempts to reconnect, in seconds; the last one repeats.
@@ -51,10 +50,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int = 2
     stuck: int = 4
     read_s: float = 10.0
-    change_s: float = 180.0
+    change_s: float = 60.0
     open_s: float = 30.0
     events: int = 1000
     reconnect_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+
+def limits_for(uri: str) -> Limits:
+    """Return the usual bounds: Xen starts a guest by scripts, each of which may take 40 s.
+
+    Example:
+        >>> limits_for("xen+tcp://x1/system").change_s, limits_for("qemu:///system").change_s
+        (180.0, 60.0)
+    """
+    return Limits(change_s=180.0) if uri.startswith("xen") else Limits()
 
 
 class Line:
