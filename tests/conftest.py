@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 
@@ -9,7 +10,40 @@ import pytest
 
 from components.testbed.lab import Lab, LabError
 from components.testbed.lab.lab import check_machine
+from engine.testing.kit import CRASHED
 from tests import leaks
+
+ALONE = "SMARTDOMAINS_TESTS_ALONE"
+"""Variable that says that no other tests run on this machine: then all of it is looked at in the end."""
+BEFORE = pytest.StashKey[set[str]]()
+
+_cancel_all_tasks = asyncio.runners._cancel_all_tasks
+
+
+def _refuse_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End what runs when a loop is closed, and fail for it: who started it should have."""
+    left = sorted(f"task {task.get_name()}: {task.get_coro()}" for task in asyncio.all_tasks(loop))
+    _cancel_all_tasks(loop)
+    if left and loop not in CRASHED:
+        raise AssertionError("left behind: " + "; ".join(left))
+
+
+asyncio.runners._cancel_all_tasks = _refuse_tasks
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember which namespaces and files of ours there are."""
+    session.config.stash[BEFORE] = leaks.of_the_machine()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if it has left a namespace, a group of processes or a file outside its folder."""
+    if hasattr(session.config, "workerinput") or not os.environ.get(ALONE):
+        return
+    left = leaks.of_the_machine() - session.config.stash[BEFORE]
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.config.get_terminal_writer().line(f"left behind: {'; '.join(sorted(left))}")
 
 
 def need_lab(*, libvirt: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from pathlib import Path
 
 import psutil
 
@@ -33,6 +34,18 @@ def seen() -> dict[str, set[str]]:
         for each in me.net_connections("inet")
     }
     return {"threads": threads, "children": children, "sockets": sockets}
+
+
+PLACES = (
+    ("/run/netns", "*"), ("/var/lib/smartdomains/lab", "*"), ("/tmp", "sd*"),
+    ("/sys/fs/cgroup", "smartdomains*"),
+)  # fmt: skip
+"""Where what we make outside the folders of tests would be."""
+
+
+def of_the_machine() -> set[str]:
+    """Return the namespaces, groups of processes and files there are that may be ours."""
+    return {str(path) for folder, names in PLACES for path in Path(folder).glob(names)}
 
 
 def _of_another(item: str, known: set[str]) -> bool:

@@ -132,7 +132,7 @@ class Trace(Prim, type="trace"):
         """Write what has happened since the last time, waiting a while for the first of it."""
         process, name = self.live.process, self._top.partition(":")[0]
         if name in process.apps:
-            process.relays.follow_application(name)
+            await process.relays.follow_application(name)
         page = await process.events.pull(
             Pull(self._cursor, name, ("state",), limit=1000, wait_ms=wait_ms)
         )

@@ -248,14 +248,17 @@ class Client:
 
     def events(
         self, cursor: str = "", *, application: str = "", kinds: tuple[str, ...] = (),
-        limit: int = 500, wait_s: float = 0.0, whole: bool = False,
+        limit: int = 500, wait_s: float = 0.0, whole: bool = False, settled: bool = False,
     ) -> tuple[list[Event], str, bool]:  # fmt: skip
         """Return events after a cursor, the next cursor, and whether some were missed between.
 
-        With `whole` those of the application's parts on other hosts come as well.
+        With `whole` those of the application's parts on other hosts come as well, and with `settled`
+        all that happened there before this call.
         """
         wait_ms = int(wait_s * 1000)
-        pull = Pull(cursor, application, kinds, limit=limit, wait_ms=wait_ms, whole=whole)
+        pull = Pull(
+            cursor, application, kinds, limit=limit, wait_ms=wait_ms, whole=whole, settled=settled
+        )
         page = self.send("stream", encode(pull), Page, wait_s + CONNECT_S)
         return [row for row in page.rows if isinstance(row, Event)], page.next, page.gap
 

@@ -142,6 +142,12 @@ def found(client: Client) -> Outcome:
 # -- what happens
 
 
+def now(client: Client, name: str = "") -> str:
+    """Return from where on to follow a component: what happens on any of its hosts comes after it."""
+    application = name.partition(":")[0]
+    return client.events(application=application, whole=bool(name))[1]
+
+
 def happenings(
     client: Client, name: str = "", *, follow: bool, kinds: tuple[str, ...] = (), cursor: str = "0"
 ) -> Iterator[Event | None]:
@@ -160,6 +166,28 @@ def happenings(
         yield from (event for event in rows if _within(event.path, name))
         if not rows and not follow:
             return
+
+
+def life(client: Client, name: str, cursor: str) -> Iterator[Event | None]:
+    """Give what becomes of a component and of all below it, on all hosts, until it has ended.
+
+    Its own end is told last. Without a name: of all there is at the daemon, for ever.
+    """
+    application = name.partition(":")[0]
+    end: Event | None = None
+    while end is None:
+        rows, cursor, gap = client.events(
+            cursor, application=application, kinds=LIFE, whole=bool(name), wait_s=WAIT_S
+        )
+        if gap:
+            yield None
+        end = next((event for event in rows if name and ended(event, name)), None)
+        yield from (event for event in rows if event is not end and _within(event.path, name))
+    rows, _, _ = client.events(
+        cursor, application=application, kinds=LIFE, whole=True, settled=True, limit=5000
+    )
+    yield from (event for event in rows if _within(event.path, name))
+    yield end
 
 
 def _within(path: str, name: str) -> bool:

@@ -40,7 +40,7 @@ def main(
     if reaper:
         front.give(_looking.reaper(client))
         return
-    _, cursor, _ = client.events() if follow else ([], "", False)
+    cursor = _looking.now(client, name or "") if follow else ""
     outcome = _looking.status(client, host, name or "", depth)
     front.give(outcome)
     if follow:
@@ -57,12 +57,8 @@ def _follow(front: Front, host: str, name: str, rows: object, cursor: str) -> No
     if name and isinstance(rows, list) and rows:
         top = str(rows[0]["path"])
     client = front.client(host)
-    for event in _looking.happenings(
-        client, top, follow=True, kinds=_looking.LIFE, cursor=cursor
-    ):  # fmt: skip
+    for event in _looking.life(client, top, cursor):
         if event is None:
             front.say("some events in between were not kept")
-            continue
-        front.result(msgspec.to_builtins(event), _looking.event_line(event))
-        if top and _looking.ended(event, top):
-            return
+        else:
+            front.result(msgspec.to_builtins(event), _looking.event_line(event))

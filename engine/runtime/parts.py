@@ -129,6 +129,7 @@ class Parts:
         made = self._process.keeper.record(parent, effect)
         part.made = made
         await self._process.ledger.durable(put_effect(made.row))
+        await self._process.relays.part_comes(part.address, parent.segment.application)
         op = Create(
             segment=part.segment,
             application=parent.segment.application,

@@ -144,5 +144,7 @@ class Verbs:
         if isinstance(wanted, PullLog):
             return await self._process.logbook.pull(wanted)
         if wanted.whole and wanted.application:
-            self._process.relays.follow_application(wanted.application)
+            await self._process.relays.follow_application(wanted.application)
+            if wanted.settled:
+                await self._process.relays.settle(wanted.application)
         return await self._process.events.pull(wanted)

@@ -12,6 +12,7 @@ import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from typing_extensions import override
 
@@ -74,6 +75,11 @@ def lazy(path: str) -> Reference:
     return Reference(tuple(parts), lazy=True)
 
 
+CRASHED: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""Loops in which a process was killed: what it was doing is still there, as nothing of it is after a
+real crash."""
+
+
 class Rule:
     """One fault on the network.
 
@@ -116,6 +122,7 @@ class MemoryNetwork:
 
     def kill(self, process: Process) -> None:
         """Let a process be gone: it does nothing any more, and its ledger keeps what is written."""
+        CRASHED.add(asyncio.get_running_loop())
         self.verbs.pop(process.address, None)
         tasks: list[asyncio.Task[Any]] = [
             *process._tasks,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.testing.kit import PEER, engines, virtual_time
-from engine.wire.codec import decode, encode
-from engine.wire.messages import Page, Pull
+from engine.testing.kit import PEER, engines, tree, virtual_time
+from engine.wire.codec import decode, encode, flatten
+from engine.wire.messages import Graft, Page, Pull
 
 GROUP = "engine.compound.Compound"
 SIGNALLER = "engine.testing.components.Signaller"
@@ -24,15 +24,56 @@ def test_who_follows_a_whole_application_sees_its_parts_and_only_then(tmp_path):
                 answer = await network.verbs["host1:3800"].handle("stream", encode(wanted), PEER)
                 return decode(answer, Page)
 
-            page = await pull("")
             assert not two.process.relays._tasks
-            await asyncio.sleep(1)
+            page = await pull("")
             lost = next(live for live in three.process.lives.values() if live.path.endswith("far"))
             lost.prim.set_ready(True)
             page = await pull(page.next, 20_000)
             assert [event.path for event in page.rows] == ["app:near:far"]
             await asyncio.sleep(200)
             assert not one.process.relays._tasks, "a relay nobody asks for must end"
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+def test_what_parts_have_told_is_all_there_once_settled(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 3) as (network, (one, _two, _three)):
+            far = {"sfClass": SIGNALLER, "sfProcessHost": "host3"}
+            near = {"sfClass": GROUP, "sfProcessHost": "host2", "far": far}
+            await one.deploy("app", {"sfClass": GROUP, "near": near})
+
+            async def pull(cursor, *, settled=False):
+                wanted = Pull(cursor=cursor, application="app", whole=True, settled=settled)
+                answer = await network.verbs["host1:3800"].handle("stream", encode(wanted), PEER)
+                return decode(answer, Page)
+
+            cursor = (await pull("")).next
+            await one.terminate("app")
+            told = [
+                event.path for event in (await pull(cursor, settled=True)).rows
+                if getattr(event.body, "state", "") == "terminated"
+            ]  # fmt: skip
+            assert sorted(told) == ["app", "app:near", "app:near:far"]
+
+    virtual_time(story())
+
+
+def test_a_part_that_comes_while_its_application_is_followed_is_heard_from_its_first_word(tmp_path):
+    async def story():
+        async with engines(tmp_path / "state", 2) as (network, (one, _two)):
+            await one.deploy("app", {"sfClass": GROUP})
+            wanted = Pull(application="app", whole=True)
+            message = encode(wanted)
+            page = decode(await network.verbs["host1:3800"].handle("stream", message, PEER), Page)
+            far = flatten(tree({"sfClass": SIGNALLER, "sfProcessHost": "host2"}))
+            await one.submit(Graft("far", far, ref="app"))
+            wanted = Pull(page.next, "app", kinds=("state",), whole=True, settled=True)
+            message = encode(wanted)
+            page = decode(await network.verbs["host1:3800"].handle("stream", message, PEER), Page)
+            told = [event.body.state for event in page.rows if event.path == "app:far"]
+            assert told == ["created", "deploying", "deployed", "starting", "started"]
             await one.terminate("app")
 
     virtual_time(story())

@@ -32,6 +32,7 @@ class Pull(Struct, frozen=True, tag="events"):
         kinds: Only these kinds, or all.
         whole: Take in the events of the application's parts in other processes as well.
         wait_ms: How long to wait for the first event, at most 20,000.
+        settled: With `whole`: first take in all that these parts have told by now.
     """
 
     cursor: str = ""
@@ -40,6 +41,7 @@ class Pull(Struct, frozen=True, tag="events"):
     whole: bool = False
     limit: int = 500
     wait_ms: int = 0
+    settled: bool = False
 
 
 class PullPiece(Struct, frozen=True, tag="piece"):
