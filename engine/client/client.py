@@ -138,8 +138,7 @@ class Operation(Generic[T]):
         """
         self._client.close()
         self._until = time.monotonic() + budget_s
-        op = Operation(self._client, Cancel(self.id), _new_id(), budget_s, Cancelled)
-        op.result()
+        self._client.cancel(self.id, budget_s)
 
     def _poll(self, wait_s: float) -> Answer:
         left = self._until - time.monotonic()
@@ -330,6 +329,14 @@ class Client:
         """Have a component ended, and wait until it is gone."""
         id_ = request_id or _new_id()
         return Operation(self, Terminate(record, ref=ref), id_, budget_s, Gone)
+
+    def cancel(self, request_id: str, budget_s: float) -> None:
+        """Have a deployment under way stopped, and wait so long until it is undone.
+
+        Raises:
+            EngineError: Nothing is known of it, or it was not undone in time.
+        """
+        Operation(self, Cancel(request_id), _new_id(), budget_s, Cancelled).result()
 
     def ping(self, ref: str) -> Pong:
         """Ask a component how it is; runs its check."""

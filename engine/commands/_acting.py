@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from engine.client.client import Client, DaemonUnreachable
@@ -13,12 +16,17 @@ from engine.commands._actions import DEPLOYING, Action, ActionError, Verb
 from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Front
 from engine.commands._outcome import Outcome
+from engine.commands._progress import UNDO_S
 from engine.core.events import Event, StateChanged
 from engine.core.faults import EngineError, NotFound, Refused
 from sfdl.errors import CompileError, SmartDomainsError
 from sfdl.values import Description
 
 ROOT = "rootProcess"
+LOOK_S = 0.2
+"""Seconds between looks at actions that are being called off."""
+TELLS_S = 5.0
+"""Seconds an action that was called off has to tell what became of it."""
 
 
 class Done(NamedTuple):
@@ -72,18 +80,71 @@ class Site(NamedTuple):
         return inside
 
 
-def carry_out(front: Front, action: Action, *, together: bool) -> list[Done]:
-    """Do an action on each of its hosts: in turn, or together; order is that of the hosts."""
-    if not together:
-        return [_one(front, action, host) for host in action.hosts]
-    with ThreadPoolExecutor(min(32, len(action.hosts))) as pool:
-        return list(pool.map(lambda host: _one(front, action, host), action.hosts))
+def carry_out(front: Front, action: Action, *, together: bool) -> Iterator[Done]:
+    """Do an action on each of its hosts: in turn, or together; order is that of the hosts.
+
+    Raises:
+        KeyboardInterrupt: After what became of it on each host, as far as that is known.
+    """
+    sites = [Site(_quiet(front), host) for host in action.hosts]
+    if together:
+        yield from _together(front, action, sites)
+    else:
+        for site in sites:
+            yield _one(site, action)
+
+
+def _together(front: Front, action: Action, sites: list[Site]) -> Iterator[Done]:
+    """Do it on all hosts at once; an interrupt has what is being made there rolled back."""
+    works = {_begun(site, action): site for site in sites}
+    interrupted = False
+    try:
+        wait(works)
+    except KeyboardInterrupt:
+        interrupted = True
+        front.say("interrupted: stopping it on all hosts; again to leave at once")
+        _call_off(works, undo=action.verb in DEPLOYING)
+    yield from (work.result() for work in works if work.done())
+    if interrupted:
+        raise KeyboardInterrupt
+
+
+def _begun(site: Site, action: Action) -> Future[Done]:
+    """Do it in a thread that keeps nobody from leaving."""
+    work: Future[Done] = Future()
+
+    def run() -> None:
+        try:
+            work.set_result(_one(site, action))
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            work.set_exception(error)
+
+    Thread(target=run, name=f"{action.verb.value} {site.host}", daemon=True).start()
+    return work
+
+
+def _call_off(works: dict[Future[Done], Site], *, undo: bool) -> None:
+    """Have what is under way rolled back, and wait a while for that."""
+    began_s = time.monotonic()
+    until_s = dict.fromkeys(works, began_s + (UNDO_S if undo else LOOK_S))
+    asked: set[Future[Done]] = set()
+    while left := [
+        work for work in works if not work.done() and time.monotonic() < until_s[work]
+    ]:  # fmt: skip
+        for work in left if undo else ():
+            front = works[work].front
+            if front.request_id and work not in asked:
+                asked.add(work)
+                with suppress(EngineError):  # then its own call tells why
+                    works[work].client().cancel(front.request_id, UNDO_S)
+                until_s[work] = time.monotonic() + TELLS_S
+        wait(left, LOOK_S)
 
 
 def undo(front: Front, deployed: list[Done]) -> list[Done]:
     """End what this run has deployed, newest first."""
     return [
-        _one(front, Action(_deployed_as(done), Verb.TERMINATE), done.host)
+        _one(Site(_quiet(front), done.host), Action(_deployed_as(done), Verb.TERMINATE))
         for done in reversed(deployed)
     ]
 
@@ -94,18 +155,20 @@ def _deployed_as(done: Done) -> str:
     return str(data["name"]) if isinstance(data, dict) else done.action.name
 
 
-def _one(front: Front, action: Action, host: str) -> Done:
-    quiet = Front(
+def _quiet(front: Front) -> Front:
+    return Front(
         port=front.port, timeout_s=front.timeout_s, as_json=front.as_json, quiet=True,
         verbose=False,
     )  # fmt: skip
+
+
+def _one(site: Site, action: Action) -> Done:
     try:
-        outcome = TABLE[action.verb](Site(quiet, host), action)
+        outcome = TABLE[action.verb](site, action)
     except SmartDomainsError as error:
-        return Done(action, host, None, code_of(error), _why(error))
-    return Done(
-        action, host, outcome, outcome.code, "" if outcome.code == Exit.DONE else "see above"
-    )
+        return Done(action, site.host, None, code_of(error), _why(error))
+    why = "" if outcome.code == Exit.DONE else "see above"
+    return Done(action, site.host, outcome, outcome.code, why)
 
 
 def _why(error: SmartDomainsError) -> str:

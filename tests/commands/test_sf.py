@@ -166,6 +166,38 @@ def test_a_list_of_hosts_is_acted_on_in_order_or_together(sh, pair):
     assert [line.split()[1] for line in told(done)] == ["FAILED", "SUCCESSFUL", "SUCCESSFUL"]
 
 
+@pytest.mark.parametrize("first", [(), ("-t", "before:DEPLOY:{near}")])
+def test_an_interrupt_rolls_back_what_is_being_made_on_all_hosts_at_once(
+    sh, pair, near, tmp_path, first
+):
+    slow = tmp_path / "slow.sf"
+    slow.write_text(f"""
+#include "org/smartfrog/components.sf"
+sfConfig extends Prim {{
+    sfClass "engine.testing.components.FileMaker"; file "{tmp_path}/x"; block "deploy";
+}}
+""")
+
+    def there(host):
+        return [row["path"] for row in sh.json("sfstatus", host.address)]
+
+    hosts = ",".join(f'"{each.address}"' for each in pair)
+    words = [word.format(near=near) for word in first]
+    with sh.begin("sf", "-j", *words, f"app:DEPLOY:{slow}::[{hosts}]") as running:
+        for each in pair:
+            wait_until(lambda each=each: "app" in there(each), what="it is being made there")
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    lines = [line.split(" host=")[0] for line in out.splitlines() if line.startswith(" - ")]
+    told = [" - FAILED DEPLOY app", " - FAILED DEPLOY app"]
+    if first:
+        told = [" - SUCCESSFUL DEPLOY before", *told, " - SUCCESSFUL TERMINATE before"]
+    assert lines == told
+    assert all(there(each) == [] for each in pair)
+
+
 def test_actions_come_from_a_file_and_results_as_objects(sh, near, tmp_path):
     actions = tmp_path / "actions"
     actions.write_text(f"# all of it\napp:DEPLOY:{near}\napp:TERMINATE // at once\n")
