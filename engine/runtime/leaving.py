@@ -34,6 +34,7 @@ async def let_go(process: Process, tasks: Iterable[asyncio.Task[None]]) -> None:
     await process.liveness.announce_restart()
     tasks = list(tasks)
     for live in process.lives.values():
+        tasks.extend(live.tasks)
         if live.flow is not None:
             tasks.extend(live.flow.stop())
     for task in tasks:

@@ -27,12 +27,9 @@ def maker(path, **more):
 async def crash(network, engine):
     """Lose a process as a crash would: its ledger stays, nothing else is told."""
     process = engine.process
-    network.verbs.pop(process.address, None)
     process.log.setLevel("CRITICAL")
-    for task in process._tasks:
-        task.cancel()
+    network.kill(process)
     await asyncio.gather(*process._tasks, return_exceptions=True)
-    process.ledger.close()
     return process
 
 
