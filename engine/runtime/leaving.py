@@ -17,7 +17,7 @@ ANSWER_S = 2.0
 """Seconds in which operations write down what came of ends that are over."""
 
 
-async def let_go(process: Process, tasks: Iterable[asyncio.Task[None]]) -> None:
+async def let_go(process: Process, tasks: Iterable[asyncio.Task[object]]) -> None:
     """Let go of everything a process holds, without ending components.
 
     Ends that have begun are waited for, as long as the settings say: their hooks and undoings find
@@ -32,14 +32,14 @@ async def let_go(process: Process, tasks: Iterable[asyncio.Task[None]]) -> None:
     await process.subprocesses.close()
     await process.operations.stop()
     await process.liveness.announce_restart()
-    tasks = list(tasks)
+    under_way: list[asyncio.Task[object]] = list(tasks)
     for live in process.lives.values():
-        tasks.extend(live.tasks)
+        under_way.extend(live.tasks)
         if live.flow is not None:
-            tasks.extend(live.flow.stop())
-    for task in tasks:
+            under_way.extend(live.flow.stop())
+    for task in under_way:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*under_way, return_exceptions=True)
     await process.finishing.stop()
     await process.relays.stop()
     process.peers.hang_up()
