@@ -58,7 +58,7 @@ class VM(Domain, type="vm"):
 
     @override
     def make_profile(self) -> Profile:
-        kind = self._kind(self._uri)
+        kind = self._kind(self.uri)
         values: dict[str, object] = {}
         try:
             kind.declarations.bind(self.live.context(), values, where=self.path)

@@ -1,0 +1,142 @@
+"""What descriptions say of a machine: what it is, and how it behaves."""
+
+from __future__ import annotations
+
+from components.context import Context
+from components.domains.methods import methods
+from components.hypervisor import names
+from components.hypervisor.choice import uri_kind
+from components.networks.addresses import (
+    hostname_kind,
+    ip_kind,
+    mac_kind,
+    netmask_kind,
+)
+from components.networks.joined import Joined
+from components.storage.backend import StorageBackend
+from components.system.shell import Shell
+from engine.compound import Compound
+from engine.runtime.attributes import attr, link, output
+from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_
+
+
+class Described(Compound):
+    """A machine as it is described: its name, devices and size, and where it comes from."""
+
+    domain_name = attr(
+        names.name_kind, "", doc="Name at the hypervisor; from the component's path if empty.",
+        called="domainName", unique=True,
+    )  # fmt: skip
+    hostname = attr(hostname_kind, "", doc="Host name; the domainName if empty.")
+    ip = attr(
+        ip_kind, "", unique=True,
+        doc="Address of the first interface; DHCP if empty; kept for it at the network.",
+    )  # fmt: skip
+    netmask = attr(netmask_kind, "255.255.0.0", doc="Netmask that goes with ip.")
+    gateway = attr(ip_kind, "", doc="Gateway in the subnet of ip; none if empty.")
+    gateway_on_link = attr(
+        bool_, False, doc="Allow a gateway outside the subnet.", called="gatewayOnLink"
+    )
+    mac = attr(
+        mac_kind, "", unique=True, doc="MAC address; from the ip, else from the UUID, if empty."
+    )
+    network = link(
+        Joined, required=False, text=True,
+        doc="Network it is on: a component, or a name at the hypervisor; the host's defaultNetwork "
+        "if neither network nor bridge is given.",
+    )  # fmt: skip
+    bridge = link(
+        Joined, required=False, text=True,
+        doc="Bridge of the host it is on: a component, or a device name.",
+    )  # fmt: skip
+    memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
+    vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
+    kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
+    ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
+    extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")
+    storage_backend = link(
+        StorageBackend, doc="Where the disks come from.", called="storageBackend", required=False
+    )
+    shell = link(Shell, doc="Runs host commands.", required=False)
+    context = link(
+        Context, required=False,
+        doc="What the guest learns at boot, and how; its name and address only if not given.",
+    )  # fmt: skip
+    diskless = attr(bool_, False, doc="Have no disks.")
+    hypervisor_uri = attr(
+        uri_kind, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
+    )
+
+
+class Conducted(Described):
+    """A machine whose conduct is described: when it has started, what becomes of it, how it ends."""
+
+    domain_liveness_check = attr(
+        bool_, True, doc="Look at the guest regularly.", called="domainLivenessCheck"
+    )
+    domain_liveness_delay = attr(
+        duration_ms, 2000, ge=0.05, doc="Milliseconds between looks.", called="domainLivenessDelay"
+    )
+    domain_liveness_factor = attr(
+        int_, 3, ge=1, doc="Looks in a row that must fail.", called="domainLivenessFactor"
+    )
+    domain_liveness_methods = attr(
+        methods, ("state",),
+        doc="Ways to look at it: state, agent, ping, console, tcp:PORT; all must find it well.",
+        called="domainLivenessMethods",
+    )  # fmt: skip
+    console_quiet = attr(
+        duration_s, 60, ge=1, doc="Seconds the console may be silent, where that is looked at.",
+        called="consoleQuiet",
+    )  # fmt: skip
+    connection_grace = attr(
+        duration_s, 60, doc="Seconds an unreachable hypervisor is not held against the guest.",
+        called="connectionGrace",
+    )  # fmt: skip
+    start_mode = attr(
+        str_, "running", choices=("defined", "running", "booted"),
+        doc="When the start counts as done.", called="startMode",
+    )  # fmt: skip
+    ready_marker = attr(
+        str_, "SD-READY", doc="What the console shows once booted; the agent's answer counts, too.",
+        called="readyMarker",
+    )  # fmt: skip
+    ready_checks = attr(
+        methods, (), doc="Ways to look at it that all find it well once it has booted.",
+        called="readyChecks",
+    )  # fmt: skip
+    boot_timeout = attr(duration_s, 600, doc="Seconds until booted.", called="bootTimeout")
+    on_guest_shutdown = attr(
+        str_, "terminate", choices=("terminate", "restart", "ignore"),
+        doc="What to do when the guest shuts down by itself, or somebody else stops it.",
+        called="onGuestShutdown",
+    )  # fmt: skip
+    on_guest_reboot = attr(
+        str_, "continue", choices=("continue", "recreate"),
+        doc="What to do when the guest reboots; recreate starts it with a changed definition.",
+        called="onGuestReboot",
+    )  # fmt: skip
+    on_guest_crash = attr(
+        str_, "terminate", choices=("terminate", "restart"),
+        doc="What to do when the guest crashes, or its emulator dies.", called="onGuestCrash",
+    )  # fmt: skip
+    restart_limit = attr(
+        int_, 3, ge=0, doc="Restarts within restartWindow; one more ends it abnormally.",
+        called="restartLimit",
+    )  # fmt: skip
+    restart_window = attr(
+        duration_s, 600, doc="Seconds over which restarts are counted.", called="restartWindow"
+    )
+    stop_mode = attr(
+        str_, "graceful", choices=("graceful", "destroy"), doc="How the guest is stopped.",
+        called="stopMode",
+    )  # fmt: skip
+    stop_timeout = attr(
+        duration_s, 60, doc="Seconds the guest has to shut down.", called="stopTimeout"
+    )
+    uuid = output(str, doc="UUID at the hypervisor, the same at each deployment.")
+    state = output(str, doc="Run state of the guest when it was last seen.")
+    macAddress = output(str, doc="MAC address of the first interface, if it has one.")
+    address = output(str, doc="Address of the first interface, if it is known.")
+    contextMode = output(str, doc="How the guest was told its name and address.")
+    consolePath = output(str, doc="File with what the serial console shows.")

@@ -1,0 +1,107 @@
+"""How a domain's guest is watched from its start on: until it has booted, while it runs, anew."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.domains.booting import Signs
+from components.domains.liveness import GuestWatch, Looks, wanted
+from components.domains.prober import Prober
+from components.domains.reactions import Reactions
+from components.hypervisor.errors import HypervisorError
+from components.hypervisor.protocol import Hypervisor
+
+if TYPE_CHECKING:
+    from components.domains.domain import Domain
+
+AGAIN_S = 15.0
+"""Seconds between two tries to reach a hypervisor that does not answer."""
+
+
+class Watching:
+    """Watches the guest of one domain as its description says."""
+
+    def __init__(self, domain: Domain) -> None:
+        """Take the domain, whose attributes are bound and whose console is known."""
+        self._domain = domain
+        console = Path(domain.consolePath)
+        self._prober = Prober(
+            uuid=domain.uuid, ip=domain.ip, console=console, quiet_s=domain.console_quiet,
+            limit_s=domain.domain_liveness_delay, boot_s=domain.boot_timeout,
+        )  # fmt: skip
+        self._signs = Signs(
+            console=console, marker=domain.ready_marker, checks=domain.ready_checks,
+            agent=domain.make_profile().agent_channel,
+        )  # fmt: skip
+        looks = Looks(
+            wanted(domain.domain_liveness_methods), domain.domain_liveness_delay,
+            domain.domain_liveness_factor, domain.connection_grace, domain.domain_liveness_check,
+        )  # fmt: skip
+        reactions = Reactions(
+            domain.on_guest_shutdown, domain.on_guest_reboot, domain.on_guest_crash,
+            domain.restart_limit, domain.restart_window,
+        )  # fmt: skip
+        self._watch = GuestWatch(
+            name=domain.called, uuid=domain.uuid, looks=looks, reactions=reactions,
+            prober=self._prober, guest=self,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Watch until the guest has ended, and end the domain with it, unless it is stopping."""
+        record = await self._watch.run(await self._when_it_answers())
+        if not self._domain.stopping.asked:
+            await self._domain.finish(record)
+
+    def trouble(self) -> str:
+        """Say what is wrong, in constant time; empty when all is well or cannot be told."""
+        return self._watch.trouble(asyncio.get_running_loop().time())
+
+    async def booted(self) -> None:
+        """Wait until the guest has booted, where that is asked for.
+
+        Raises:
+            TimedOut: It has not in time.
+        """
+        domain = self._domain
+        if domain.start_mode != "booted":
+            return
+        self._prober.awaited = True
+        await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_timeout)
+        self._prober.awaited = False
+
+    async def _when_it_answers(self) -> Hypervisor:
+        """Wait for the hypervisor: as long as nobody can tell, the guest counts as there."""
+        while True:
+            try:
+                return await self._domain.hypervisor()
+            except HypervisorError as error:
+                if error.kind not in {"Unreachable", "Timeout"}:
+                    raise
+                self.say(f"the hypervisor does not answer yet: {error.message}")
+                await asyncio.sleep(AGAIN_S)
+
+    # -- for the watch
+
+    async def restart(self) -> None:
+        """Stop the guest if it runs, and start it again."""
+        domain = self._domain
+        domain.set_ready(False)
+        hypervisor = await domain.hypervisor()
+        if not await domain.stopping.before(hypervisor):
+            return
+        self._prober.begin()
+        self._signs.again()
+        await hypervisor.start(domain.uuid)
+        domain.publish("running")
+        await self.booted()
+        domain.set_ready(True)
+
+    def seen(self, state: str) -> None:
+        """Take in the guest's run state."""
+        self._domain.state = state
+
+    def say(self, text: str) -> None:
+        """Tell people of something."""
+        self._domain.note(text, "warning")
