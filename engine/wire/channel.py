@@ -134,6 +134,8 @@ def _failure(
         if kind in {"Busy", "NotAllowed"}:
             class_ = Busy if kind == "Busy" else NotAllowed
             return class_(f"{address} refused: {words}", code="SF-SEC-007")
+        if "timeout" in reason.lower():  # nothing was asked for yet: asking again is safe
+            return _unreachable(address, Unreachable("it did not read our greeting in time"))
     if "alert" in text.lower() and "ssl" in text.lower():
         return _alerted(address, text)
     if isinstance(error, Pyro5.errors.TimeoutError) or any(

@@ -123,6 +123,8 @@ def configure() -> None:
             refusing = type(f"Refusing{name}", (_Refusing, type(serializer)), {})()
             _replace(name, refusing)
         _replace("msgpack", _Plain())
+        # In what Pyro refuses a caller whose greeting it has not read.
+        Pyro5.serializers.MarshalSerializer.serializer_id = _Plain.serializer_id
         _done = True
 
 

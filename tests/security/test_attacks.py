@@ -328,6 +328,26 @@ def test_connections_that_speak_slowly_are_ended_and_hold_up_nobody(
         assert time.monotonic() - began < 9
 
 
+def test_a_greeting_that_comes_too_late_is_refused_in_words_a_client_understands(community, daemon):
+    with secured(community, daemon, timeout_s=15.0) as sock:
+        kind, payload = answer(sock)  # to nothing: the time for a greeting is over
+        assert (kind, msgpack.unpackb(payload)) == (protocol.MSG_CONNECTFAIL, "receiving: timeout")
+
+    def refuse(listener):
+        with listener.accept()[0] as sock:
+            _exactly(sock, 40)
+            sock.sendall(frame(protocol.MSG_CONNECTFAIL, payload))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        late = threading.Thread(target=refuse, args=(listener,))
+        late.start()
+        client = Client(f"127.0.0.1:{listener.getsockname()[1]}", security=lambda: None)
+        with pytest.raises(Unreachable, match="did not read our greeting in time"):
+            client.hello()
+        client.close()
+        late.join(10)
+
+
 def test_a_certificate_has_32_connections_and_no_more(community, daemon):
     clients = [community.client(daemon.address, "operator") for _ in range(33)]
     try:
