@@ -14,11 +14,11 @@ from components.domains.reactions import Happened, Reactions, exhausted, happene
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import (
     DomainEvent,
-    DomainFacts,
     DomainState,
     EventKind,
     Happenings,
     Hypervisor,
+    Status,
 )
 from engine.core.faults import EngineError, fault_of
 from engine.core.records import Record
@@ -99,7 +99,7 @@ class GuestWatch:
     async def run(self, hypervisor: Hypervisor) -> Record:
         """Watch until the guest has ended; return the record to end with."""
         self._last_good_s = asyncio.get_running_loop().time()
-        happenings = hypervisor.happenings()
+        happenings = hypervisor.happenings(self._uuid)
         tasks: list[asyncio.Task[Record]] = []
         try:
             await self._look(hypervisor)
@@ -160,18 +160,18 @@ class GuestWatch:
         """Look once; what has failed often enough is a finding."""
         now = asyncio.get_running_loop().time()
         try:
-            facts = await hypervisor.fact(self._uuid)
+            status = await hypervisor.status(self._uuid)
         except HypervisorError as error:
             self._no_answer(error, now)
             return
         self._unreachable_since_s = None
-        if facts is None:
+        if status is None:
             self._find(
                 Record.abnormal(f"domain {self._name} ({self._uuid}) is not there any more"), None
             )
             return
-        self._guest.seen(facts.state.value)
-        if self._is_well(facts):
+        self._guest.seen(status.state.value)
+        if self._is_well(status):
             self._resting = False
             troubles = await self._prober.troubles(hypervisor, self._looks.methods)
             self._last_trouble = "; ".join(troubles)
@@ -180,14 +180,14 @@ class GuestWatch:
             else:
                 self._failed, self._last_good_s = 0, now
         elif not self._resting:
-            text = f"domain {self._name} ({self._uuid}) is {facts.state.value}: {facts.reason}"
-            self._fail(text, _meaning(facts))
-            if facts.reason == "io-error" and facts.active:
+            text = f"domain {self._name} ({self._uuid}) is {status.state.value}: {status.reason}"
+            self._fail(text, _meaning(status))
+            if status.reason == "io-error" and status.active:
                 await self._go_on(hypervisor)
 
-    def _is_well(self, facts: DomainFacts) -> bool:
-        return facts.state in GOOD and not (
-            facts.state is DomainState.PAUSED and facts.reason in BAD_PAUSES
+    def _is_well(self, status: Status) -> bool:
+        return status.state in GOOD and not (
+            status.state is DomainState.PAUSED and status.reason in BAD_PAUSES
         )
 
     async def _go_on(self, hypervisor: Hypervisor) -> None:
@@ -241,10 +241,10 @@ class GuestWatch:
 
     async def _runs(self, hypervisor: Hypervisor) -> bool:
         try:
-            facts = await hypervisor.fact(self._uuid)
+            status = await hypervisor.status(self._uuid)
         except HypervisorError:
             return False
-        return facts is not None and facts.active and self._is_well(facts)
+        return status is not None and status.active and self._is_well(status)
 
     async def _restart(self, finding: Finding) -> Record | None:
         now = asyncio.get_running_loop().time()
@@ -263,12 +263,12 @@ class GuestWatch:
         return None
 
 
-def _meaning(facts: DomainFacts) -> Happened | None:
+def _meaning(status: Status) -> Happened | None:
     """Return what the state of a guest that does not run says of how it came about."""
-    if facts.state is DomainState.CRASHED:
+    if status.state is DomainState.CRASHED:
         return Happened.CRASH
-    if facts.state is DomainState.SHUTOFF:
-        return happened(EventKind.STOPPED, facts.reason)
+    if status.state is DomainState.SHUTOFF:
+        return happened(EventKind.STOPPED, status.reason)
     return None
 
 

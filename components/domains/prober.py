@@ -113,8 +113,8 @@ class Prober:
     async def _looked(self, hypervisor: Hypervisor, method: Method) -> str:
         match method.way:
             case "state":
-                facts = await hypervisor.fact(self._uuid)
-                return "" if facts is not None and facts.active else "state: it is not running"
+                status = await hypervisor.status(self._uuid)
+                return "" if status is not None and status.active else "state: it is not running"
             case "agent":
                 await hypervisor.agent(self._uuid, GUEST_PING, limit_s=self._limit_s)
                 return ""

@@ -17,7 +17,7 @@ from components.hypervisor.lanes import Call
 from components.hypervisor.line import Limits, Line, Opener, limits_for
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
-from components.hypervisor.protocol import DomainFacts, Link, Version
+from components.hypervisor.protocol import DomainFacts, Link, Status, Version
 
 __all__ = ["LibvirtHypervisor", "Limits", "Opener"]
 
@@ -34,6 +34,7 @@ class LibvirtHypervisor:
     def __init__(self, line: Line, driver: str) -> None:
         self._line = line
         self._caps = Capabilities(driver)
+        self._shapes: set[operations.Shape] = set()
         self.networks = LibvirtNetworks(line)
 
     @classmethod
@@ -99,6 +100,12 @@ class LibvirtHypervisor:
         )
         return self._learn(found)
 
+    async def status(self, uuid: str) -> Status | None:
+        """Look at the run state of one domain, through the reserved lane."""
+        return await self._line.look(
+            "status", uuid, lambda connection: operations.status(connection, uuid), urgent=True
+        )
+
     async def by_name(self, name: str) -> DomainFacts | None:
         """Look a domain up by name."""
         found = await self._line.look(
@@ -133,9 +140,9 @@ class LibvirtHypervisor:
             "addresses", uuid, lambda connection: operations.addresses(connection, self._caps, uuid)
         )
 
-    def happenings(self) -> Subscription:
+    def happenings(self, uuid: str = "") -> Subscription:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""
-        return self._line.subscribe()
+        return self._line.subscribe(uuid)
 
     def pending(self, uuid: str | None = None) -> Sequence[Call[object]]:
         """List calls whose threads have not returned, oldest first."""
@@ -152,7 +159,9 @@ class LibvirtHypervisor:
         return await self._line.change(
             "define",
             uuid,
-            lambda connection: operations.define(connection, self._caps, xml, validate=validate),
+            lambda connection: operations.define(
+                connection, self._caps, xml, validate=validate, known=self._shapes
+            ),
             name=name,
         )
 

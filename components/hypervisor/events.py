@@ -130,8 +130,9 @@ class Subscription:
     says how many: it must look at its domains anew.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, on_end: Callable[[], None] = lambda: None) -> None:
         self._limit = limit
+        self._on_end = on_end
         self._events: deque[DomainEvent] = deque()
         self._dropped = 0
         self._closed = False
@@ -151,6 +152,7 @@ class Subscription:
         """Accept no more; the reader gets what is queued, then the end."""
         self._closed = True
         self._wake.set()
+        self._on_end()
 
     @property
     def ended(self) -> bool:

@@ -26,13 +26,14 @@ from components.hypervisor.protocol import (
     NetworkFacts,
     Networks,
     PendingCall,
+    Status,
     Version,
 )
 
 T = TypeVar("T")
 
 Method = Literal[
-    "facts", "fact", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
+    "facts", "fact", "status", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
     "suspend", "resume", "agent", "addresses", "version", "network facts", "network fact",
     "network by_name", "network define", "network start", "network stop", "network undefine",
     "network reserve", "network unreserve",
@@ -172,6 +173,10 @@ class FaultyHypervisor:
         """Look at one domain."""
         return await self._pass("fact", uuid, lambda: self._inner.fact(uuid))
 
+    async def status(self, uuid: str) -> Status | None:
+        """Look at the run state of one domain."""
+        return await self._pass("status", uuid, lambda: self._inner.status(uuid))
+
     async def by_name(self, name: str) -> DomainFacts | None:
         """Look a domain up by name."""
         return await self._pass("by_name", name, lambda: self._inner.by_name(name))
@@ -224,9 +229,9 @@ class FaultyHypervisor:
         """Ask who is there."""
         return await self._pass("version", "", self._inner.version)
 
-    def happenings(self) -> Happenings:
+    def happenings(self, uuid: str = "") -> Happenings:
         """Subscribe to events, without those dropped."""
-        return _Sieve(self._inner.happenings(), self._is_dropped)
+        return _Sieve(self._inner.happenings(uuid), self._is_dropped)
 
     def _is_dropped(self, event: DomainEvent) -> bool:
         return self._drop(event)

@@ -26,6 +26,7 @@ class Call(Generic[T]):
         step: Name of the call, such as "start".
         about: UUID of the domain concerned; empty when it is about none or many.
         asked_s: Monotonic time in seconds when it was asked for.
+        began_s: The same, when a thread took it; none: it waits for one.
         future: Its outcome; set by the worker thread.
         stuck: Whether it has outlived its limit and not returned yet.
     """
@@ -34,6 +35,7 @@ class Call(Generic[T]):
         self.step = step
         self.about = about
         self.asked_s = time.monotonic()
+        self.began_s: float | None = None
         self.future: Future[T] = Future()
         self.stuck = False
         self._work = work
@@ -42,6 +44,7 @@ class Call(Generic[T]):
         """Do the work; for worker threads. Does nothing when the call was dropped meanwhile."""
         if not self.future.set_running_or_notify_cancel():
             return
+        self.began_s = time.monotonic()
         try:
             result = self._work()
         except BaseException as error:  # noqa: BLE001 - the awaiting side gets it, whatever it is
@@ -65,7 +68,11 @@ class Call(Generic[T]):
 
 
 class Lane:
-    """A queue with at most so many threads, each started when it is first needed."""
+    """A queue with at most so many threads, each started when it is first needed.
+
+    Attributes:
+        moved_s: Monotonic time in seconds when a thread was last free for the next call.
+    """
 
     def __init__(self, name: str, threads: int) -> None:
         self._name = name
@@ -75,6 +82,7 @@ class Lane:
         self._started = 0
         self._idle = 0
         self._closed = False
+        self.moved_s = 0.0
 
     @property
     def most(self) -> int:
@@ -105,6 +113,15 @@ class Lane:
             # Under the lock, so that the end marks of `close` come after every call.
             self._queue.put(call)  # type: ignore[arg-type]  # only the outcome's type is lost
 
+    def seconds_left(self, call: Call[T], limit_s: float) -> float:
+        """Say how long a call may still take that has so many seconds from when a thread takes it.
+
+        While it waits, it has them anew each time a thread takes another one: a long queue that
+        moves is no hypervisor that does not answer.
+        """
+        since_s = max(call.asked_s, self.moved_s) if call.began_s is None else call.began_s
+        return since_s + limit_s - time.monotonic()
+
     def close(self) -> None:
         """Let the threads end after what is queued; those stuck are left behind."""
         with self._lock:
@@ -117,5 +134,6 @@ class Lane:
         while (call := self._queue.get()) is not None:
             call.run()
             del call  # else an idle thread would keep the last answer alive
+            self.moved_s = time.monotonic()
             with self._lock:
                 self._idle += 1

@@ -89,7 +89,9 @@ class Line:
         self._callbacks: list[int] = []
         self._closed = False
         self._calls: set[Call[object]] = set()
+        self._stuck = 0
         self._readers: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self._readers_of: dict[str, weakref.WeakSet[Subscription]] = {}
         self._reconnecting: asyncio.Task[None] | None = None
 
     async def open(self) -> str:
@@ -122,7 +124,7 @@ class Line:
     @property
     def stuck(self) -> int:
         """Number of calls that have outlived their limit and not returned."""
-        return sum(call.stuck for call in self._calls)
+        return self._stuck
 
     @property
     def _overloaded(self) -> bool:
@@ -136,13 +138,31 @@ class Line:
         size = sum(lane.most for lane in lanes)
         return {"size": size, "busy": busy, "waiting": waiting, "left": self.stuck}
 
-    def subscribe(self) -> Subscription:
-        """Subscribe to events; an unread subscription that is forgotten ends by itself."""
-        reader = Subscription(self._limits.events)
+    def subscribe(self, uuid: str = "") -> Subscription:
+        """Subscribe to events; an unread subscription that is forgotten ends by itself.
+
+        Args:
+            uuid: Only those of this domain, and those about the connection itself; empty: all.
+        """
+        readers = self._readers
+        if uuid:
+            readers = self._readers_of.setdefault(uuid, weakref.WeakSet())
+        reader = Subscription(self._limits.events, on_end=lambda: self._unsubscribe(uuid))
         if self._closed:
             reader.end()
-        self._readers.add(reader)
+        readers.add(reader)
         return reader
+
+    def _unsubscribe(self, uuid: str) -> None:
+        readers = self._readers_of.get(uuid)
+        if readers is not None and all(reader.ended for reader in readers):
+            del self._readers_of[uuid]
+
+    def _readers_told(self, uuid: str) -> list[Subscription]:
+        """Return who is told of something about a domain; of the connection itself, everybody."""
+        if uuid:
+            return [*self._readers, *self._readers_of.get(uuid, ())]
+        return [*self._readers, *(each for some in self._readers_of.values() for each in some)]
 
     def pending(self, uuid: str | None = None) -> Sequence[Call[object]]:
         """List calls whose threads have not returned, oldest first."""
@@ -158,7 +178,7 @@ class Line:
             self._reconnecting.cancel()
             await asyncio.wait([self._reconnecting])
         connection, self._connection = self._connection, None
-        for reader in list(self._readers):
+        for reader in self._readers_told(""):
             reader.end()
         if connection is not None:
             callbacks = self._callbacks
@@ -269,39 +289,52 @@ class Line:
 
     async def _finish(self, call: Call[T], lane: Lane, limit_s: float, subject: str) -> T:
         self._calls.add(call)  # type: ignore[arg-type]  # only the outcome's type is lost
-        call.future.add_done_callback(lambda future: self._post(self._returned, call, future))
+        answer: asyncio.Future[T] = self._loop.create_future()
+        call.future.add_done_callback(lambda _: self._post(self._returned, call, answer))
         lane.submit(call)
         try:
-            async with asyncio.timeout(limit_s):
-                return await asyncio.wrap_future(call.future)
-        except TimeoutError:
-            if call.future.cancelled():
-                message = f"hypervisor busy: no thread was free within {limit_s:g} s"
-            else:
-                message = f"hypervisor call stuck: {call.step} {subject}".rstrip()
-                call.stuck = not call.future.done()
-                log.warning(
-                    "hypervisor call stuck",
-                    extra={"step": call.step, "subject": subject, "stuck": self.stuck},
-                )
-            raise HypervisorError(
-                "Timeout",
-                message,
-                step=call.step,
-                name=subject,
-                hint="it may still take effect: wait for the pending call, then look",
-            ) from None
+            while not answer.done() and (left_s := lane.seconds_left(call, limit_s)) > 0:
+                await asyncio.wait((answer,), timeout=left_s)
+        except asyncio.CancelledError:
+            call.future.cancel()  # nobody wants it any more; no use once a thread has it
+            raise
+        if answer.done():
+            return answer.result()
+        if call.future.cancel():
+            message = f"hypervisor busy: no thread was free within {limit_s:g} s"
+        else:
+            message = f"hypervisor call stuck: {call.step} {subject}".rstrip()
+            if not call.future.done():
+                call.stuck = True
+                self._stuck += 1
+            log.warning(
+                "hypervisor call stuck",
+                extra={"step": call.step, "subject": subject, "stuck": self.stuck},
+            )
+        raise HypervisorError(
+            "Timeout",
+            message,
+            step=call.step,
+            name=subject,
+            hint="it may still take effect: wait for the pending call, then look",
+        )
 
     def _post(self, function: Callable[..., None], *data: object) -> None:
         """Hand something over to the loop, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants it
             self._loop.call_soon_threadsafe(function, *data)
 
-    def _returned(self, call: Call[object], future: Future[object]) -> None:
+    def _returned(self, call: Call[T], answer: asyncio.Future[T]) -> None:
+        self._stuck -= call.stuck
         call.stuck = False
         self._calls.discard(call)
-        if not future.cancelled():
-            future.exception()  # seen, even when nobody awaits the call any more
+        if answer.done() or call.future.cancelled():
+            return
+        error = call.future.exception()
+        if error is None:
+            answer.set_result(call.future.result())
+        else:
+            answer.set_exception(error)
 
     # -- the link ---------------------------------------------------------------------------------
 
@@ -348,7 +381,7 @@ class Line:
         self._post(self._lost, connection, f"connection closed: {why}")
 
     def _publish(self, event: DomainEvent) -> None:
-        for reader in list(self._readers):
+        for reader in self._readers_told(event.uuid):
             reader.put(event)
 
     def _lost(self, connection: libvirt.virConnect, why: str) -> None:

@@ -16,7 +16,9 @@ import libvirt_qemu
 from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError, from_libvirt
 from components.hypervisor.owner import OwnerRecord, owner_in
-from components.hypervisor.protocol import DomainFacts, DomainState, Version
+from components.hypervisor.protocol import DomainFacts, DomainState, Status, Version
+
+Shape = tuple[tuple[str | int, ...], ...]
 
 # In the order of libvirt's enumerations, whose numbers never change.
 _STATES: tuple[tuple[DomainState, str], ...] = (
@@ -122,6 +124,20 @@ def fact(connection: libvirt.virConnect, uuid: str) -> DomainFacts | None:
     return _facts_unless_gone(find(connection, uuid))
 
 
+def status(connection: libvirt.virConnect, uuid: str) -> Status | None:
+    """Look at the run state of one domain."""
+    domain = find(connection, uuid)
+    if domain is None:
+        return None
+    try:
+        state, reason = state_of(*domain.state())
+    except libvirt.libvirtError as error:
+        if _is_gone(error):
+            return None
+        raise
+    return Status(state=state, reason=reason, active=domain.ID() >= 0)
+
+
 def by_name(connection: libvirt.virConnect, name: str) -> DomainFacts | None:
     """Look at the domain of that name."""
     return _facts_unless_gone(_find(connection.lookupByName, name))
@@ -185,8 +201,22 @@ def ladder(
         raise failed
 
 
-def define(connection: libvirt.virConnect, caps: Capabilities, xml: str, *, validate: bool) -> str:
-    """Define a domain, unless its name or UUID belongs to somebody else."""
+def define(
+    connection: libvirt.virConnect, caps: Capabilities, xml: str, *, validate: bool,
+    known: set[Shape],
+) -> str:  # fmt: skip
+    """Define a domain, unless its name or UUID belongs to somebody else.
+
+    Reading libvirt's schema takes it longer than everything else, so a document is held against it only
+    if none of its shape was before; what stands in its places libvirt checks in any case.
+
+    Args:
+        connection: Where.
+        caps: What it can do.
+        xml: The document.
+        validate: Hold it against libvirt's schema.
+        known: Shapes that were found good on this connection; added to.
+    """
     try:
         root = parse(xml)
     except ET.ParseError as error:
@@ -201,7 +231,8 @@ def define(connection: libvirt.virConnect, caps: Capabilities, xml: str, *, vali
     rungs: list[tuple[Capability | None, Callable[[], object]]] = [
         (None, lambda: made.append(connection.defineXML(xml)))
     ]
-    if validate:
+    shape = shape_of(root)
+    if validate and shape not in known:
         flag = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
         checked = (
             Capability.DEFINE_VALIDATE,
@@ -209,7 +240,19 @@ def define(connection: libvirt.virConnect, caps: Capabilities, xml: str, *, vali
         )
         rungs.insert(0, checked)
     ladder(caps, rungs, step="define")
+    if validate:
+        known.add(shape)
     return str(made[0].UUIDString())
+
+
+def shape_of(root: ET.Element) -> Shape:
+    """Return which elements and attributes a document has, in order, whatever stands in them.
+
+    Example:
+        >>> shape_of(ET.fromstring("<a b='1'><c>x</c></a>"))
+        (('a', 'b', 1), ('c', 0))
+    """
+    return tuple((each.tag, *each.attrib, len(each)) for each in root.iter())
 
 
 def same_owner(found: OwnerRecord | None, wanted: OwnerRecord | None) -> bool:

@@ -29,6 +29,20 @@ class DomainState(enum.Enum):
     PMSUSPENDED = "pmsuspended"
 
 
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The run state of one domain at the moment of asking.
+
+    Attributes:
+        state: Run state.
+        reason: Why it is in that state ("booted", "destroyed", "ioerror", ...), or "unknown".
+        active: Whether there is an instance of it.
+    """
+
+    state: DomainState
+    reason: str
+    active: bool
+
+
 class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One domain as it was at the moment of asking.
 
@@ -280,6 +294,9 @@ class Hypervisor(Protocol):
     async def fact(self, uuid: str) -> DomainFacts | None:
         """Look at one domain, through the reserved lane; none when there is no such domain."""
 
+    async def status(self, uuid: str) -> Status | None:
+        """Look at the run state alone, as `fact` does: cheap, for looks repeated all the time."""
+
     async def by_name(self, name: str) -> DomainFacts | None:
         """Look a domain up by name; none when there is no such domain."""
 
@@ -350,8 +367,12 @@ class Hypervisor(Protocol):
     async def version(self) -> Version:
         """Ask who is there."""
 
-    def happenings(self) -> Happenings:
-        """Subscribe to events. The queue is bounded; overflow shows as one `MISSED` event."""
+    def happenings(self, uuid: str = "") -> Happenings:
+        """Subscribe to events. The queue is bounded; overflow shows as one `MISSED` event.
+
+        Args:
+            uuid: Only those of this domain, and those about the connection itself; empty: all.
+        """
 
     def pending(self, uuid: str | None = None) -> Sequence[PendingCall]:
         """List calls whose threads have not returned, of one domain or of all."""

@@ -15,7 +15,7 @@ from components.domains.prober import Prober
 from components.domains.reactions import Reactions
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.protocol import DomainEvent, DomainFacts, DomainState, EventKind
+from components.hypervisor.protocol import DomainEvent, DomainState, EventKind, Status
 from engine.core.faults import EngineError
 from engine.runtime.kinds import BadValueError
 from engine.testing.kit import until, virtual_time
@@ -121,12 +121,9 @@ class Machine:
         self.agent_answers = True
         self.resumed = 0
 
-    async def fact(self, uuid):
+    async def status(self, uuid):
         active = self.state in {DomainState.RUNNING, DomainState.PAUSED}
-        return DomainFacts(
-            uuid=uuid, name="vm", state=self.state, reason=self.reason, id=1 if active else None,
-            owner=None, persistent=True, type="kvm",
-        )  # fmt: skip
+        return Status(state=self.state, reason=self.reason, active=active)
 
     async def agent(self, uuid, command, *, limit_s):
         if not self.agent_answers:
@@ -137,7 +134,7 @@ class Machine:
         self.resumed += 1
         self.state, self.reason = DomainState.RUNNING, "unpaused"
 
-    def happenings(self):
+    def happenings(self, uuid):
         return self
 
     def __aiter__(self):

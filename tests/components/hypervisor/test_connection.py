@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 
 import libvirt
 import msgspec
@@ -142,6 +143,61 @@ async def test_events_arrive_in_order_and_end_with_the_subscription(hypervisor):
     await events.aclose()
     await hypervisor.define(domain_xml())
     assert [event async for event in events] == []
+
+
+async def test_a_reader_of_one_domain_hears_of_that_one_and_of_the_connection_only(hypervisor):
+    other = "aaaaaaaa-0000-4000-8000-000000000002"
+    events = hypervisor.happenings(UUID)
+    await hypervisor.define(domain_xml("vm2", other))
+    await hypervisor.define(domain_xml())
+    hypervisor._line._publish(notice(EventKind.MISSED, "connected again"))
+
+    async with asyncio.timeout(5):
+        seen = [await anext(events) for _ in range(2)]
+
+    assert [(event.uuid, event.kind.value) for event in seen] == [(UUID, "defined"), ("", "missed")]
+    await events.aclose()
+    assert hypervisor._line._readers_of == {}
+
+
+async def test_the_state_alone_agrees_with_the_facts(hypervisor):
+    assert await hypervisor.status(UUID) is None
+    await hypervisor.define(domain_xml())
+    for step in (hypervisor.start, hypervisor.suspend, hypervisor.resume):
+        await step(UUID)
+        facts, status = await hypervisor.fact(UUID), await hypervisor.status(UUID)
+        assert (status.state, status.reason, status.active) == (facts.state, facts.reason, True)
+    await hypervisor.destroy(UUID, gentle=False)
+    assert (await hypervisor.status(UUID)).active is False
+
+
+async def test_a_long_queue_that_moves_is_no_hypervisor_that_does_not_answer(world):
+    limits = msgspec.structs.replace(SHORT, read_s=0.5, threads=1)
+    hypervisor = await LibvirtHypervisor.open(world, limits=limits)
+
+    def slowly(connection):
+        time.sleep(0.1)
+        return connection.getHostname()
+
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(
+            *(hypervisor._line.look("slow", "", slowly) for _ in range(12))
+        )
+
+    assert len(answers) == 12
+    await hypervisor.close()
+
+
+async def test_a_shape_is_held_against_the_schema_once_and_a_new_one_again(hypervisor):
+    await hypervisor.define(domain_xml())
+    other = "aaaaaaaa-0000-4000-8000-000000000002"
+    await hypervisor.define(domain_xml("vm2", other))
+    assert len(hypervisor._shapes) == 1
+
+    wrong = domain_xml("vm2", other).replace("<vcpu>", "<cpus>1</cpus><vcpu>")
+    with pytest.raises(HypervisorError, match="XML document failed to validate"):
+        await hypervisor.define(wrong)
+    assert len(hypervisor._shapes) == 1
 
 
 async def test_closing_the_connection_ends_its_subscriptions(world):
