@@ -128,14 +128,9 @@ def _failure(
             hint="leave out --insecure",
         )  # fmt: skip
     text = str(error)
-    _, rejected, reason = text.partition("rejected: ")
-    if rejected:
-        kind, _, words = reason.partition(": ")
-        if kind in {"Busy", "NotAllowed"}:
-            class_ = Busy if kind == "Busy" else NotAllowed
-            return class_(f"{address} refused: {words}", code="SF-SEC-007")
-        if "timeout" in reason.lower():  # nothing was asked for yet: asking again is safe
-            return _unreachable(address, Unreachable("it did not read our greeting in time"))
+    refusal = _refusal(address, text)
+    if refusal is not None:
+        return refusal
     if "alert" in text.lower() and "ssl" in text.lower():
         return _alerted(address, text)
     if isinstance(error, Pyro5.errors.TimeoutError) or any(
@@ -149,6 +144,18 @@ def _failure(
             code="SF-WIRE-001",
         )
     return _unreachable(address, error)
+
+
+def _refusal(address: str, text: str) -> EngineError | None:
+    """Read why the other side did not let us in, if it says so."""
+    _, rejected, reason = text.partition("rejected: ")
+    kind, _, words = reason.partition(": ")
+    if rejected and kind in {"Busy", "NotAllowed"}:
+        class_ = Busy if kind == "Busy" else NotAllowed
+        return class_(f"{address} refused: {words}", code="SF-SEC-007")
+    if rejected and "timeout" in reason.lower():  # nothing was asked for: asking again is safe
+        return _unreachable(address, Unreachable("it did not read our greeting in time"))
+    return None
 
 
 def _tls_failure(address: str, error: ssl.SSLError) -> EngineError:
