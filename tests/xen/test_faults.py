@@ -44,7 +44,7 @@ if [ -e "$0.plans" ]; then
     {VARIABLE}=$(cat "$0.plans"); export {VARIABLE}
     rm "$0.plans"
 fi
-exec /usr/bin/python3 -m engine.commands.sfdaemon "$@"
+exec "$0.before" "$@"
 """
 REPLACE = 'cp "$1" "$1.before" && printf %s "$2" > "$1" && printf %s "$3" > "$1.plans"'
 
