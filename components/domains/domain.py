@@ -21,6 +21,8 @@ from components.domains.prober import check_agent
 from components.domains.profile import Profile
 from components.domains.stopping import Stopping
 from components.domains.watching import Watching
+from components.hosts.admission import Demand
+from components.hosts.reservations import Reservations
 from components.hypervisor import names
 from components.hypervisor.choice import scheme_of, uri_for
 from components.hypervisor.errors import HypervisorError
@@ -98,6 +100,7 @@ class Domain(Conducted):
         looked = (*self.domain_liveness_methods, *self.ready_checks)
         check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
         await self._check_free(hypervisor)
+        await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
         await self._making.join()
         self._publish_address()
         await self._making.reserve_address()
@@ -220,6 +223,7 @@ class Domain(Conducted):
                     self.uri, self.called, self.uuid = uri, name, uuid
                 case _:
                     pass
+        self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
         await self._making.bind_storage()
         await self._making.read_context()
         await self._making.join()

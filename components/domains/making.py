@@ -11,6 +11,7 @@ from components.domains import telling, uplink
 from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
 from components.domains.profile import Machine
 from components.domains.xml import BadSpecError, domain_xml
+from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
 from components.networks.joined import Joined
@@ -121,7 +122,8 @@ class Making:
     async def start(self) -> None:
         """Start the machine."""
         domain = self._domain
-        await domain.make(RunningDomain(domain.uri, domain.uuid, domain.called))
+        async with domain.service(Reservations).creating(domain):
+            await domain.make(RunningDomain(domain.uri, domain.uuid, domain.called))
 
     async def _keep_address(self) -> None:
         domain = self._domain
@@ -172,7 +174,7 @@ class Making:
             name=domain.called,
             uuid=domain.uuid,
             title=domain.path,
-            owner=owner_record(domain.live.owner),
+            owner=owner_record(domain.live.owner, domain.live.process.daemon_id),
             memory_bytes=domain.memory,
             vcpus=domain.vcpus,
             kernel=domain.kernel,

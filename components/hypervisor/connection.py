@@ -17,7 +17,7 @@ from components.hypervisor.lanes import Call
 from components.hypervisor.line import Limits, Line, Opener, limits_for
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
-from components.hypervisor.protocol import DomainFacts, Link, Status, Version
+from components.hypervisor.protocol import DomainFacts, Link, NodeFacts, Status, Version
 
 __all__ = ["LibvirtHypervisor", "Limits", "Opener"]
 
@@ -122,6 +122,10 @@ class LibvirtHypervisor:
     async def version(self) -> Version:
         """Ask who is there."""
         return await self._line.look("version", "", operations.version)
+
+    async def node(self) -> NodeFacts:
+        """Ask what the machine has."""
+        return await self._line.look("node", "", operations.node)
 
     async def agent(self, uuid: str, command: str, *, limit_s: float) -> str:
         """Have the agent in a guest carry a command out."""

@@ -25,6 +25,7 @@ from components.hypervisor.protocol import (
     Link,
     NetworkFacts,
     Networks,
+    NodeFacts,
     PendingCall,
     Status,
     Version,
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 Method = Literal[
     "facts", "fact", "status", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
-    "suspend", "resume", "agent", "addresses", "version", "network facts", "network fact",
+    "suspend", "resume", "agent", "addresses", "version", "node", "network facts", "network fact",
     "network by_name", "network define", "network start", "network stop", "network undefine",
     "network reserve", "network unreserve",
 ]  # fmt: skip
@@ -228,6 +229,10 @@ class FaultyHypervisor:
     async def version(self) -> Version:
         """Ask who is there."""
         return await self._pass("version", "", self._inner.version)
+
+    async def node(self) -> NodeFacts:
+        """Ask what the machine has."""
+        return await self._pass("node", "", self._inner.node)
 
     def happenings(self, uuid: str = "") -> Happenings:
         """Subscribe to events, without those dropped."""

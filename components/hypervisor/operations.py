@@ -16,7 +16,7 @@ import libvirt_qemu
 from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError, from_libvirt
 from components.hypervisor.owner import OwnerRecord, owner_in
-from components.hypervisor.protocol import DomainFacts, DomainState, Status, Version
+from components.hypervisor.protocol import DomainFacts, DomainState, NodeFacts, Status, Version
 
 Shape = tuple[tuple[str | int, ...], ...]
 
@@ -159,6 +159,16 @@ def version(connection: libvirt.virConnect) -> Version:
         library=dotted(connection.getLibVersion()),
         hypervisor=dotted(connection.getVersion()),
     )
+
+
+def node(connection: libvirt.virConnect) -> NodeFacts:
+    """Ask what the machine has."""
+    arch, memory_mib, cpus = connection.getInfo()[:3]
+    try:
+        free = connection.getFreeMemory()
+    except libvirt.libvirtError:
+        free = None
+    return NodeFacts(arch=arch, cpus=cpus, memory_bytes=memory_mib * 2**20, free_bytes=free)
 
 
 def ladder(

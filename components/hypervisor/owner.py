@@ -26,13 +26,15 @@ class OwnerRecord(msgspec.Struct, frozen=True, kw_only=True):
         community: The set of daemons that trust each other.
         application: Name of the application.
         path: Complete path of the component, as "pool:host1:domain1".
-        incarnation: How many times that path has been created, from 1.
+        incarnation: Greater for every creation of that path.
+        daemon: Id of the process that made it; empty where that was not written down.
     """
 
     community: str
     application: str
     path: str
     incarnation: int
+    daemon: str = ""
 
     def same_component(self, other: OwnerRecord) -> bool:
         """Say whether both belong to the same component, whatever the incarnation."""
@@ -51,15 +53,13 @@ def owner_element(owner: OwnerRecord) -> ET.Element:
         >>> owner_element(owner).get("path")
         'pool:a'
     """
-    return ET.Element(
-        _TAG,
-        {
-            "community": owner.community,
-            "application": owner.application,
-            "path": owner.path,
-            "incarnation": str(owner.incarnation),
-        },
-    )
+    words = {
+        "community": owner.community,
+        "application": owner.application,
+        "path": owner.path,
+        "incarnation": str(owner.incarnation),
+    }
+    return ET.Element(_TAG, {**words, "daemon": owner.daemon} if owner.daemon else words)
 
 
 class Owned(Protocol):
@@ -70,11 +70,11 @@ class Owned(Protocol):
         """Return the record."""
 
 
-def owner_record(owner: Owner) -> OwnerRecord:
-    """Write an owner as the hypervisor keeps it."""
+def owner_record(owner: Owner, daemon: str = "") -> OwnerRecord:
+    """Write an owner as the hypervisor keeps it, with the id of the process that makes the thing."""
     return OwnerRecord(
         community=owner.community, application=owner.application, path=owner.path,
-        incarnation=owner.incarnation,
+        incarnation=owner.incarnation, daemon=daemon,
     )  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def owner_in(domain: ET.Element) -> OwnerRecord | None:
             application=element.attrib["application"],
             path=element.attrib["path"],
             incarnation=int(element.attrib["incarnation"]),
+            daemon=element.get("daemon", ""),
         )
     return None
 

@@ -182,6 +182,22 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     hypervisor: str
 
 
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine a hypervisor runs on, as the hypervisor sees it.
+
+    Attributes:
+        arch: Architecture, such as "x86_64".
+        cpus: Processors guests can use.
+        memory_bytes: Memory in all.
+        free_bytes: Memory not in use now; none where the driver cannot tell.
+    """
+
+    arch: str
+    cpus: int
+    memory_bytes: int
+    free_bytes: int | None = None
+
+
 class PendingCall(Protocol):
     """A call whose thread has not come back, whether or not anybody still awaits it."""
 
@@ -366,6 +382,9 @@ class Hypervisor(Protocol):
 
     async def version(self) -> Version:
         """Ask who is there."""
+
+    async def node(self) -> NodeFacts:
+        """Ask what the machine has; the test driver invents it."""
 
     def happenings(self, uuid: str = "") -> Happenings:
         """Subscribe to events. The queue is bounded; overflow shows as one `MISSED` event.

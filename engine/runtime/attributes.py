@@ -243,14 +243,14 @@ def link(
 class Output(Generic[T]):
     """A declared attribute that the component itself writes."""
 
-    def __init__(self, type_: type[T], doc: str) -> None:
+    def __init__(self, type_: type[T], doc: str, called: str) -> None:
         """Take the declaration; use `output` instead."""
         self.type = type_
         self.doc = doc
-        self.called = ""
+        self.called = called
 
     def __set_name__(self, owner: type[object], name: str) -> None:
-        self.called = name
+        self.called = self.called or name
 
     @overload
     def __get__(self, instance: None, owner: type[object]) -> Output[T]: ...
@@ -267,9 +267,12 @@ class Output(Generic[T]):
         instance.live.write(self.called, cast("Value", value))
 
 
-def output(type_: type[T], *, doc: str) -> Output[T]:
-    """Declare an attribute that the component writes; `type_` is a plain scalar type."""
-    return Output(type_, doc)
+def output(type_: type[T], *, doc: str, called: str = "") -> Output[T]:
+    """Declare an attribute that the component writes; `type_` is a plain scalar type.
+
+    `called` is its name in descriptions where it differs from the Python name.
+    """
+    return Output(type_, doc, called)
 
 
 _EXPOSED = "__exposed_role__"
