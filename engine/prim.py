@@ -174,6 +174,10 @@ class Prim:
         """Return children that the phases create and deploy, but do not start."""
         return frozenset()
 
+    def optional(self) -> frozenset[str]:
+        """Return children whose readiness does not count for that of this component."""
+        return frozenset()
+
     # -- what a component is
 
     @property

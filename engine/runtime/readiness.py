@@ -283,6 +283,6 @@ def _expected(live: Live) -> list[str]:
 
 
 def _optional(live: Live, name: str) -> bool:
-    return name in live.prim.dormant() or any(
+    return name in live.prim.dormant() | live.prim.optional() or any(
         name == tagged and "optional" in words for tagged, words in live.description.tags
     )

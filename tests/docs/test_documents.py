@@ -98,6 +98,19 @@ def test_the_commands_of_the_networks_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_pools_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "pools.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "pool.sf").write_text(block[1])
+
+    out = run_document(commands(text), tmp_path, {})
+
+    assert "started farm on localhost" in out
+    assert "terminated farm" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_guests_page_work_as_written(tmp_path):
     text = (ROOT / "docs" / "guests.md").read_text()
     block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
