@@ -20,6 +20,8 @@ from engine.core.leases import Lease
 
 RENEWALS = 6
 """How often a session is renewed within its length."""
+QUEUEING_S = 5.0
+"""Seconds that claims given up have to hear of the end of their session."""
 
 
 class ZooKeeperSession:
@@ -39,6 +41,7 @@ class ZooKeeperSession:
         self._closing = False
         self._stopped: asyncio.Future[None] | None = None
         self._claims: list[ZooKeeperClaim] = []
+        self._queueing: set[asyncio.Task[Any]] = set()
         self._following: list[asyncio.Task[None]] = []
         self._renewing: asyncio.Task[None] | None = None
         client.add_listener(self._heard)
@@ -192,8 +195,11 @@ class ZooKeeperSession:
 
     async def claim(self, path: str, who: str, wait_s: float | None = None) -> ZooKeeperClaim:
         """Queue for a claim and return once it is held."""
+        self._refuse_over()
         lock = self._client.Lock(path, who)
         thread = self._loop.create_task(in_thread(acquire, lock, wait_s))
+        self._queueing.add(thread)
+        thread.add_done_callback(self._queueing.discard)
         try:
             await asyncio.wait({thread, self._over}, return_when=asyncio.FIRST_COMPLETED)
             self._refuse_over()
@@ -364,6 +370,8 @@ class ZooKeeperSession:
             for task in self._following:
                 task.cancel()
         await asyncio.shield(self._stopped)
+        if self._queueing:  # nobody waits for these claims any more, and they hear of it
+            await asyncio.wait(self._queueing, timeout=QUEUEING_S)
 
 
 class ZooKeeperClaim:

@@ -131,12 +131,11 @@ class SystemdUnit(Prim, type="service.systemd"):
             systemd.follow(path, self._heard)
             self._heard(await systemd.property(path, "ActiveState"))
             broken = asyncio.ensure_future(systemd.broken())
+            broken.add_done_callback(lambda _: self._changed.set())
             try:
                 while not broken.done() and self._as_wished():
                     self._changed.clear()
-                    changed = asyncio.ensure_future(self._changed.wait())
-                    await asyncio.wait({changed, broken}, return_when=asyncio.FIRST_COMPLETED)
-                    changed.cancel()
+                    await self._changed.wait()
             finally:
                 broken.cancel()
         if self._as_wished():
