@@ -25,7 +25,7 @@ class Server:
         lines = {
             "tickTime": 200, "dataDir": folder / "data", "clientPort": self.port,
             "clientPortAddress": "127.0.0.1", "admin.enableServer": "false",
-            "minSessionTimeout": 1000, "maxSessionTimeout": 4000,
+            "minSessionTimeout": 1000, "maxSessionTimeout": 12_000,
         }  # fmt: skip
         config = folder / "zoo.cfg"
         config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))

@@ -193,7 +193,7 @@ def test_a_killed_daemon_finds_its_lock_as_it_was_and_nobody_had_it_meanwhile(
     text = f'name "x"; scope "{scope}"; folder "{tmp_path}";'
     if scope == "zookeeper":
         hosts = request.getfixturevalue("zookeeper").hosts
-        text += f'servers [|"{hosts[0]}"|]; sessionTimeout 4; root "/{tmp_path.name}";'
+        text += f'servers [|"{hosts[0]}"|]; sessionTimeout 12; root "/{tmp_path.name}";'
     with daemons(tmp_path, "one", "two") as (one, two):
         mine, other = one.client(), two.client()
         mine.start("app", app(text)).result()
@@ -225,7 +225,7 @@ def test_a_daemon_that_stops_in_order_keeps_its_lock_for_its_next_life(tmp_path,
     text = f'name "x"; scope "{scope}"; folder "{tmp_path}";'
     if scope == "zookeeper":
         hosts = request.getfixturevalue("zookeeper").hosts
-        text += f'servers [|"{hosts[0]}"|]; sessionTimeout 4; root "/{tmp_path.name}";'
+        text += f'servers [|"{hosts[0]}"|]; sessionTimeout 12; root "/{tmp_path.name}";'
     with daemons(tmp_path, "one", "two") as (one, two):
         mine, other = one.client(), two.client()
         mine.start("app", app(text)).result()
