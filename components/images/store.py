@@ -19,6 +19,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import platformdirs
@@ -78,6 +79,14 @@ class Source(Struct, frozen=True):
 def default_folder() -> Path:
     """Return this user's folder for images; not made yet."""
     return platformdirs.user_cache_path("smartdomains") / "images"
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Say whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class Store:
@@ -175,13 +184,21 @@ class Store:
         """Hold the lock of a digest or recipe if nobody has it; it is given back however we end."""
         folder = self.folder / "making"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{name.replace(':', '-')}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        path = folder / f"{name.replace(':', '-')}.lock"
+        while True:
+            with path.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+                if not _is_at(file, path):
+                    continue  # who had it before has removed it meanwhile
+                try:
+                    yield True
+                finally:
+                    path.unlink(missing_ok=True)
+                return
 
     # -- using
 

@@ -6,6 +6,7 @@ loaded otherwise. Each plan strikes once, or as often as `times` says.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -19,6 +20,10 @@ from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Site
 
 VARIABLE = "SMARTDOMAINS_SABOTAGE"
+STRUCK = "sabotage strikes:"
+"""Begins what a daemon logs when a plan is carried out."""
+
+log = logging.getLogger("sf.sabotage")
 
 
 class Plan(Struct, forbid_unknown_fields=True):
@@ -59,6 +64,7 @@ class Saboteur:
             if plan.when == when and named and plan.times > 0:
                 plan.times -= 1
                 self.struck.append(f"{when} {effect.label()}")
+                log.warning("%s %s %s", STRUCK, when, effect.label())
                 await self._strike(plan, site)
                 return
 
