@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 
 DEFAULT_NETWORK = "default"
 """Network of a machine that has an address but names no network."""
+AT_ONCE = 32
+"""Machines of one process that are being defined at a time: with more, nobody else has a turn."""
+
+
+class _Turns:
+    """Turns at defining a machine, of one process."""
+
+    def __init__(self) -> None:
+        """Let so many at it as do not keep the process from answering."""
+        self.gate = asyncio.Semaphore(AT_ONCE)
 
 
 class Making:
@@ -107,7 +118,11 @@ class Making:
     # -- making
 
     async def define(self) -> None:
-        """Have the guest told what it is to know, and define the machine."""
+        """Have the guest told what it is to know, and define the machine, when it is its turn."""
+        async with self._domain.service(_Turns).gate:
+            await self._define()
+
+    async def _define(self) -> None:
         domain = self._domain
         console = self._console_path()
         await domain.make(ConsoleLog(console))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import shutil
 import time
@@ -406,10 +407,16 @@ class StorageBackend(Prim):
         )  # fmt: skip
         try:
             await self.make(image, keep="always")
+        except asyncio.CancelledError:
+            self._tell_unsaved("it took longer than sfTerminateTimeout")
+            raise
         except (EngineError, OSError) as error:
-            text = f"the image could not be saved, the volumes stay: {error}"
-            self.live.write("lastError", text)
-            self.live.segment.errors.append(f"{self.path}: {text}")
-            self.note(text, "error")
+            self._tell_unsaved(str(error))
             return False
         return True
+
+    def _tell_unsaved(self, why: str) -> None:
+        text = f"the image could not be saved, the volumes stay: {why}"
+        self.live.write("lastError", text)
+        self.live.segment.errors.append(f"{self.path}: {text}")
+        self.note(text, "error")

@@ -49,7 +49,8 @@ class Run(Struct, frozen=True):
         victim: The daemon things go wrong in.
         kind: One of `KINDS`.
         place: Name of the effect's class, a part of its label, or the program that is killed.
-        keeps: Whether volumes may stay once the pool had started.
+        keeps: Whether volumes may stay once the pool had started: it is said so, or their image may not
+            have been saved, which keeps them.
         again: Whether the same pool is started and ended once more, without a fault.
         address: Kept for a machine on the network that was there before; empty for none.
         prefix: How all names of the run begin.
@@ -82,7 +83,7 @@ class _Computer:
         self.lines: list[str] = []
         self.effects: list[str] = []
         self.tools: list[str] = []
-        self.keeps = False
+        self.keeps = self.saves = False
         self.address = ""
 
     def fill(self) -> None:
@@ -121,6 +122,7 @@ class _Computer:
                 f' saveImage true; saveImagePath "{SAVED}"; saveImageExtension "{extension}"; '
                 'saveImageOn "always";'
             )
+            self.saves = True
             self.effects.append("SavedImage")
             self.tools.append("qemu-img" if extension == "raw" else "unshare")
         self.lines.append(
@@ -200,6 +202,7 @@ def drawn(seed: int, places: Places) -> Run:
     if len(hosts) == 2:
         other = "two" if victim == "one" else "one"
         beside = f'beside extends PhysicalHost {{ sfProcessHost "{other}"; sh extends BashShell; }}'
+    unsaved = computer.saves and (kind == "tool" or (place == "SavedImage" and "kill" not in kind))
     text = f"""
 #include "components/vm.sf"
 sfConfig extends Compound {{
@@ -212,6 +215,6 @@ sfConfig extends Compound {{
 }}
 """
     return Run(
-        seed, text, hosts, victim, kind, place, computer.keeps, draw.random() < 0.3,
+        seed, text, hosts, victim, kind, place, computer.keeps or unsaved, draw.random() < 0.3,
         computer.address, f"f{seed}",
     )  # fmt: skip

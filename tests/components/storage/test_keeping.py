@@ -11,6 +11,7 @@ from components.storage.keeping import Ending, image_saved, volumes_stay
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.kit import until
+from engine.testing.sabotage import Plan, Saboteur
 
 POOL = """
 #include "components/vm.sf"
@@ -145,6 +146,22 @@ async def test_a_failed_save_never_removes_the_volumes(bench, tmp_path):
 
     assert volumes(bench) == BOTH
     assert any("could not be saved" in error for error in gone.errors)
+
+
+async def test_a_save_that_hangs_past_the_limit_says_that_the_volumes_stay(bench, tmp_path):
+    release = tmp_path / "release"
+    bench.holder.process.keeper.saboteur = Saboteur(
+        [Plan("SavedImage", "making", "hang", release=str(release))]
+    )
+    await bench.deploy(text(tmp_path, save="true", more="sfTerminateTimeout 1;"))
+
+    gone = await bench.one.terminate("app")
+    release.touch()
+
+    assert volumes(bench) == BOTH
+    assert any("the volumes stay: it took longer" in error for error in gone.errors)
+    await until(lambda: not bench.holder.process.reaper.items)
+    assert not list((tmp_path / "images").glob("*"))
 
 
 async def test_only_the_newest_images_stay(bench, tmp_path):
