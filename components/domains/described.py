@@ -12,6 +12,7 @@ from components.networks.addresses import (
     mac_kind,
     netmask_kind,
 )
+from components.networks.ip_pool import IpPool
 from components.networks.joined import Joined
 from components.storage.backend import StorageBackend
 from components.system.shell import Shell
@@ -48,6 +49,10 @@ class Described(Compound):
     bridge = link(
         Joined, required=False, text=True,
         doc="Bridge of the host it is on: a component, or a device name.",
+    )  # fmt: skip
+    ip_pool = link(
+        IpPool, required=False, called="ipPool",
+        doc="Where the address comes from if ip is not given; else ip is taken from there.",
     )  # fmt: skip
     memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
     vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")

@@ -87,6 +87,7 @@ class Domain(Conducted):
 
     @override
     async def on_deploy(self) -> None:
+        await self._making.take_address()
         self._check_attributes()
         await self._identify()
         self.check_hypervisor(self.uri)
@@ -224,6 +225,7 @@ class Domain(Conducted):
                 case _:
                     pass
         self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
+        await self._making.take_address_again()
         await self._making.bind_storage()
         await self._making.read_context()
         await self._making.join()
@@ -238,6 +240,10 @@ class Domain(Conducted):
 
     @override
     async def on_terminate(self, record: Record) -> None:
+        await self._end_guest(record)
+        await self._making.give_address_back()
+
+    async def _end_guest(self, record: Record) -> None:
         if not any(isinstance(made.effect, RunningDomain) for made in self.live.effects):
             return
         wished = record.type in {NORMAL, SHUTDOWN} and self.stop_mode == "graceful"

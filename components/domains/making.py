@@ -16,12 +16,13 @@ from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
 from components.networks.joined import Joined
-from components.storage.backend import ON_THE_DOMAIN, DiskOffer
-from engine.core.faults import BadDescription
+from components.storage.backend import DiskOffer
+from components.storage.declared import ON_THE_DOMAIN
+from engine.core.faults import BadDescription, EngineError
 from engine.runtime.handles import Link
 from engine.wire.codec import flatten
 from engine.wire.messages import Handle
-from sfdl.values import Description
+from sfdl.values import Description, Reference, Value
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -61,10 +62,54 @@ class Making:
         domain = self._domain
         if not domain.storage_backend.given:
             return
-        pairs = ((name, domain.live.value(name)) for name in ON_THE_DOMAIN)
-        said = Description(tuple(pair for pair in pairs if pair[1] is not None))
+        pairs = [(name, await self._said(name)) for name in ON_THE_DOMAIN]
+        said = Description(tuple((name, value) for name, value in pairs if value is not None))
         shell = await domain.shell.handle() if domain.shell.given else None
         await domain.storage_backend.api.bind(domain.handle, domain.called, flatten(said), shell)
+
+    async def _said(self, name: str) -> Value:
+        """Return what the domain says about storage; what it refers to, but for the image, as a value."""
+        value = self._domain.live.value(name)
+        if name == "baseImage" or not isinstance(value, Reference):
+            return value
+        live = self._domain.live
+        found = await live.process.resolver.resolve(live, value)
+        if isinstance(found, Handle):
+            raise BadDescription(
+                f"{name} leads to a component, not to a value", code="SF-ATTR-003", where=live.path
+            )
+        return found
+
+    # -- its address
+
+    async def take_address(self) -> None:
+        """Have the pool say which address the machine has, if it is to come from one.
+
+        Raises:
+            Refused: There is none left, or the one that is given cannot be had.
+        """
+        domain = self._domain
+        if domain.ip_pool.given:
+            allotted = await domain.ip_pool.api.allocate(domain.handle, domain.ip)
+            bound = domain.live.bound
+            bound["ip"], bound["netmask"] = allotted.ip, allotted.netmask
+            bound["gateway"] = domain.gateway or allotted.gateway
+
+    async def take_address_again(self) -> None:
+        """Have it said again after a restart; a pool that does not answer is no reason to end."""
+        try:
+            await self.take_address()
+        except EngineError as error:
+            self._domain.note(f"the pool of its address does not answer: {error}", "warning")
+
+    async def give_address_back(self) -> None:
+        """Tell the pool that the address is free; if it cannot be told, it finds out by itself."""
+        domain = self._domain
+        if domain.ip_pool.given:
+            try:
+                await domain.ip_pool.api.release(domain.handle)
+            except EngineError as error:
+                domain.log.debug("the address could not be given back: %s", error)
 
     async def read_context(self) -> None:
         """Learn what the context says that counts before anything is made."""

@@ -20,6 +20,7 @@ class Capability(enum.Enum):
     UNDEFINE_SNAPSHOTS = "undefine-snapshots"
     UNDEFINE_SAVED = "undefine-saved"
     AGENT = "agent"
+    VOLUME_CONTENT = "volume-content"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
@@ -35,7 +36,7 @@ _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
             Capability.UNDEFINE_SNAPSHOTS,
         }
     ),
-    "TEST": frozenset({Capability.START_PAUSED, Capability.AGENT}),
+    "TEST": frozenset({Capability.START_PAUSED, Capability.AGENT, Capability.VOLUME_CONTENT}),
 }
 """Only what is known for certain; all else is tried once per connection and then remembered."""
 

@@ -18,6 +18,7 @@ from components.hypervisor.line import Limits, Line, Opener, limits_for
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
 from components.hypervisor.protocol import DomainFacts, Link, NodeFacts, Status, Version
+from components.hypervisor.storage_calls import LibvirtStorage
 
 __all__ = ["LibvirtHypervisor", "Limits", "Opener"]
 
@@ -29,6 +30,7 @@ class LibvirtHypervisor:
 
     Attributes:
         networks: Its virtual networks.
+        storage: Its storage pools.
     """
 
     def __init__(self, line: Line, driver: str) -> None:
@@ -36,6 +38,7 @@ class LibvirtHypervisor:
         self._caps = Capabilities(driver)
         self._shapes: set[operations.Shape] = set()
         self.networks = LibvirtNetworks(line)
+        self.storage = LibvirtStorage(line)
 
     @classmethod
     async def open(

@@ -84,6 +84,9 @@ def _rebuild(
 _KIND_OF_CODE: dict[int, Kind] = {
     libvirt.VIR_ERR_NO_DOMAIN: "NotFound",
     libvirt.VIR_ERR_NO_NETWORK: "NotFound",
+    libvirt.VIR_ERR_NO_STORAGE_POOL: "NotFound",
+    libvirt.VIR_ERR_NO_STORAGE_VOL: "NotFound",
+    libvirt.VIR_ERR_STORAGE_VOL_EXIST: "NameTaken",
     libvirt.VIR_ERR_DOM_EXIST: "NameTaken",
     libvirt.VIR_ERR_NETWORK_EXIST: "NameTaken",
     libvirt.VIR_ERR_NO_SUPPORT: "Unsupported",

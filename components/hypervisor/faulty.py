@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, cast, get_args
 
 import msgspec
 
@@ -30,6 +30,7 @@ from components.hypervisor.protocol import (
     Status,
     Version,
 )
+from components.hypervisor.storage_protocol import Storage
 
 T = TypeVar("T")
 
@@ -37,7 +38,11 @@ Method = Literal[
     "facts", "fact", "status", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
     "suspend", "resume", "agent", "addresses", "version", "node", "network facts", "network fact",
     "network by_name", "network define", "network start", "network stop", "network undefine",
-    "network reserve", "network unreserve",
+    "network reserve", "network unreserve", "storage pools", "storage pool",
+    "storage pool_by_name", "storage define", "storage start", "storage refresh", "storage stop",
+    "storage remove_target", "storage undefine", "storage volume", "storage volume_at",
+    "storage create", "storage upload", "storage resize", "storage wipe", "storage remove",
+    "storage user",
 ]  # fmt: skip
 
 
@@ -112,10 +117,12 @@ class FaultyHypervisor:
     Attributes:
         calls: Method and first argument of every call so far, in order.
         networks: Its networks; their methods are planted as "network start" and so on.
+        storage: Its storage; its methods are planted as "storage create" and so on.
     """
 
     def __init__(self, inner: Hypervisor) -> None:
         self.networks = _FaultyNetworks(inner.networks, self._pass)
+        self.storage = cast("Storage", _FaultyStorage(inner.storage, self._pass))
         self.calls: list[tuple[Method, str]] = []
         self._inner = inner
         self._planted: list[_Planted] = []
@@ -347,6 +354,24 @@ class _FaultyNetworks:
 
     async def unreserve(self, uuid: str, host: DhcpHost) -> None:
         await self._pass("network unreserve", uuid, lambda: self._inner.unreserve(uuid, host))
+
+
+class _FaultyStorage:
+    """The storage of a hypervisor that fails on demand: each of its methods by its name."""
+
+    def __init__(self, inner: Storage, pass_: _Pass) -> None:
+        self._inner = inner
+        self._pass = pass_
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        act = getattr(self._inner, name)
+        method = cast("Method", f"storage {name}")
+
+        async def call(*words: object, **options: object) -> object:
+            about = str(words[0]) if words and name != "define" else ""
+            return await self._pass(method, about, lambda: act(*words, **options))
+
+        return call
 
 
 class _Sieve:

@@ -242,10 +242,11 @@ class Line:
         *,
         urgent: bool = False,
         name: str = "",
+        limit_s: float | None = None,
     ) -> T:
-        """Do what changes something, in a thread; as `look`, within `Limits.change_s`."""
+        """Do what changes something, in a thread; as `look`, within `Limits.change_s` or `limit_s`."""
         lane = self._urgent if urgent else self._ordinary
-        return await self._call(step, uuid, work, self._limits.change_s, lane, name)
+        return await self._call(step, uuid, work, limit_s or self._limits.change_s, lane, name)
 
     async def _call(
         self,

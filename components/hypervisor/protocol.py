@@ -14,6 +14,7 @@ import msgspec
 
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.owner import OwnerRecord
+from components.hypervisor.storage_protocol import Storage
 
 
 class DomainState(enum.Enum):
@@ -303,6 +304,10 @@ class Hypervisor(Protocol):
     @property
     def networks(self) -> Networks:
         """Its virtual networks."""
+
+    @property
+    def storage(self) -> Storage:
+        """Its storage pools."""
 
     async def facts(self) -> Sequence[DomainFacts]:
         """List all domains, active or not, ours or not."""

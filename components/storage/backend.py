@@ -1,8 +1,9 @@
-"""What all storage backends share: attributes, the domain they serve, and what becomes of volumes."""
+"""What all storage backends share: the domain they serve, its volumes, and what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import shutil
 import time
@@ -15,51 +16,26 @@ from typing import ClassVar
 from msgspec import Struct
 from typing_extensions import override
 
-from components.hypervisor.names import name_kind
-from components.images.base_image import BaseImage
-from components.images.kinds import ImageFacts, digest_kind, digest_of, examine
+from components.images.kinds import ImageFacts, digest_of, examine
+from components.storage.declared import ON_THE_DOMAIN, StorageAttributes
+from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
-from components.storage.keeping import (
-    AS_BEFORE,
-    Ending,
-    ending_of,
-    image_saved,
-    keep_kind,
-    volumes_stay,
-)
-from components.storage.saving import EXTENSIONS, SavedImage
+from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
+from components.storage.saving import SavedImage
+from components.storage.volume_file import VolumeFile
 from components.system.shell import Shell, ShellExecutor
-from engine.core.faults import BadDescription, EngineError, Refused
+from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.records import Record
-from engine.prim import Prim
-from engine.runtime.attributes import attr, exposed, link
+from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect
-from engine.runtime.kinds import (
-    BadValueError,
-    Kind,
-    bool_,
-    duration_s,
-    int_,
-    shown,
-    size_bytes,
-    str_,
-    strings,
-)
+from engine.runtime.kinds import BadValueError
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
-GROWN = {"mkfs.ext2", "mkfs.ext3", "mkfs.ext4"}
-"""Filesystem makers that fill what they make without mounting it."""
-ON_THE_DOMAIN = (
-    "baseImage", "imageDigest", "volumeSize", "swapSize", "volumeBaseName", "usingExistingVolumes",
-    "volumeNames", "keepVolumes", "keepOnFailure", "makeFs", "tempMountPoint", "saveImage",
-    "saveImageName", "saveImagePath", "saveImageExtension", "saveImageOn", "saveImageKeep",
-)  # fmt: skip
-"""Storage attributes that may stand on the domain instead; there they win."""
-
-
+ROOM = 1.1
+"""A volume that an archive or folder is unpacked to must be so much larger."""
 CONTEXT = "context"
 """Role of the disk that tells a guest what it is."""
 
@@ -68,7 +44,7 @@ class DiskOffer(Struct, frozen=True):
     """A disk a domain may use.
 
     Attributes:
-        role: `root`, `swap`, or `context` (read only).
+        role: `root`, `swap`, `data`, or `context` (read only).
         path: File or device on the host.
         kind: `file` or `block`.
         format: `raw` or `qcow2`.
@@ -80,24 +56,20 @@ class DiskOffer(Struct, frozen=True):
     format: str
 
 
-def _command(value: Value) -> tuple[str, ...]:
-    try:
-        words = tuple(shlex.split(value)) if isinstance(value, str) else ()
-    except ValueError as error:
-        raise BadValueError(f"cannot be split into words: {error} (got {shown(value)})") from error
-    if not words:
-        raise BadValueError(f"must be a program and its arguments (got {shown(value)})")
-    return words
+class Wanted(Struct, frozen=True):
+    """A volume that is to be.
 
+    Attributes:
+        role: `root`, `swap` or `data`.
+        name: Its name, without folder, group or pool.
+        size_bytes: Its size.
+        make_fs: Filesystem maker and arguments; `none` for no filesystem.
+    """
 
-command_kind = Kind("program and arguments", "String", _command)
-
-
-def _names(value: Value) -> tuple[str, ...]:
-    return tuple(name_kind.read(name) for name in strings.read(value))
-
-
-names_kind = Kind("list of names", "Vector", _names)
+    role: str
+    name: str
+    size_bytes: int
+    make_fs: tuple[str, ...]
 
 
 class User:
@@ -107,74 +79,12 @@ class User:
         """Stop using the disks: the backend is about to remove them."""
 
 
-class StorageBackend(Prim):
+class StorageBackend(StorageAttributes):
     """Makes the volumes of one domain when it starts; what becomes of them at the end is a table.
 
     A domain binds the backend in its own deploy phase, so the backend knows whom it serves, and what
     the domain says about storage, before anything is made.
     """
-
-    shell = link(
-        Shell, doc="Runs the host commands; the daemon itself if not given.", required=False
-    )
-    domain_name = attr(
-        name_kind, "", doc="Prefix of volume names; the domain's if empty.", called="domainName"
-    )
-    base_image = link(
-        BaseImage, doc="What fills the root volume: a path, or an image component.",
-        called="baseImage", required=False, text=True,
-    )  # fmt: skip
-    image_digest = attr(
-        digest_kind, "", doc="sha256:... of the image, checked before anything is written.",
-        called="imageDigest",
-    )  # fmt: skip
-    volume_size = attr(size_bytes, "1g", ge=2**20, doc="Root volume.", called="volumeSize")
-    swap_size = attr(size_bytes, "512m", doc="Swap volume; 0 for none.", called="swapSize")
-    volume_base_name = attr(
-        name_kind, "volume1", doc="Middle part of volume names.", called="volumeBaseName"
-    )
-    using_existing_volumes = attr(
-        bool_, False, doc="Take volumes that are there as they are.", called="usingExistingVolumes"
-    )
-    volume_names = attr(
-        names_kind, None, doc="Names of the volumes, root first; derived if not given.",
-        called="volumeNames",
-    )  # fmt: skip
-    keep_volumes = attr(
-        keep_kind, AS_BEFORE,
-        doc="Whether volumes stay at the end; statuquo: those stay that were there before.",
-        called="keepVolumes",
-    )  # fmt: skip
-    keep_on_failure = attr(
-        duration_s, 3600, doc="Seconds volumes stay after a failure, to be looked at.",
-        called="keepOnFailure",
-    )  # fmt: skip
-    make_fs = attr(
-        command_kind, "mkfs.ext3", doc="Filesystem maker and arguments.", called="makeFs"
-    )
-    temp_mount_point = attr(
-        str_, "/tmp/mnt",  # noqa: S108 - the name SmartDomains gives
-        doc="Accepted for old descriptions; volumes are filled without mounting them.",
-        called="tempMountPoint",
-    )  # fmt: skip
-    save_image = attr(bool_, False, doc="Pack the root filesystem at the end.", called="saveImage")
-    save_image_name = attr(
-        name_kind, "", doc="Stem of the image; domain and time if empty.", called="saveImageName"
-    )
-    save_image_path = attr(
-        str_, "/tmp",  # noqa: S108 - the default SmartDomains gives
-        doc="Folder of the image on the host.", called="saveImagePath",
-    )  # fmt: skip
-    save_image_extension = attr(
-        str_, "tar", choices=EXTENSIONS, doc="How it is packed.", called="saveImageExtension"
-    )
-    save_image_on = attr(
-        str_, "normal", choices=("normal", "always", "abnormal", "never"),
-        doc="After which ends.", called="saveImageOn",
-    )  # fmt: skip
-    save_image_keep = attr(
-        int_, 0, ge=0, doc="How many images of that stem stay; 0 for all.", called="saveImageKeep"
-    )
 
     may_come_from_parent: ClassVar[frozenset[str]] = frozenset(ON_THE_DOMAIN)
     reserved: ClassVar[dict[str, Value]] = {
@@ -187,6 +97,7 @@ class StorageBackend(Prim):
         self._bound_name = ""
         self._user_shell: Handle | None = None
         self._offers: list[DiskOffer] = []
+        self._providing = asyncio.Lock()
 
     # -- the domain's side
 
@@ -211,6 +122,7 @@ class StorageBackend(Prim):
                 code="SF-STORE-003",
             )  # fmt: skip
         self._take(dict(unflatten(overrides).attributes), user.name)
+        await self._bind_early()
         self._user = user
         self._bound_name = domain_name
         self._user_shell = shell
@@ -228,6 +140,14 @@ class StorageBackend(Prim):
             except BadValueError as error:
                 raise BadDescription(f"{where}.{name}: {error}", code="SF-ATTR-001") from error
 
+    async def _bind_early(self) -> None:
+        """Read attributes that stand elsewhere, where they are known already: checks need them."""
+        for name in type(self).declarations.attrs.keys() - self.live.bound.keys():
+            try:
+                self.live.bound[name] = await self.fetch(name)
+            except (NotFound, NotBound):
+                self.log.debug("%s is not known yet", name)
+
     @exposed()
     async def wanted_name(self) -> str:
         """Return the domain name set here, or nothing."""
@@ -240,7 +160,10 @@ class StorageBackend(Prim):
 
     @exposed()
     async def disks(self) -> list[DiskOffer]:
-        """Return the disks made; root first."""
+        """Return the disks, root first; with `provisionOn "attach"` they are made now."""
+        async with self._providing:
+            if not self._offers and self.provision_on == "attach":
+                await self._provide()
         return list(self._offers)
 
     # -- volumes
@@ -250,51 +173,116 @@ class StorageBackend(Prim):
         """Check, making nothing, that the host has what the volumes need."""
 
     @abstractmethod
-    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
-        """Make and fill the volumes; return them, root first."""
+    async def volume(self, wanted: Wanted, image: ImageFacts) -> Effect:
+        """Return the effect that makes and fills a volume; `image` is for the root."""
 
     @abstractmethod
-    async def find_volumes(self, names: Sequence[str]) -> list[DiskOffer]:
-        """Return volumes of these names that are there, root first."""
+    def offer_of(self, effect: Effect) -> DiskOffer | None:
+        """Return the disk that an effect of this backend stands for; nothing if it is no volume."""
 
     @abstractmethod
-    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
-        """Return the disks that effects of this backend stand for."""
+    async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:
+        """Return volumes that are there already, root first.
+
+        Raises:
+            Refused: One is missing.
+        """
+
+    def given_up(self, offer: DiskOffer) -> Effect:
+        """Return the effect whose undoing removes a volume that was found."""
+        return GivenUpVolume(offer.path, wipe=self.wipe_on_remove)
 
     @override
     async def on_start(self) -> None:
         await self.check_host()
+        if self.provision_on == "start":
+            await self._provide()
+
+    async def _provide(self) -> None:
         if self.using_existing_volumes:
-            self._offers = await self.find_volumes(self.names())
-        else:
-            self._offers = await self.make_volumes(await self.image())
+            self._offers = await self.find_volumes(self.layout())
+            return
+        image, made = await self.image(), []
+        for wanted in self.layout():
+            effect = await self.volume(wanted, image)
+            made.append(await self.make(effect, executor=self.executor()))
+        self._offers = self._offers_of(made)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
         if self.using_existing_volumes:
-            self._offers = await self.find_volumes(self.names())
+            self._offers = await self.find_volumes(self.layout())
         else:
-            self._offers = self.offers_of(effects)
+            self._offers = self._offers_of(effects)
 
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the volumes: root, and swap if there is one."""
-        if self.volume_names:
-            return self.volume_names
+    def _offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
+        offers = (self.offer_of(effect) for effect in effects)
+        return [offer for offer in offers if offer is not None]
+
+    def layout(self) -> tuple[Wanted, ...]:
+        """Return the volumes to be: root, swap if there is one, then data volumes.
+
+        Raises:
+            Refused: There is nothing to name them after.
+        """
         prefix = self.domain_name or self._bound_name
-        if not prefix:
+        if not prefix and not self.volume_names:
             raise Refused("nobody uses this backend and it has no domainName", where=self.path)
-        root = f"{prefix}-{self.volume_base_name}"
-        return (root, f"{root}-swap") if self.swap_size else (root,)
+        root, no_fs = f"{prefix}-{self.volume_base_name}", ("none",)
+        wanted = [Wanted("root", root, self.volume_size, self.make_fs)]
+        if self.swap_size:
+            wanted.append(Wanted("swap", f"{root}-swap", self.swap_size, no_fs))
+        wanted += [
+            Wanted("data", f"{root}-{one.name}", one.size_bytes, one.make_fs or self.make_fs)
+            for one in self.data_volumes or ()
+        ]
+        if not self.volume_names:
+            return tuple(wanted)
+        if len(self.volume_names) > len(wanted):
+            raise BadDescription(
+                f"volumeNames has {len(self.volume_names)} names, for {len(wanted)} volumes",
+                code="SF-STORE-013", where=self.path, hint="name the root first, then swap, then data",
+            )  # fmt: skip
+        pairs = zip(wanted, self.volume_names, strict=False)
+        return tuple(Wanted(one.role, name, one.size_bytes, one.make_fs) for one, name in pairs)
+
+    def file(self, path: str, wanted: Wanted, image: ImageFacts) -> VolumeFile:
+        """Return a volume as a file, or what is to be on a device."""
+        root = wanted.role == "root"
+        kind = image.kind if root else ""
+        maker = self.make_fs[0]
+        return VolumeFile(
+            path=path, size_bytes=wanted.size_bytes, role=wanted.role,
+            image=image.path if root else "", image_kind=kind, make_fs=wanted.make_fs,
+            uuid=self.identity(wanted.role if wanted.role != "data" else wanted.name),
+            how=how_to_fill(self.populate_mode, kind, maker, root=True) if root else "offline",
+            mount_parent=self.temp_mount_point, preallocate=self.preallocate,
+            wipe=self.wipe_on_remove,
+        )  # fmt: skip
+
+    def space_wanted(self) -> int:
+        """Return how many bytes the volumes may take, and how many are to stay free."""
+        return sum(one.size_bytes for one in self.layout()) + self.space_reserve
+
+    def refuse_space(self, where: str, free: int) -> None:
+        """Refuse to make volumes where they do not fit.
+
+        Raises:
+            Refused: NoSpace, with numbers.
+        """
+        wanted = self.space_wanted()
+        if free < wanted:
+            raise Refused(
+                f"NoSpace: {where} has {free} bytes free; {wanted} are wanted, {self.space_reserve} "
+                "of them to stay free",
+                code="SF-STORE-004", where=self.path,
+                hint="choose another place, smaller volumes or a smaller spaceReserve",
+            )  # fmt: skip
 
     def identity(self, role: str) -> str:
         """Return a UUID for a filesystem or swap area, the same at each deployment."""
         text = f"{self.live.process.community}/{self.path}/{role}"
         return str(uuids.uuid5(uuids.NAMESPACE_URL, text))
-
-    @property
-    def filesystem(self) -> tuple[str, ...]:
-        """Return the filesystem maker and its arguments."""
-        return self.make_fs
 
     async def image(self) -> ImageFacts:
         """Return what fills the root volume.
@@ -319,9 +307,11 @@ class StorageBackend(Prim):
                     code="SF-IMAGE-004", where=self.path,
                     hint="get the image anew, or correct imageDigest",
                 )  # fmt: skip
-        if facts.size_bytes > self.volume_size:
+        room = ROOM if facts.kind in {"tar", "directory"} else 1.0
+        if facts.size_bytes * room > self.volume_size:
             raise Refused(
-                f"image {facts.path} needs {facts.size_bytes} bytes, volumeSize is {self.volume_size}",
+                f"ImageTooBig: image {facts.path} needs {round(facts.size_bytes * room)} bytes, "
+                f"volumeSize is {self.volume_size}",
                 code="SF-IMAGE-005", where=self.path, hint="raise volumeSize",
             )  # fmt: skip
         self.check_image(facts)
@@ -333,19 +323,21 @@ class StorageBackend(Prim):
         Raises:
             Refused: It needs a filesystem maker that this host does not have, or that cannot fill one.
         """
-        if image.kind not in {"tar", "directory"}:
-            return
-        maker, good = self.make_fs[0], ", ".join(sorted(GROWN))
-        if Path(maker).name not in GROWN:
+        maker = self.make_fs[0]
+        try:
+            how = how_to_fill(self.populate_mode, image.kind, maker, root=os.geteuid() == 0)
+        except BadValueError as error:
             raise Refused(
-                f"makeFs {maker} cannot fill a filesystem without mounting it", code="SF-STORE-001",
-                where=self.path, hint=f"use one of {good}",
-            )  # fmt: skip
-        if shutil.which(maker, path=search_path()) is None:
-            raise Refused(
-                f"makeFs {maker}: there is no such program on this host", code="SF-STORE-001",
-                where=self.path, hint=f"install it, or use one of {good}",
-            )  # fmt: skip
+                f"makeFs {maker} with populateMode {self.populate_mode}: {error}",
+                code="SF-STORE-001", where=self.path, hint="use mkfs.ext4, or another populateMode",
+            ) from error  # fmt: skip
+        makers = {one.make_fs[0] for one in self.layout() if one.role == "data"} - {"none"}
+        for program in sorted(makers | ({maker} if how != "copy" else set())):
+            if shutil.which(program, path=search_path()) is None:
+                raise Refused(
+                    f"makeFs {program}: there is no such program on this host", code="SF-STORE-001",
+                    where=self.path, hint="install it, or use another filesystem maker",
+                )  # fmt: skip
 
     def executor(self) -> ShellExecutor | None:
         """Return who runs host commands, if not the daemon itself."""
@@ -367,11 +359,11 @@ class StorageBackend(Prim):
     async def on_terminate(self, record: Record) -> None:
         await self._wait_for_user()
         ending = ending_of(record)
-        volumes = [made.effect for made in self.live.effects if self.offers_of([made.effect])]
+        volumes = [made.effect for made in self.live.effects if self.offer_of(made.effect)]
         found = self.using_existing_volumes
         stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
         if found and stay != "always":
-            given_up = [GivenUpVolume(offer.path) for offer in self._offers]
+            given_up = [self.given_up(offer) for offer in self._offers]
             volumes.extend([await self.make(each, keep="always") for each in given_up])
         later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
         keep = later if stay == "later" else stay
@@ -403,7 +395,7 @@ class StorageBackend(Prim):
         image = SavedImage(
             volume=root.path, volume_format=root.format, extension=self.save_image_extension,
             path=str(folder / f"{name}.{self.save_image_extension}"), stem=stem, domain=prefix,
-            keep_newest=self.save_image_keep, then=then,
+            keep_newest=self.save_image_keep, then=then, sysprep=self.save_image_sysprep,
         )  # fmt: skip
         try:
             await self.make(image, keep="always")

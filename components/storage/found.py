@@ -7,6 +7,7 @@ from typing import Self
 
 from typing_extensions import override
 
+from components.storage.filling import overwrite
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Presence, Site
@@ -17,9 +18,11 @@ class GivenUpVolume(Effect, frozen=True):
 
     Attributes:
         path: The volume.
+        wipe: Overwrite it first.
     """
 
     path: str
+    wipe: bool = False
 
     @override
     def label(self) -> str:
@@ -47,5 +50,7 @@ class GivenUpVolume(Effect, frozen=True):
         await at.blocking(self._remove)
 
     def _remove(self) -> None:
+        if self.wipe:
+            overwrite(Path(self.path))
         Path(self.path).unlink(missing_ok=True)
         self._as_ours().sidecar.unlink(missing_ok=True)

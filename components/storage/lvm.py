@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +14,33 @@ from typing_extensions import override
 
 from components.hypervisor.names import name_kind
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.backend import DiskOffer, StorageBackend, Wanted
 from components.storage.volume_file import VolumeFile
-from engine.core.faults import Refused
+from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
-from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
+from engine.runtime.effects import Effect, NameTaken, Owner, OwnExecutor, Presence, Site
+from engine.runtime.kinds import BadValueError, Kind, int_, strings
+from sfdl.values import Value
 
 CONTROL = Path("/dev/mapper/control")
+FULL_PERCENT = 90
+"""A thin pool with more of its data or metadata in use takes no further volume."""
 
 
 class _Volume(Struct, frozen=True):
     lv_tags: str = ""
     lv_device_open: str = ""
+    data_percent: str = ""
+    metadata_percent: str = ""
+
+
+class _Group(Struct, frozen=True):
+    vg_free: str = "0"
 
 
 class _Listing(Struct, frozen=True):
     lv: tuple[_Volume, ...] = ()
+    vg: tuple[_Group, ...] = ()
 
 
 class _Report(Struct, frozen=True):
@@ -46,6 +58,33 @@ def tag_of(owner: Owner) -> str:
     return f"sd.{owner.community}/{owner.application}/{path}/{owner.incarnation}"
 
 
+_TAG = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.\-/=!:&#]*")
+
+
+def _tags(value: Value) -> tuple[str, ...]:
+    tags = strings.read(value)
+    for tag in tags:
+        if _TAG.fullmatch(tag) is None:
+            raise BadValueError(f"is no tag: letters, digits and _+.-/=!:&# (got {tag!r})")
+    return tags
+
+
+tags_kind = Kind("list of tags", "Vector", _tags)
+
+
+def trouble_with_pool(pools: Sequence[_Volume], name: str) -> str:
+    """Say why a thin pool takes no further volume; nothing if it does.
+
+    Example:
+        >>> trouble_with_pool([_Volume(data_percent="91.00", metadata_percent="3.00")], "vg1/thin")
+        'thin pool vg1/thin is 91 % full'
+    """
+    if not pools:
+        return f"there is no thin pool {name}"
+    full = max(float(pools[0].data_percent or 0), float(pools[0].metadata_percent or 0))
+    return f"thin pool {name} is {full:g} % full" if full > FULL_PERCENT else ""
+
+
 class LogicalVolume(Effect, frozen=True):
     """A logical volume, tagged with its owner.
 
@@ -53,12 +92,20 @@ class LogicalVolume(Effect, frozen=True):
         group: Volume group.
         fill: What its content is; its path is the device.
         thin_pool: Thin pool of the group; empty: a thick volume.
+        snapshot_of: Volume it is a snapshot of instead of being filled; empty for none.
+        stripes: Over how many physical volumes it is spread; 0: as the group does.
+        tags: Further tags.
+        wipe: Overwrite it before it is removed.
     """
 
     group: str
     name: str
     fill: VolumeFile
     thin_pool: str = ""
+    snapshot_of: str = ""
+    stripes: int = 0
+    tags: tuple[str, ...] = ()
+    wipe: bool = False
 
     @override
     def label(self) -> str:
@@ -88,17 +135,35 @@ class LogicalVolume(Effect, frozen=True):
     @override
     async def make(self, at: Site) -> Self:
         if await self._volume(at) is None:
-            size = (
-                ("-V", f"{self.fill.size_bytes}b", "--thinpool", self.thin_pool)
-                if self.thin_pool
-                else ("-L", f"{self.fill.size_bytes}b")
-            )
-            tag = ("--addtag", tag_of(at.owner))
-            await at.run(("lvcreate", "-y", *size, *tag, "-n", self.name, self.group))
+            await at.run(self.creation(tag_of(at.owner)))
+            if self.snapshot_of:
+                await at.run(("lvchange", "-y", "-ay", "-K", f"{self.group}/{self.name}"))
         elif await self.look(at) is not Presence.OURS:
             raise NameTaken(f"{self.label()} belongs to somebody else")
-        await self.fill.fill_device(at)
+        if not self.snapshot_of:
+            await self.fill.fill_device(at)
         return self
+
+    def creation(self, owner_tag: str) -> tuple[str, ...]:
+        """Return the command that makes it; a thin snapshot has its origin's size."""
+        tags = tuple(word for tag in (owner_tag, *self.tags) for word in ("--addtag", tag) if tag)
+        size: tuple[str, ...] = ("-L", f"{self.fill.size_bytes}b")
+        if self.snapshot_of:
+            size = ("-kn", "-s") if self.thin_pool else (*size, "-s")
+            return (
+                "lvcreate",
+                "-y",
+                *size,
+                *tags,
+                "-n",
+                self.name,
+                f"{self.group}/{self.snapshot_of}",
+            )
+        if self.thin_pool:
+            size = ("-V", f"{self.fill.size_bytes}b", "--thinpool", self.thin_pool)
+        elif self.stripes:
+            size = (*size, "-i", str(self.stripes))
+        return ("lvcreate", "-y", *size, *tags, "-n", self.name, self.group)
 
     @override
     async def undo(self, at: Site) -> None:
@@ -107,7 +172,39 @@ class LogicalVolume(Effect, frozen=True):
             return
         if volume.lv_device_open:
             raise Refused(f"{self.label()} is in use", code="SF-STORE-010")
+        await self.remove(at)
+
+    async def remove(self, at: Site) -> None:
+        """Remove it, whoever it belongs to."""
+        if self.wipe:
+            words = ("blkdiscard", "-z", self.device)
+            await at.run(words, timeout_s=3600)
         await at.run(("lvremove", "-y", f"{self.group}/{self.name}"))
+
+
+class GivenUpLogicalVolume(LogicalVolume, frozen=True):
+    """A logical volume that was found and is to be removed: undoing this effect removes it."""
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        return Presence.ABSENT if await self._volume(at) is None else Presence.OURS
+
+    @override
+    async def make(self, at: Site) -> Self:
+        return self
+
+    @override
+    async def undo(self, at: Site) -> None:
+        volume = await self._volume(at)
+        if volume is None:
+            return
+        place = tag_of(at.owner).rpartition("/")[0]
+        others = [tag for tag in volume.lv_tags.split(",") if tag.startswith("sd.")]
+        if any(not tag.startswith(f"{place}/") for tag in others):
+            raise Refused(f"{self.label()} belongs to {others[0]}: it stays")
+        if volume.lv_device_open:
+            raise Refused(f"{self.label()} is in use", code="SF-STORE-010")
+        await self.remove(at)
 
 
 class RecordedVolume(VolumeFile, frozen=True):
@@ -115,6 +212,7 @@ class RecordedVolume(VolumeFile, frozen=True):
 
     commands: tuple[str, ...] = ()
     log: str = ""
+    empty: bool = False
 
     @override
     def label(self) -> str:
@@ -124,6 +222,13 @@ class RecordedVolume(VolumeFile, frozen=True):
     async def make(self, at: Site) -> Self:
         await at.blocking(self._note, self.commands)
         return await super().make(at)
+
+    @override
+    async def write(self, at: Site) -> None:
+        if self.empty:
+            await at.blocking(self._sparse)
+        else:
+            await super().write(at)
 
     def _note(self, commands: tuple[str, ...]) -> None:
         Path(self.log).parent.mkdir(parents=True, exist_ok=True)
@@ -150,12 +255,26 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         name_kind, "", doc="Thin pool of the group; thick if empty.", called="thinPool"
     )
 
+    snapshot_of = attr(
+        name_kind, "", called="snapshotOf",
+        doc="Volume of the group that the root is a snapshot of, instead of being filled.",
+    )  # fmt: skip
+    stripes = attr(
+        int_, 0, ge=0, le=128, doc="Over how many disks volumes are spread; 0: as the group does."
+    )
+    tags = attr(tags_kind, (), doc="Further tags of the volumes.")
+
     @property
     def _recorded(self) -> bool:
         return self.settings.lvm == "recorded"
 
     @override
     async def check_host(self) -> None:
+        if self.stripes and self.thin_pool:
+            raise BadDescription(
+                "stripes are those of the thin pool", code="SF-STORE-016", where=self.path,
+                hint="leave stripes out, or thinPool",
+            )  # fmt: skip
         if not self._recorded and not CONTROL.exists():
             raise Refused(
                 "NoDeviceMapper: this kernel has no device-mapper, so there are no logical volumes",
@@ -163,68 +282,104 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
                 hint='use another backend, or set lvm = "recorded" on the daemon for a dry run',
             )  # fmt: skip
         if self.using_existing_volumes:
-            await self.find_volumes(self.names())
-        elif self.base_image.text or not self.base_image.given:
+            await self.find_volumes(self.layout())
+            return
+        if not self._recorded:
+            await self._check_group()
+        if not self.snapshot_of and (self.base_image.text or not self.base_image.given):
             await self.image()
 
-    @override
-    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
-        offers = []
-        for role, name in zip(("root", "swap"), self.names(), strict=False):
-            made = await self.make(self._volume(role, name, image), executor=self.executor())
-            offers.append(self._offer(made))
-        return offers
+    async def _report(self, *words: str) -> _Listing:
+        executor = self.executor() or OwnExecutor()
+        argv = (words[0], "--reportformat", "json", "--units", "b", "--nosuffix", *words[1:])
+        output = await executor.run(argv, input_=b"", timeout_s=60)
+        if output.status != 0:
+            return _Listing()
+        report = msgspec.json.decode(output.stdout, type=_Report).report
+        return report[0] if report else _Listing()
 
-    def _volume(self, role: str, name: str, image: ImageFacts) -> LogicalVolume | RecordedVolume:
-        root = role == "root"
-        size = self.volume_size if root else self.swap_size
-        device = f"/dev/{self.volume_group}/{name}"
-        path = str(self._folder() / name) if self._recorded else device
-        about = {
-            "path": path, "size_bytes": size, "role": role, "image": image.path if root else "",
-            "image_kind": image.kind if root else "", "uuid": self.identity(role),
-        }  # fmt: skip
-        if not self._recorded:
-            fill = msgspec.convert({**about, "make_fs": self.filesystem}, VolumeFile)
-            return LogicalVolume(self.volume_group, name, fill, self.thin_pool)
-        size_words = f"-V {size}b --thinpool {self.thin_pool}" if self.thin_pool else f"-L {size}b"
-        maker = shlex.join(self.filesystem) if root else "mkswap"
-        commands = (
-            f"lvcreate -y {size_words} -n {name} {self.volume_group}", f"{maker} {device}",
+    async def _check_group(self) -> None:
+        """Refuse a group that is not there or has no room, or a thin pool that is nearly full."""
+        group = self.volume_group
+        groups = (await self._report("vgs", "-o", "vg_free", "-S", f"vg_name={group}")).vg
+        if not groups:
+            raise Refused(
+                f"there is no volume group {group}", code="SF-STORE-017", where=self.path,
+                hint="name another volumeGroup, or make it: vgcreate",
+            )  # fmt: skip
+        if not self.thin_pool:
+            self.refuse_space(f"volume group {group}", int(float(groups[0].vg_free)))
+            return
+        pools = (
+            await self._report(
+                "lvs", "-o", "data_percent,metadata_percent",
+                "-S", f"vg_name={group} && lv_name={self.thin_pool}",
+            )
+        ).lv  # fmt: skip
+        trouble = trouble_with_pool(pools, f"{group}/{self.thin_pool}")
+        if trouble:
+            raise Refused(trouble, code="SF-STORE-017", where=self.path, hint="extend it: lvextend")
+
+    @override
+    async def image(self) -> ImageFacts:
+        if self.snapshot_of:
+            return ImageFacts(f"{self.volume_group}/{self.snapshot_of}", "raw", 0)
+        return await super().image()
+
+    @override
+    async def volume(self, wanted: Wanted, image: ImageFacts) -> Effect:
+        path = str(self._folder() / wanted.name) if self._recorded else self._device(wanted.name)
+        of = self.snapshot_of if wanted.role == "root" else ""
+        fill = self.file(path, wanted, image)
+        logical = LogicalVolume(
+            self.volume_group, wanted.name, fill, self.thin_pool, of, self.stripes, self.tags,
+            self.wipe_on_remove,
         )  # fmt: skip
-        log = str(self._folder() / "commands.log")
-        facts = {**about, "make_fs": self.filesystem, "commands": commands, "log": log}
+        if not self._recorded:
+            return logical
+        device = self._device(wanted.name)
+        maker = () if of else ("mkswap",) if wanted.role == "swap" else wanted.make_fs
+        commands = [shlex.join(logical.creation(""))]
+        if maker and maker != ("none",):
+            commands.append(shlex.join((*maker, device)))
+        facts = {
+            **msgspec.to_builtins(fill), "commands": tuple(commands),
+            "log": str(self._folder() / "commands.log"), "empty": bool(of),
+        }  # fmt: skip
         return msgspec.convert(facts, RecordedVolume)
+
+    def _device(self, name: str) -> str:
+        return f"/dev/{self.volume_group}/{name}"
 
     def _folder(self) -> Path:
         return self.work_folder / "lvm" / self.volume_group
 
-    def _offer(self, made: Effect) -> DiskOffer:
-        if isinstance(made, LogicalVolume):
-            return DiskOffer(made.fill.role, made.device, "block", "raw")
-        if isinstance(made, VolumeFile):
-            return DiskOffer(made.role, made.path, "file", "raw")
-        raise TypeError(type(made).__name__)
+    @override
+    def offer_of(self, effect: Effect) -> DiskOffer | None:
+        if isinstance(effect, GivenUpLogicalVolume):
+            return None
+        if isinstance(effect, LogicalVolume):
+            return DiskOffer(effect.fill.role, effect.device, "block", "raw")
+        if isinstance(effect, VolumeFile):
+            return DiskOffer(effect.role, effect.path, "file", "raw")
+        return None
 
     @override
-    async def find_volumes(self, names: Sequence[str]) -> list[DiskOffer]:
+    def given_up(self, offer: DiskOffer) -> Effect:
+        if self._recorded:
+            return super().given_up(offer)
+        name, fill = Path(offer.path).name, VolumeFile(offer.path, 0, offer.role)
+        return GivenUpLogicalVolume(self.volume_group, name, fill, wipe=self.wipe_on_remove)
+
+    @override
+    async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:
         folder = self._folder() if self._recorded else Path("/dev", self.volume_group)
-        missing = [name for name in names if not (folder / name).exists()]
+        missing = [one.name for one in wanted if not (folder / one.name).exists()]
         if missing:
             raise Refused(
                 f"usingExistingVolumes: there is no {', '.join(missing)} in {self.volume_group}",
                 code="SF-STORE-007", where=self.path,
+                hint="name them in volumeNames, or leave usingExistingVolumes out",
             )  # fmt: skip
         kind = "file" if self._recorded else "block"
-        return [
-            DiskOffer(role, str(folder / name), kind, "raw")
-            for role, name in zip(("root", "swap"), names, strict=False)
-        ]
-
-    @override
-    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
-        return [
-            self._offer(effect)
-            for effect in effects
-            if isinstance(effect, LogicalVolume | VolumeFile)
-        ]
+        return [DiskOffer(one.role, str(folder / one.name), kind, "raw") for one in wanted]

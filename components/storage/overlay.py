@@ -14,13 +14,13 @@ from typing_extensions import override
 
 from components.images.kinds import ImageFacts, digest_of
 from components.images.store import Store
-from components.storage.backend import DiskOffer
+from components.storage.backend import DiskOffer, Wanted
+from components.storage.filling import overwrite
 from components.storage.loopback import FileStorageBackend
-from components.storage.volume_file import VolumeFile
-from engine.core.faults import Refused
+from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
-from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
-from engine.runtime.kinds import int_
+from engine.runtime.effects import Effect, NameTaken, Owner, OwnExecutor, Presence, Site
+from engine.runtime.kinds import bool_, int_, str_
 
 BASES = {"raw", "qcow2"}
 
@@ -55,7 +55,8 @@ class OverlayFile(Effect, frozen=True):
     path: str
     size_bytes: int
     base: Base
-    cluster_kib: int
+    options: str
+    wipe: bool = False
 
     @override
     def label(self) -> str:
@@ -90,10 +91,9 @@ class OverlayFile(Effect, frozen=True):
         if record is not None and not record.owner.same_place(at.owner):
             raise NameTaken(f"{self.path} belongs to {record.owner.path or 'somebody else'}")
         await at.blocking(self._claim, at.owner)
-        options = f"cluster_size={self.cluster_kib}k"
         await at.run((
             "qemu-img", "create", "-q", "-f", "qcow2", "-F", self.base.format, "-b", self.base.path,
-            "-o", options, "--", self.path, str(self.size_bytes),
+            "-o", self.options, "--", self.path, str(self.size_bytes),
         ))  # fmt: skip
         return self
 
@@ -117,6 +117,8 @@ class OverlayFile(Effect, frozen=True):
             await at.blocking(self._remove)
 
     def _remove(self) -> None:
+        if self.wipe:
+            overwrite(Path(self.path))
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         self.sidecar.unlink(missing_ok=True)
@@ -165,12 +167,27 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     """Makes the root volume in no time: a qcow2 layer over an image that stays as it is."""
 
     cluster_size = attr(
-        int_, 64, ge=4, le=2048, doc="Cluster size of the layer, in KiB.", called="clusterSize"
+        int_, None, ge=4, le=2048, called="clusterSize",
+        doc="Cluster size of the layer, in KiB, a power of two; 64, or 128 with extendedL2.",
+    )  # fmt: skip
+    extended_l2 = attr(
+        bool_, False, called="extendedL2",
+        doc="Keep account of 32 parts of each cluster, so that small writes take little.",
+    )  # fmt: skip
+    compat = attr(
+        str_, "1.1", choices=("0.10", "1.1"), doc="Version of the format; 0.10 for old programs."
     )
+    lazy_refcounts = attr(
+        bool_, False, called="lazyRefcounts", doc="Faster writes; a check after a crash."
+    )
+    max_chain = attr(
+        int_, 8, ge=1, le=200, called="maxChain",
+        doc="How many files deep it may be, the layer and its bases.",
+    )  # fmt: skip
 
     @override
     def space_wanted(self) -> int:
-        return self.swap_size
+        return super().space_wanted() - self.volume_size
 
     @override
     def check_image(self, image: ImageFacts) -> None:
@@ -182,12 +199,61 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
             )  # fmt: skip
 
     @override
-    async def make_volumes(self, image: ImageFacts) -> list[DiskOffer]:
+    async def check_host(self) -> None:
+        newer = self.extended_l2 or self.lazy_refcounts
+        size = self.cluster_size or 64
+        if newer and self.compat == "0.10":
+            raise BadDescription(
+                'extendedL2 and lazyRefcounts need compat "1.1"', code="SF-STORE-014",
+                where=self.path,
+            )  # fmt: skip
+        if size & (size - 1):
+            raise BadDescription(
+                f"clusterSize must be a power of two (got {size})", code="SF-STORE-014",
+                where=self.path,
+            )  # fmt: skip
+        await super().check_host()
+
+    def _options(self) -> str:
+        """Return what is said of the layer when it is made."""
+        size = self.cluster_size or (128 if self.extended_l2 else 64)
+        options = {
+            "cluster_size": f"{size}k", "compat": self.compat,
+            "extended_l2": "on" if self.extended_l2 else "",
+            "lazy_refcounts": "on" if self.lazy_refcounts else "",
+        }  # fmt: skip
+        return ",".join(f"{name}={value}" for name, value in options.items() if value)
+
+    async def _check_chain(self, image: ImageFacts) -> None:
+        """Refuse a base that stands on too many others.
+
+        Raises:
+            Refused: The layer on it would be deeper than `maxChain`.
+        """
+        words = ("qemu-img", "info", "-U", "--backing-chain", "--output=json", "--", image.path)
+        output = await (self.executor() or OwnExecutor()).run(words, input_=b"", timeout_s=60)
+        if output.status != 0:
+            raise Refused(
+                f"{image.path}: {output.stderr.decode(errors='replace').strip()}",
+                code="SF-STORE-009", where=self.path,
+            )  # fmt: skip
+        depth = len(msgspec.json.decode(output.stdout, type=list[object])) + 1
+        if depth > self.max_chain:
+            raise Refused(
+                f"{image.path} is {depth - 1} files deep, a layer on it {depth}; maxChain is "
+                f"{self.max_chain}",
+                code="SF-STORE-015", where=self.path,
+                hint="flatten the image with qemu-img convert, or raise maxChain",
+            )  # fmt: skip
+
+    @override
+    async def volume(self, wanted: Wanted, image: ImageFacts) -> Effect:
+        if wanted.role != "root":
+            return await super().volume(wanted, image)
+        await self._check_chain(image)
         base = await self.run_blocking(base_of, Path(image.path), image.kind, self.image_digest)
-        path = str(self.folder() / self.names()[0])
-        overlay = OverlayFile(path, self.volume_size, base, self.cluster_size)
-        made = await self.make(overlay, executor=self.executor())
-        return [DiskOffer("root", made.path, "file", "qcow2"), *await self.make_swap()]
+        path = str(self.folder() / wanted.name)
+        return OverlayFile(path, wanted.size_bytes, base, self._options(), wipe=self.wipe_on_remove)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
@@ -197,9 +263,9 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         await super().on_adopt(effects)
 
     @override
-    async def find_volumes(self, names: Sequence[str]) -> list[DiskOffer]:
-        found = await super().find_volumes(names)
-        record = OverlayFile(found[0].path, 0, Base("", "", 0, 0), 64)._record()  # noqa: SLF001 - same idea
+    async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:
+        found = await super().find_volumes(wanted)
+        record = OverlayFile(found[0].path, 0, Base("", "", 0, 0), "")._record()  # noqa: SLF001 - same idea
         if record is not None:
             await self.run_blocking(check_base, record.base)
         return found
@@ -210,14 +276,10 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
             return "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
 
     @override
-    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
-        found = []
-        for effect in effects:
-            if isinstance(effect, OverlayFile):
-                found.append(DiskOffer("root", effect.path, "file", "qcow2"))
-            elif isinstance(effect, VolumeFile):
-                found.append(DiskOffer(effect.role, effect.path, "file", "raw"))
-        return found
+    def offer_of(self, effect: Effect) -> DiskOffer | None:
+        if isinstance(effect, OverlayFile):
+            return DiskOffer("root", effect.path, "file", "qcow2")
+        return super().offer_of(effect)
 
 
 class Qcow2StorageBackend(OverlayStorageBackend, type="storage.qcow2"):

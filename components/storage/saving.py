@@ -17,6 +17,12 @@ from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Owner, Presence, Site
 
 EXTENSIONS = ("tar", "tar.gz", "tgz", "tar.xz", "tar.zst", "raw", "img", "qcow2")
+OF_ONE_MACHINE = (
+    "./etc/ssh/ssh_host_*", "./etc/machine-id", "./var/lib/dbus/machine-id",
+    "./var/lib/systemd/random-seed", "./var/lib/urandom/random-seed", "./var/lib/dhcp/*.leases",
+    "./var/lib/dhclient/*", "./var/lib/NetworkManager/*lease*", "./var/lib/cloud/instance*",
+)  # fmt: skip
+"""What no two machines may share: host keys, machine id, seeds, leases."""
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./tmp/*")
 _PACKERS = {"tar": (), "tar.gz": ("-z",), "tgz": ("-z",), "tar.xz": ("-J",), "tar.zst": ("--zstd",)}
 
@@ -44,6 +50,7 @@ class SavedImage(Effect, frozen=True):
         extension: One of `EXTENSIONS`.
         keep_newest: How many images of the same stem stay; 0 for all.
         stem: Beginning of the names that count as the same image.
+        sysprep: Leave out what is one machine's own.
         then: What becomes of the volumes once the image is whole, in the words of `make`'s `keep`.
     """
 
@@ -57,6 +64,7 @@ class SavedImage(Effect, frozen=True):
     domain: str
     keep_newest: int = 0
     then: str = "never"
+    sysprep: bool = False
 
     @property
     @override
@@ -117,7 +125,8 @@ class SavedImage(Effect, frozen=True):
             await self._pack_read(at)
 
     def _tar(self, folder: str) -> tuple[str, ...]:
-        out = tuple(word for pattern in LEFT_OUT for word in ("--exclude", pattern))
+        patterns = (*LEFT_OUT, *(OF_ONE_MACHINE if self.sysprep else ()))
+        out = tuple(word for pattern in patterns for word in ("--exclude", pattern))
         return (
             "tar", "-c", *_PACKERS[self.extension], "--numeric-owner", "--sparse", "--xattrs", "--acls",
             *out, "--exclude", "./lost+found", "-f", str(self._part), "-C", folder, ".",

@@ -15,6 +15,7 @@ import msgspec
 from typing_extensions import override
 
 from components.images.kinds import refuse_escape
+from components.storage.filling import mount_words, overwrite, take_space
 from engine.core.faults import Refused
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
@@ -34,6 +35,10 @@ class VolumeFile(Effect, frozen=True):
         image_kind: `raw`, `qcow2`, `tar` or `directory`.
         make_fs: Filesystem maker and arguments, such as `mkfs.ext3`.
         uuid: Of the swap area, or of the filesystem where we make it.
+        how: How the root is filled: `copy`, `offline` or `mount`.
+        mount_parent: Folder below which one is made to mount the volume.
+        preallocate: `sparse`, `falloc` or `full`.
+        wipe: Overwrite it before it is removed.
     """
 
     path: str
@@ -43,6 +48,10 @@ class VolumeFile(Effect, frozen=True):
     image_kind: str = ""
     make_fs: tuple[str, ...] = ("mkfs.ext3",)
     uuid: str = ""
+    how: str = "offline"
+    mount_parent: str = "/tmp"  # noqa: S108 - where the description says nothing
+    preallocate: str = "sparse"
+    wipe: bool = False
 
     @override
     def label(self) -> str:
@@ -86,15 +95,24 @@ class VolumeFile(Effect, frozen=True):
         if owner is not None and not owner.same_place(at.owner):
             raise NameTaken(f"{self.path} belongs to {owner.path or 'somebody else'}")
         await at.blocking(self._claim, at.owner)
+        await self.write(at)
+        return self
+
+    async def write(self, at: Site) -> None:
+        """Make the file with its content, whoever it belongs to."""
         if self.role == "root":
             at.progress(0.1, f"filling {Path(self.path).name}")
             await self._fill(at)
         else:
             await at.blocking(self._sparse)
-            command = ("mkswap", "--uuid", self.uuid) if self.role == "swap" else self.make_fs
-            await at.run((*command, self.path))
+            await self._format(at)
         await at.blocking(self._settle)
-        return self
+
+    async def _format(self, at: Site) -> None:
+        if self.role == "swap":
+            await at.run(("mkswap", "--uuid", self.uuid, self.path))
+        elif self.make_fs != ("none",):
+            await at.run((*mount_words(self.make_fs, self.uuid), self.path))
 
     def _claim(self, owner: Owner) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
@@ -108,28 +126,20 @@ class VolumeFile(Effect, frozen=True):
         Path(self.path).chmod(0o600)
 
     def _settle(self) -> None:
-        """Bring the volume to the disk before anybody relies on it."""
+        """Give the volume its space, and bring it to the disk before anybody relies on it."""
+        take_space(Path(self.path), self.preallocate)
         with Path(self.path).open("rb") as file:
             os.fsync(file.fileno())
 
     async def fill_device(self, at: Site) -> None:
         """Fill a device that is there already instead of a file."""
-        if self.role == "swap":
-            await at.run(("mkswap", "--uuid", self.uuid, self.path))
-        elif self.role == "data":
-            await at.run((*self.make_fs, self.path))
+        if self.role != "root":
+            await self._format(at)
         elif self.image_kind in {"raw", "qcow2"}:
             words = ("qemu-img", "convert", "-n", "-f", self.image_kind, "-O", "raw")
             await at.run((*words, "--", self.image, self.path))
         else:
-            folder = self.image
-            if self.image_kind == "tar":
-                folder = await at.blocking(self._unpack)
-            try:
-                await at.run((*self.make_fs, "-q", "-F", "-U", self.uuid, "-d", folder, self.path))
-            finally:
-                if folder != self.image:
-                    await at.blocking(shutil.rmtree, folder)
+            await self._from_tree(at)
 
     async def _fill(self, at: Site) -> None:
         match self.image_kind:
@@ -139,14 +149,39 @@ class VolumeFile(Effect, frozen=True):
             case "qcow2":
                 await at.run(("qemu-img", "convert", "-O", "raw", "--", self.image, self.path))
                 await at.blocking(self._grow)
-            case "directory":
-                await self._from_folder(at, self.image)
             case _:
-                folder = await at.blocking(self._unpack)
-                try:
-                    await self._from_folder(at, folder)
-                finally:
-                    await at.blocking(shutil.rmtree, folder)
+                await at.blocking(self._sparse)
+                await self._from_tree(at)
+
+    async def _from_tree(self, at: Site) -> None:
+        """Make the filesystem of a folder, or of what is in an archive."""
+        folder = self.image
+        if self.image_kind == "tar":
+            folder = await at.blocking(self._unpack)
+        try:
+            if self.how == "mount":
+                await at.run((*mount_words(self.make_fs, self.uuid), self.path))
+                await self._copy_mounted(at, folder)
+            else:
+                words = ("-q", "-F", "-U", self.uuid, "-d", folder, self.path)
+                await at.run((*self.make_fs, *words))
+        finally:
+            if folder != self.image:
+                await at.blocking(shutil.rmtree, folder)
+
+    async def _copy_mounted(self, at: Site, folder: str) -> None:
+        """Copy a folder onto the volume, mounted where nobody else sees it."""
+        script = 'mount "$1" "$2" -o "$3" && cp -a -- "$4/." "$2/" && umount "$2"'
+        kind = "defaults" if self.path.startswith("/dev/") else "loop"
+        mounted = Path(self.mount_parent, f"{Path(self.path).name}-{self.uuid[:8]}")
+        await at.blocking(lambda: mounted.mkdir(mode=0o700, parents=True, exist_ok=True))
+        try:
+            await at.run((
+                "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+                self.path, str(mounted), kind, folder,
+            ))  # fmt: skip
+        finally:
+            await at.blocking(mounted.rmdir)
 
     def _grow(self) -> None:
         size = Path(self.path).stat().st_size
@@ -157,10 +192,6 @@ class VolumeFile(Effect, frozen=True):
             )  # fmt: skip
         os.truncate(self.path, self.size_bytes)
         Path(self.path).chmod(0o600)
-
-    async def _from_folder(self, at: Site, folder: str) -> None:
-        await at.blocking(self._sparse)
-        await at.run((*self.make_fs, "-q", "-F", "-U", self.uuid, "-d", folder, self.path))
 
     def _unpack(self) -> str:
         folder = str(self._scratch)
@@ -195,9 +226,16 @@ class VolumeFile(Effect, frozen=True):
                     where = {**os.environ, "PATH": search_path()}
                     subprocess.run(command, check=True, env=where, capture_output=True, timeout=20)
 
+    def discard(self) -> None:
+        """Remove a file that was made with `write`, and what is left of its making; blocks."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        Path(self.path).unlink(missing_ok=True)
+
     def _remove(self) -> None:
         self._detach()
         shutil.rmtree(self._scratch, ignore_errors=True)
+        if self.wipe:
+            overwrite(Path(self.path))
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
         self.sidecar.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Where a pool writes down who has which address: in memory, or in a file that survives a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from components.networks.allotting import Row
+
+Choice = Callable[[dict[str, Row]], str]
+
+
+class Held(Row, frozen=True):
+    """A row with how its owner is reached.
+
+    Attributes:
+        handle: The owner's handle, encoded.
+    """
+
+    handle: bytes = b""
+
+
+class Journal(Protocol):
+    """The book of one pool; all of it blocks, and each call happens wholly or not at all."""
+
+    def allot(self, owner: str, handle: bytes, choose: Choice) -> str:
+        """Write down whom the chosen address belongs to; `choose` gives none by the empty text."""
+        ...
+
+    def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
+        """Let an owner's address go at some time, if it is the same that it was given to.
+
+        Returns:
+            The address, or nothing.
+        """
+        ...
+
+    def rows(self) -> dict[str, Held]:
+        """Return what is known, by address."""
+        ...
+
+
+class MemoryJournal:
+    """Kept as long as the process lives."""
+
+    def __init__(self) -> None:
+        """Know of nobody."""
+        self._rows: dict[str, Held] = {}
+
+    def allot(self, owner: str, handle: bytes, choose: Choice) -> str:
+        """Write down whom an address belongs to."""
+        ip = choose(dict(self._rows))
+        if ip:
+            self._rows[ip] = Held(owner, None, handle)
+        return ip
+
+    def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
+        """Let an owner's address go."""
+        for ip, row in self._rows.items():
+            if row.owner == owner and row.free_at_s is None and same(row.handle):
+                self._rows[ip] = Held(owner, free_at_s)
+                return ip
+        return ""
+
+    def rows(self) -> dict[str, Held]:
+        """Return what is known."""
+        return dict(self._rows)
+
+
+class FileJournal:
+    """Kept in an SQLite file, shared by all who open it; it guards that an address is there once."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; it is made when it is first written to."""
+        self._path = path
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS addresses"
+                " (ip TEXT PRIMARY KEY, owner TEXT NOT NULL, free_at_s REAL, handle BLOB NOT NULL)"
+            )
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            connection.close()  # what is not committed is undone
+
+    def allot(self, owner: str, handle: bytes, choose: Choice) -> str:
+        """Write down whom an address belongs to."""
+        with self._open() as connection:
+            ip = choose(dict(_rows(connection)))
+            if ip:
+                words = "INSERT OR REPLACE INTO addresses VALUES (?, ?, NULL, ?)"
+                connection.execute(words, (ip, owner, handle))
+        return ip
+
+    def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
+        """Let an owner's address go."""
+        with self._open() as connection:
+            for ip, row in _rows(connection).items():
+                if row.owner == owner and row.free_at_s is None and same(row.handle):
+                    words = "UPDATE addresses SET free_at_s = ?, handle = x'' WHERE ip = ?"
+                    connection.execute(words, (free_at_s, ip))
+                    break
+            else:
+                ip = ""
+        return ip
+
+    def rows(self) -> dict[str, Held]:
+        """Return what is known."""
+        with self._open() as connection:
+            return _rows(connection)
+
+
+def _rows(connection: sqlite3.Connection) -> dict[str, Held]:
+    found = connection.execute("SELECT ip, owner, free_at_s, handle FROM addresses")
+    return {ip: Held(owner, free_at_s, bytes(handle)) for ip, owner, free_at_s, handle in found}
