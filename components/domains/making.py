@@ -68,7 +68,7 @@ class Making:
         await domain.storage_backend.api.bind(domain.handle, domain.called, flatten(said), shell)
 
     async def _said(self, name: str) -> Value:
-        """Return what the domain says about storage; what it refers to, but for the image, as a value."""
+        """Return what the domain says about storage; what it refers to as a value, but the image."""
         value = self._domain.live.value(name)
         if name == "baseImage" or not isinstance(value, Reference):
             return value

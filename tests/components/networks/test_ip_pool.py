@@ -190,7 +190,7 @@ async def test_many_who_ask_at_once_get_different_addresses(bench):
 async def test_a_machine_that_ends_gives_its_address_back(bench):
     flow = text('quarantine "0s";', f"farm extends Container {{ {vm()} }}")
     await bench.deploy(flow)
-    assert len(await held(bench)) == 1
+    await until(lambda: bench.find("pool").value("inUse") == 1)
 
     bench.holder.process.finish(bench.find("vm"), Record.normal("over"))
 
