@@ -25,6 +25,7 @@ from engine.wire.messages import Handle, Op, Result
 from sfdl.values import Description, Part, PartKind, Reference, Value
 
 if TYPE_CHECKING:
+    from engine.runtime.channels import Duplex
     from engine.runtime.effects import Effect, Executor
     from engine.runtime.live import Live
 
@@ -165,6 +166,16 @@ class Prim:
         """
         del step
         return Record.normal()
+
+    async def open_channel(self, name: str) -> Duplex:
+        """Open something that goes both ways, such as a console, for somebody far away.
+
+        Raises:
+            NotFound: The component offers nothing of that name.
+            EngineError: It cannot be had now; the text says why.
+        """
+        kind = type(self).__name__
+        raise NotFound(f"{self.path} is a {kind}, which has no {name}", code="SF-CHAN-001")
 
     def made_with(self) -> frozenset[str]:
         """Return children that the phases bring up though the type creates its children itself."""

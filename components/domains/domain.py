@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
 from components.domains import telling, uplink
 from components.domains.booting import check_kernel
+from components.domains.console import Shown, Typed
 from components.domains.described import Conducted
 from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
 from components.domains.making import Making
@@ -29,10 +31,11 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import holder_of, is_ours
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
-from engine.core.faults import BadDescription
+from engine.core.faults import BadDescription, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
 from engine.prim import Unwell
 from engine.runtime.attributes import exposed
+from engine.runtime.channels import Duplex
 from engine.runtime.effects import Effect, NameTaken
 from sfdl.values import Value
 
@@ -235,6 +238,42 @@ class Domain(Conducted):
         if running:
             self._begin_watch()
         self.set_ready(True)
+
+    @override
+    async def open_channel(self, name: str) -> Duplex:
+        match name:
+            case "console":
+                return await self._open_console()
+            case "console log":
+                return await self._open_log()
+            case _:
+                return await super().open_channel(name)
+
+    async def _open_console(self) -> Duplex:
+        try:
+            hypervisor = await self.hypervisor()
+            facts = await hypervisor.fact(self.uuid)
+            if facts is None or not facts.active:
+                raise Refused("the guest is not running", code="SF-CON-001", where=self.path)
+            return Typed(await hypervisor.console(self.uuid), self.path)
+        except HypervisorError as error:
+            what = f"there is no console at {self.uri}"
+            text = what if error.kind == "Unsupported" else f"its console: {error.message}"
+            raise Refused(
+                text, code="SF-CON-001", where=self.path,
+                hint="sfconsole --log shows what it has shown so far",
+            ) from error  # fmt: skip
+
+    async def _open_log(self) -> Duplex:
+        path = self.live.value("consolePath")
+        try:
+            if not isinstance(path, str):
+                raise FileNotFoundError("it has none yet")
+            return Shown(await self.run_blocking(Path(path).open, "rb"), self.path)
+        except OSError as error:
+            raise Refused(
+                f"its console log cannot be read: {error}", code="SF-CON-001", where=self.path
+            ) from error
 
     # -- the end
 

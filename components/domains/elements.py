@@ -54,11 +54,11 @@ class InterfaceXml(Element, frozen=True):
 
 
 class SerialXml(Element, frozen=True):
-    """<serial>: the console, appended to a file."""
+    """<serial>: the console, for whoever opens it, and appended to a file."""
 
-    path: Annotated[str, At("source/@path")]
-    type: Annotated[str, At("@type")] = "file"
-    append: Annotated[str, At("source/@append")] = "on"
+    path: Annotated[str, At("log/@file")]
+    type: Annotated[str, At("@type")] = "pty"
+    append: Annotated[str, At("log/@append")] = "on"
     port: Annotated[str, At("target/@port")] = "0"
 
 

@@ -11,6 +11,7 @@ import libvirt
 
 from components.hypervisor import operations
 from components.hypervisor.capabilities import Capabilities, Capability
+from components.hypervisor.consoles import LibvirtConsole, open_stream
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.events import Subscription
 from components.hypervisor.lanes import Call
@@ -146,6 +147,13 @@ class LibvirtHypervisor:
         return await self._line.look(
             "addresses", uuid, lambda connection: operations.addresses(connection, self._caps, uuid)
         )
+
+    async def console(self, uuid: str) -> LibvirtConsole:
+        """Open the console of a running domain."""
+        stream = await self._line.change(
+            "console", uuid, lambda connection: open_stream(connection, uuid)
+        )
+        return LibvirtConsole(stream)
 
     def happenings(self, uuid: str = "") -> Subscription:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""

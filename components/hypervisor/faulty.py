@@ -17,6 +17,7 @@ import msgspec
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.errors import HypervisorError, Kind
 from components.hypervisor.protocol import (
+    Console,
     DhcpHost,
     DomainEvent,
     DomainFacts,
@@ -36,7 +37,8 @@ T = TypeVar("T")
 
 Method = Literal[
     "facts", "fact", "status", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
-    "suspend", "resume", "agent", "addresses", "version", "node", "network facts", "network fact",
+    "suspend", "resume", "agent", "addresses", "version", "node", "console",
+    "network facts", "network fact",
     "network by_name", "network define", "network start", "network stop", "network undefine",
     "network reserve", "network unreserve", "storage pools", "storage pool",
     "storage pool_by_name", "storage define", "storage start", "storage refresh", "storage stop",
@@ -240,6 +242,10 @@ class FaultyHypervisor:
     async def node(self) -> NodeFacts:
         """Ask what the machine has."""
         return await self._pass("node", "", self._inner.node)
+
+    async def console(self, uuid: str) -> Console:
+        """Open the console of a running domain."""
+        return await self._pass("console", uuid, lambda: self._inner.console(uuid))
 
     def happenings(self, uuid: str = "") -> Happenings:
         """Subscribe to events, without those dropped."""

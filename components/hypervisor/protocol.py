@@ -199,6 +199,19 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int | None = None
 
 
+class Console(Protocol):
+    """A guest's serial console, in both directions; used on the loop it was opened on."""
+
+    async def read(self) -> bytes:
+        """Wait for what the guest shows; nothing once it has stopped, or the hypervisor is gone."""
+
+    async def write(self, data: bytes) -> None:
+        """Type into it. Raises `Refused` once it is closed."""
+
+    async def close(self) -> None:
+        """Let go of it. Harmless twice."""
+
+
 class PendingCall(Protocol):
     """A call whose thread has not come back, whether or not anybody still awaits it."""
 
@@ -390,6 +403,14 @@ class Hypervisor(Protocol):
 
     async def node(self) -> NodeFacts:
         """Ask what the machine has; the test driver invents it."""
+
+    async def console(self, uuid: str) -> Console:
+        """Open the console of a running domain; only one can have it.
+
+        Raises:
+            HypervisorError: `Unsupported` where there are no consoles; `Refused` when the domain does
+                not run, or somebody else has its console; `NotFound`.
+        """
 
     def happenings(self, uuid: str = "") -> Happenings:
         """Subscribe to events. The queue is bounded; overflow shows as one `MISSED` event.

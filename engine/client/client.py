@@ -24,6 +24,7 @@ from engine.wire.messages import (
     Cancelled,
     Change,
     Changed,
+    Channelled,
     Checkup,
     Create,
     Cut,
@@ -40,6 +41,7 @@ from engine.wire.messages import (
     Hello,
     Levelled,
     LogRow,
+    OnChannel,
     Op,
     Page,
     PeerRow,
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 POLL_S = 0.25
 LONG_POLL_S = 10.0
+CHANNEL_S = 30.0
+"""Seconds a channel may take to be opened, or to take what is sent, beyond any wait."""
 CONNECT_S = 5.0
 CHECKUP_S = 45.0
 
@@ -278,6 +282,10 @@ class Client:
         wanted = PullLog(cursor, path, level, trace, limit=limit, wait_ms=int(wait_s * 1000))
         page = self.send("stream", encode(wanted), Page, wait_s + CONNECT_S)
         return [row for row in page.rows if isinstance(row, LogRow)], page.next, page.gap
+
+    def channel(self, wanted: OnChannel, wait_s: float = 0.0) -> Channelled:
+        """Open, use or close a channel that a component offers; see `engine.client.channels`."""
+        return self.send("stream", encode(wanted), Channelled, wait_s + CHANNEL_S)
 
     def value(self, ref: str) -> Value | Handle:
         """Follow a path, `app:child:attribute`, to a value or component; secrets are not shown."""

@@ -22,8 +22,7 @@ from engine.wire.messages import (
     Hello,
     Op,
     PeerRow,
-    Pull,
-    PullPiece,
+    Pulling,
     ReadAnswer,
     Reading,
     Request,
@@ -283,8 +282,8 @@ class Peers:
             raise raised(answer.fault)
         return answer
 
-    async def stream(self, address: str, wanted: Pull | PullPiece, budget_s: float) -> ReadAnswer:
-        """Pull events, or a piece of something long, from a peer."""
+    async def stream(self, address: str, wanted: Pulling, budget_s: float) -> ReadAnswer:
+        """Pull events, or a piece of something long, from a peer; or use a channel there."""
         data = await self._call(address, "poll", "stream", encode(wanted), budget_s)
         answer: ReadAnswer = decode(data, ReadAnswer)  # type: ignore[arg-type] # a union is a type to msgspec
         if isinstance(answer, Failed):

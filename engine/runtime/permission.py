@@ -8,15 +8,20 @@ from msgspec import Struct
 
 from engine.core.events import Ident
 from engine.core.faults import NotAllowed
+from engine.runtime.channels import Channels
 from engine.runtime.walking import names_of
 from engine.security.identity import Caller
 from engine.security.rights import check, check_method
 from engine.wire.messages import (
     Call,
     Cancel,
+    CloseChannel,
     Create,
     Detach,
+    FeedChannel,
     Graft,
+    OpenChannel,
+    PullChannel,
     PullPiece,
     ReadPlan,
     ReadUpdate,
@@ -46,6 +51,8 @@ def action_of(verb: str, message: Struct) -> str:
             part = " part"
         case PullPiece():
             part = " piece"
+        case OpenChannel() | PullChannel() | FeedChannel() | CloseChannel():
+            part = " channel"
         case _:
             pass
     return f"{verb} {tag}{part}" if verb in {"submit", "read"} else f"{verb}{part}"
@@ -83,8 +90,11 @@ def _application(process: Process, message: Struct) -> str | None:
             if isinstance(op, Graft):
                 return _application(process, op)
             return op.application if isinstance(op, Create) else None
+        case PullChannel(channel) | FeedChannel(channel) | CloseChannel(channel):
+            return process.services.get(Channels).application(channel)
         case (
             Terminate(ident=None, ref=ref) | Set(ident=None, ref=ref) | Detach(ident=None, ref=ref)
+            | OpenChannel(ident=None, ref=ref)
             | Update(ref=ref) | ReadUpdate(segment="", ref=ref) | Graft(ident=None, ref=ref)
         ):  # fmt: skip
             names = names_of(ref)
@@ -92,6 +102,7 @@ def _application(process: Process, message: Struct) -> str | None:
         case (
             Terminate(ident=Ident() as ident) | Set(ident=Ident() as ident)
             | Detach(ident=Ident() as ident) | Call(target=ident) | Graft(ident=Ident() as ident)
+            | OpenChannel(ident=Ident() as ident)
         ):  # fmt: skip
             live = process.lives.get(ident.component)
             return live.segment.application if live is not None else None

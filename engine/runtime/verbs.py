@@ -12,6 +12,7 @@ import msgspec
 
 from engine.core.events import Rejected
 from engine.core.faults import Busy, EngineError, Fault, Kind, NotAllowed, Unreachable, fault_of
+from engine.runtime.channels import Channels
 from engine.runtime.permission import permit
 from engine.runtime.pieces import Pieces
 from engine.security.identity import Caller
@@ -22,6 +23,7 @@ from engine.wire.messages import (
     Beat,
     Hello,
     Pull,
+    Pulling,
     PullLog,
     PullPiece,
     Reading,
@@ -137,12 +139,21 @@ class Verbs:
         return await self._process.liveness.answer(beat)
 
     async def _stream(self, message: bytes, caller: Caller) -> object:
-        wanted: Pull | PullLog | PullPiece = decode(message, Pull | PullLog | PullPiece)  # type: ignore[arg-type] # a union is a type to msgspec
+        wanted: Pulling = decode(message, Pulling)  # type: ignore[arg-type] # a union is a type to msgspec
         permit(self._process, caller, "stream", wanted)
-        if isinstance(wanted, PullPiece):
-            return await self._process.services.get(Pieces).answer(wanted)
-        if isinstance(wanted, PullLog):
-            return await self._process.logbook.pull(wanted)
+        match wanted:
+            case PullPiece():
+                return await self._process.services.get(Pieces).answer(wanted)
+            case PullLog():
+                return await self._process.logbook.pull(wanted)
+            case Pull():
+                return await self._pull(wanted)
+            case _:
+                return await self._process.services.get(Channels).answer(
+                    self._process, wanted, caller
+                )
+
+    async def _pull(self, wanted: Pull) -> object:
         if wanted.whole and wanted.application:
             await self._process.relays.follow_application(wanted.application)
             if wanted.settled:

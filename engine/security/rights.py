@@ -22,6 +22,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "beat": _PEER,
     "stream": _VIEW | _PEER,
     "stream piece": _PEER,
+    "stream channel": _OPERATE | _PEER,
     "read tree": _VIEW | _PEER,
     "read attributes": _VIEW | _PEER,
     "read dump": _VIEW | _PEER,
@@ -60,7 +61,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
 LIMITED = frozenset(
     f"submit {word}"
     for word in ("create", "terminate", "set", "call", "detach", "graft", "update", "cancel")
-) | {"read plan", "read plan_update"}
+) | {"read plan", "read plan_update", "stream channel"}
 """Actions that an operator limited to names may do on applications of such names only."""
 
 

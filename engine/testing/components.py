@@ -12,10 +12,12 @@ import msgspec
 from typing_extensions import override
 
 from engine.compound import Compound
+from engine.core.faults import Refused
 from engine.core.levels import level_of
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, link, on_change, output
+from engine.runtime.channels import Duplex
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 from engine.runtime.kinds import bool_, float_, int_, str_, strings
 from sfdl.values import Description, Value
@@ -300,6 +302,49 @@ class Chatter(Compound, type="test.chatter"):
     async def echo(self, number: int) -> int:
         """Give a number back."""
         return number
+
+
+class Echo:
+    """A channel that gives back what is sent, in capitals, and ends at a dot."""
+
+    def __init__(self) -> None:
+        """Say hello."""
+        self._came: asyncio.Queue[bytes] = asyncio.Queue()
+        self._came.put_nowait(b"hello\n")
+        self.closed = False
+
+    async def read(self) -> bytes:
+        """Give back what was sent."""
+        return await self._came.get()
+
+    async def write(self, data: bytes) -> None:
+        """Take it; a dot is the end."""
+        self._came.put_nowait(data.upper())
+        if b"." in data:
+            self._came.put_nowait(b"")
+
+    async def close(self) -> None:
+        """Take in that nobody is there any more."""
+        self.closed = True
+
+
+class Echoing(Prim, type="test.echoing"):
+    """Offers a channel called console that gives back what is sent."""
+
+    busy = attr(bool_, False, doc="Refuse.")
+
+    def __init__(self) -> None:
+        """Have no channel open."""
+        self.opened: list[Echo] = []
+
+    @override
+    async def open_channel(self, name: str) -> Duplex:
+        if name != "console":
+            return await super().open_channel(name)
+        if self.busy:
+            raise Refused("it is busy", where=self.path)
+        self.opened.append(Echo())
+        return self.opened[-1]
 
 
 class Talker(Prim, type="test.talker"):

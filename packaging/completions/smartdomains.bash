@@ -57,6 +57,35 @@ _sfca_completion_setup() {
 
 _sfca_completion_setup;
 complete -o nosort -F _sfca_completion sfCa
+_sfconsole_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFCONSOLE_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfconsole_completion_setup() {
+    complete -o nosort -F _sfconsole_completion sfconsole
+}
+
+_sfconsole_completion_setup;
+complete -o nosort -F _sfconsole_completion sfConsole
 _sfdaemon_completion() {
     local IFS=$'\n'
     local response

@@ -69,6 +69,7 @@ def test_3_is_also_a_value_that_does_not_fit(sh, file):
         ("sfremove", "localhost", "app:a"), ("sfdetach", "localhost", "app:a"),
         ("sfdetachandterminate", "localhost", "app:a"), ("sfdrain", "localhost"),
         ("sfupdate", "localhost", "app", "--revert"), ("sflog", "localhost"),
+        ("sfconsole", "localhost", "app"),
         ("sfterminate", "localhost", "app"), ("sfevents", "localhost"), ("sfstop", "localhost"),
     ],
 )  # fmt: skip

@@ -56,6 +56,10 @@ def corpus():
         ("beat", encode(m.Beat("d", ("s1",), (notice,)))),
         ("stream", encode(m.Pull("0"))),
         ("stream", encode(m.PullLog("0"))),
+        ("stream", encode(m.OpenChannel("c1", "console", ref="app"))),
+        ("stream", encode(m.PullChannel("c1", 0))),
+        ("stream", encode(m.FeedChannel("c1", 0, b"ls\n"))),
+        ("stream", encode(m.CloseChannel("c1"))),
         ("stream", encode(m.PullPiece(f"sha256:{'0' * 64}", "host9:3800", 4096, 1024))),
     ]
 

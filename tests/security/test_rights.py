@@ -21,7 +21,7 @@ VIEWER, OPERATOR, ADMIN, PEER = (
     for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.PEER)
 )
 SPECIFIED = {  # who may, in the order viewer, operator, admin, peer
-    "hello": "yyyy", "beat": "nnny", "stream": "yyyy", "stream piece": "nnny",
+    "hello": "yyyy", "beat": "nnny", "stream": "yyyy", "stream piece": "nnny", "stream channel": "nyyy",
     "read tree": "yyyy", "read attributes": "yyyy", "read dump": "yyyy", "read diagnosis": "yyyn",
     "read checkup": "nyyn", "read census": "nnny",
     "read plan": "nyyy", "read resolve": "nnny", "read segment": "nnny",
@@ -39,7 +39,7 @@ SPECIFIED = {  # who may, in the order viewer, operator, admin, peer
 def test_every_message_of_every_verb_is_in_the_table():
     tags = {f"submit {op.__struct_config__.tag}" for op in get_args(Op)}
     tags |= {f"read {reading.__struct_config__.tag}" for reading in get_args(Reading)}
-    tags |= {"hello", "beat", "stream", "stream piece"}
+    tags |= {"hello", "beat", "stream", "stream piece", "stream channel"}
 
     assert tags | {"submit create part", "submit terminate part"} == set(RIGHTS)
     assert set(RIGHTS) >= LIMITED

@@ -200,9 +200,27 @@ class Piece(Struct, frozen=True, tag="piece"):
     elsewhere: tuple[str, ...] = ()
 
 
+class Channelled(Struct, frozen=True, tag="channelled"):
+    """How a channel stands.
+
+    Attributes:
+        at: Where `data` begins, counted in bytes from the beginning; what was lost in between is
+            skipped.
+        data: What has come; empty if nothing did in time.
+        fed: Bytes that were sent into it so far.
+        ended: Why nothing more will come; empty: more may.
+    """
+
+    at: int = 0
+    data: bytes = b""
+    fed: int = 0
+    ended: str = ""
+
+
 ReadAnswer: TypeAlias = (
     Plan
     | Piece
+    | Channelled
     | Dumped
     | Page
     | Resolved

@@ -1,8 +1,12 @@
-"""`stream`: events and logs after a cursor, waiting for the first; pieces of something long."""
+"""`stream`: events and logs after a cursor, waiting for the first; pieces of things; channels."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from msgspec import Struct
+
+from engine.core.events import Ident
 
 
 class PullLog(Struct, frozen=True, tag="log"):
@@ -58,3 +62,57 @@ class PullPiece(Struct, frozen=True, tag="piece"):
     reader: str
     offset: int = 0
     limit: int = 2**20
+
+
+class OpenChannel(Struct, frozen=True, tag="open_channel"):
+    """Open a channel to something that a component offers, such as a guest's serial console.
+
+    Attributes:
+        channel: Its id, chosen by the sender and known to nobody else; the same id again is the same
+            channel.
+        name: What is offered.
+        ref: The component, or `ident`.
+        who: Whom a peer asks for.
+    """
+
+    channel: str
+    name: str
+    ref: str = ""
+    ident: Ident | None = None
+    who: str = ""
+
+
+class PullChannel(Struct, frozen=True, tag="pull_channel"):
+    """Ask for what has come through a channel.
+
+    Attributes:
+        at: Bytes taken so far; what is before them is forgotten.
+        wait_ms: How long to wait for more, at most 20,000.
+    """
+
+    channel: str
+    at: int = 0
+    wait_ms: int = 0
+
+
+class FeedChannel(Struct, frozen=True, tag="feed_channel"):
+    """Send something into a channel.
+
+    Attributes:
+        at: Bytes sent before; what was sent already is not sent again.
+        data: At most 2^16 bytes.
+    """
+
+    channel: str
+    at: int
+    data: bytes
+
+
+class CloseChannel(Struct, frozen=True, tag="close_channel"):
+    """Close a channel; one not there is success."""
+
+    channel: str
+
+
+OnChannel: TypeAlias = OpenChannel | PullChannel | FeedChannel | CloseChannel
+Pulling: TypeAlias = Pull | PullLog | PullPiece | OnChannel
