@@ -43,6 +43,7 @@ HOOKS = (
     "drain",
     "place_child",
     "check_update",
+    "explain_update",
     "on_update",
     "on_update_started",
 )
@@ -130,6 +131,11 @@ class Prim:
         """
         del new
         return True
+
+    async def explain_update(self, new: Mapping[str, Value]) -> Mapping[str, str]:
+        """Say of attributes that would change how they take effect, for a plan; change nothing."""
+        del new
+        return {}
 
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
         """Take new values of attributes, those that differ; they are bound already."""
@@ -243,14 +249,18 @@ class Prim:
 
     # -- what a component does
 
-    async def make(self, effect: E, *, keep: str = "never", executor: Executor | None = None) -> E:
+    async def make(
+        self, effect: E, *, keep: str = "never", executor: Executor | None = None,
+        resume: bool = False,
+    ) -> E:  # fmt: skip
         """Make an external thing: its intent is durable before it is made.
 
         Args:
             effect: What is to be there.
-            keep: Which ends leave it: `never`, `normal`, `always`, or seconds as text. A rollback
-                always undoes it.
+            keep: Which ends leave it: `never`, `always`, seconds as text, or types of records, such
+                as `normal`. A rollback undoes it, unless its own type is among those.
             executor: Who runs its commands; ourselves if not given.
+            resume: If an earlier creation of the component left it, take it over as it is.
 
         Returns:
             The effect with what became known while making it.
@@ -259,7 +269,9 @@ class Prim:
             NameTaken: A thing of that name is there and is not ours.
             Busy: An earlier thing at this path could not be undone yet.
         """
-        return await self.live.process.keeper.make(self.live, effect, keep=keep, executor=executor)
+        return await self.live.process.keeper.make(
+            self.live, effect, keep=keep, executor=executor, resume=resume
+        )
 
     async def amend(self, effect: Effect, keep: str) -> None:
         """Change which ends leave something in place; durable when it returns.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.context import Context
-from components.domains.methods import methods
+from components.domains.methods import cpus, methods
 from components.hypervisor import names
 from components.hypervisor.choice import uri_kind
 from components.networks.addresses import (
@@ -18,7 +18,7 @@ from components.storage.backend import StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
 from engine.runtime.attributes import attr, link, output
-from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_
+from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_, strings
 
 
 class Described(Compound):
@@ -55,7 +55,44 @@ class Described(Compound):
         doc="Where the address comes from if ip is not given; else ip is taken from there.",
     )  # fmt: skip
     memory = attr(size_bytes, 512, ge=32 * 2**20, le=2**44, doc="Memory at boot.")
+    max_memory = attr(
+        size_bytes, None, le=2**44, called="maxMemory",
+        doc="Most memory it may be given while it runs; memory if not given.",
+    )  # fmt: skip
     vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
+    max_vcpus = attr(
+        int_, None, ge=1, le=1024, called="maxVcpus",
+        doc="Most virtual CPUs it may be given while it runs; vcpus if not given.",
+    )  # fmt: skip
+    cpu_shares = attr(
+        int_, None, ge=1, le=262144, called="cpuShares",
+        doc="Its weight beside others for processor time, in the hypervisor's measure.",
+    )  # fmt: skip
+    cpu_quota = attr(
+        int_, None, ge=1, le=102400, called="cpuQuota",
+        doc="Most processor time it gets, in percent of one CPU.",
+    )  # fmt: skip
+    cpu_pin = attr(
+        cpus, (), called="cpuPin", doc="Processors of the host it may run on; all if empty."
+    )
+    numa_node = attr(
+        int_, None, ge=0, le=1023, called="numaNode", doc="Node of the host its memory is on."
+    )
+    graphics = attr(str_, "none", choices=("none", "vnc", "spice"), doc="Screen it is given.")
+    graphics_listen = attr(
+        ip_kind, "127.0.0.1", called="graphicsListen", doc="Address its screen is shown at."
+    )
+    bandwidth_in = attr(
+        int_,
+        0,
+        ge=0,
+        called="bandwidthIn",
+        doc="Most Kbit/s into its first interface; 0: no limit.",
+    )
+    bandwidth_out = attr(
+        int_, 0, ge=0, called="bandwidthOut",
+        doc="Most Kbit/s out of its first interface; 0: no limit.",
+    )  # fmt: skip
     kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
     ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
     extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")
@@ -99,8 +136,10 @@ class Conducted(Described):
         called="connectionGrace",
     )  # fmt: skip
     start_mode = attr(
-        str_, "running", choices=("defined", "running", "booted"),
-        doc="When the start counts as done.", called="startMode",
+        str_, "running", choices=("defined", "created", "running", "booted"),
+        doc="How far it is started: defined only, created with its processors paused, running, or "
+        "until it has booted.",
+        called="startMode",
     )  # fmt: skip
     ready_marker = attr(
         str_, "SD-READY", doc="What the console shows once booted; the agent's answer counts, too.",
@@ -110,7 +149,29 @@ class Conducted(Described):
         methods, (), doc="Ways to look at it that all find it well once it has booted.",
         called="readyChecks",
     )  # fmt: skip
-    boot_timeout = attr(duration_s, 600, doc="Seconds until booted.", called="bootTimeout")
+    boot_timeout = attr(
+        duration_s, None, doc="Seconds until booted; 120, or 600 where it is emulated, if not given.",
+        called="bootTimeout",
+    )  # fmt: skip
+    persistent = attr(bool_, True, doc="Keep it defined; else nothing is left of it once it stops.")
+    autostart = attr(bool_, False, doc="Have the hypervisor start it with the host.")
+    priority = attr(int_, 50, ge=0, le=100, doc="Its order where not all can be served.")
+    labels = attr(strings, (), doc="Words it can be chosen by.")
+    drift_policy = attr(
+        str_, "report", choices=("report", "repair", "ignore"), called="driftPolicy",
+        doc="What is done when somebody else changes the machine: it is told, or set back as well.",
+    )  # fmt: skip
+    drift_period = attr(
+        duration_s, 60, ge=0.05, called="driftPeriod", doc="Seconds between two comparisons."
+    )
+    update_mode = attr(
+        str_, "defer", choices=("defer", "reboot"), called="updateMode",
+        doc="When an update takes effect that needs a power cycle: at the next one, or now by one.",
+    )  # fmt: skip
+    allow_replace = attr(
+        bool_, False, called="allowReplace",
+        doc="Let an update end the machine and make another where no other way is left.",
+    )  # fmt: skip
     on_guest_shutdown = attr(
         str_, "terminate", choices=("terminate", "restart", "ignore"),
         doc="What to do when the guest shuts down by itself, or somebody else stops it.",
@@ -133,8 +194,15 @@ class Conducted(Described):
         duration_s, 600, doc="Seconds over which restarts are counted.", called="restartWindow"
     )
     stop_mode = attr(
-        str_, "graceful", choices=("graceful", "destroy"), doc="How the guest is stopped.",
+        str_, "graceful", choices=("graceful", "destroy", "save", "suspend", "leave"),
+        doc="How the guest is ended where that is wished; after save, suspend and leave all of it "
+        "stays, and the next start goes on with it.",
         called="stopMode",
+    )  # fmt: skip
+    on_daemon_stop = attr(
+        str_, "leave", choices=("leave", "save", "graceful"),
+        doc="What becomes of the guest when its daemon is stopped by force; all else of it stays.",
+        called="onDaemonStop",
     )  # fmt: skip
     stop_timeout = attr(
         duration_s, 60, doc="Seconds the guest has to shut down.", called="stopTimeout"
@@ -144,4 +212,7 @@ class Conducted(Described):
     macAddress = output(str, doc="MAC address of the first interface, if it has one.")
     address = output(str, doc="Address of the first interface, if it is known.")
     contextMode = output(str, doc="How the guest was told its name and address.")
+    pendingChanges = output(str, doc="Attributes that take effect at the next power cycle.")
+    drift = output(str, doc="What somebody else has changed of the machine.")
+    degraded = output(str, doc="What was asked for and its hypervisor cannot do.")
     consolePath = output(str, doc="File with what the serial console shows.")

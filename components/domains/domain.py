@@ -15,13 +15,22 @@ from typing_extensions import override
 
 from components.domains import telling, uplink
 from components.domains.booting import check_kernel
+from components.domains.conduct import check_conduct
 from components.domains.console import Shown, Typed
 from components.domains.described import Conducted
-from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
+from components.domains.drift import Drift
+from components.domains.effects import (
+    ConsoleLog,
+    DefinedDomain,
+    RunningDomain,
+    TransientDomain,
+)
+from components.domains.ends import End, all_stays, end_of
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
 from components.domains.stopping import Stopping
+from components.domains.updating import Updates
 from components.domains.watching import Watching
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
@@ -32,12 +41,16 @@ from components.hypervisor.owner import holder_of, is_ours
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from engine.core.faults import BadDescription, Refused
-from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, SHUTDOWN, Record
+from engine.core.records import Record
 from engine.prim import Unwell
 from engine.runtime.attributes import exposed
 from engine.runtime.channels import Duplex
 from engine.runtime.effects import Effect, NameTaken
+from engine.runtime.live import Live
 from sfdl.values import Value
+
+BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
+"""Seconds a guest may take to boot, where the description does not say."""
 
 
 class Domain(Conducted):
@@ -50,14 +63,21 @@ class Domain(Conducted):
         called: Its name at the hypervisor, once deployed.
         uri: Its hypervisor, once deployed.
         stopping: Ends its guest.
+        making: Makes what it is made of.
+        updates: Takes changes of its description.
 
     Events:
+        drift: Somebody else has changed the machine.
+        repaired: What somebody else had changed was set back.
         warning: What is wrong with the guest or its hypervisor, and what is done about it.
 
     Errors:
         SF-DOM-004: A kernel or RAM disk is not there on the host.
         SF-DOM-005: The machine as described cannot be written as XML.
         SF-DOM-006: The guest has not booted in time; the message has the end of its console.
+        SF-DOM-012: A change would need another machine, or other volumes, and that is not allowed.
+        SF-DOM-011: The guest of an earlier start is there, and the volumes it runs on are not.
+        SF-DOM-010: Something is wanted that needs a machine which stays defined.
         SF-DOM-009: The agent is to be asked where there is no channel to one.
     """
 
@@ -65,7 +85,8 @@ class Domain(Conducted):
     """Kinds of hypervisor URI it runs on, each kind of domain its own."""
 
     reserved: ClassVar[dict[str, Value]] = {
-        "sfOrphanPolicy": "keep", "sfReadyWhen": "signal", "sfStartTimeout": 900,
+        "sfOrphanPolicy": "keep", "sfUpdatable": True, "sfDeployTimeout": 900,
+        "sfReadyWhen": "signal", "sfStartTimeout": 900,
         "sfTerminateTimeout": 900,
     }  # fmt: skip
 
@@ -74,7 +95,8 @@ class Domain(Conducted):
         self.called = ""
         self.uri = ""
         self.stopping = Stopping(self)
-        self._making = Making(self)
+        self.making = Making(self)
+        self.updates = Updates(self)
         self._watching: Watching | None = None
 
     # -- deploy: check and reserve
@@ -90,14 +112,14 @@ class Domain(Conducted):
 
     @override
     async def on_deploy(self) -> None:
-        await self._making.take_address()
+        await self.making.take_address()
         self._check_attributes()
         await self._identify()
         self.check_hypervisor(self.uri)
-        await self._making.bind_storage()
-        await self._making.read_context()
+        await self.making.bind_storage()
+        await self.making.read_context()
         telling.check(
-            self._making.outline, self, kernel=self.boots_directly, ip=self.ip, mac=self.mac,
+            self.making.outline, self, kernel=self.boots_directly, ip=self.ip, mac=self.mac,
             disks=self.storage_backend.given,
         )  # fmt: skip
         hypervisor = await self.hypervisor()
@@ -105,9 +127,10 @@ class Domain(Conducted):
         check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
         await self._check_free(hypervisor)
         await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
-        await self._making.join()
+        await self.making.look_for_earlier()
+        await self.making.join()
         self._publish_address()
-        await self._making.reserve_address()
+        await self.making.reserve_address()
 
     def check_hypervisor(self, uri: str) -> None:
         """Refuse a hypervisor that this kind of domain does not run on.
@@ -138,6 +161,7 @@ class Domain(Conducted):
             raise BadDescription(
                 "give network or bridge, not both", code="SF-DOM-002", where=self.path
             )
+        check_conduct(self)
         if self.ip:
             uplink.check_address(
                 self.ip, self.netmask, "" if self.gateway_on_link else self.gateway, self.path
@@ -182,14 +206,18 @@ class Domain(Conducted):
     @override
     async def on_started(self) -> None:
         check_kernel(self)
-        await self._making.define()
+        await self.making.define()
         self.publish("defined")
         if self.start_mode == "defined":
             self.set_ready(True)
             return
-        await self._making.start()
-        self.publish("running")
-        await self._begin_watch().booted()
+        self.updates.started()
+        await self.making.start()
+        await self.updates.tune(await self.hypervisor())
+        self.publish("paused" if self.start_mode == "created" else "running")
+        watching = self.begin_watch()
+        if self.making.was is None:
+            await watching.booted()
         self.set_ready(True)
 
     def publish(self, state: str) -> None:
@@ -200,12 +228,70 @@ class Domain(Conducted):
     def _publish_address(self) -> None:
         if self.ip:
             self.address = self.ip
-        if self._making.uplink is not None:
-            self.macAddress = self._making.uplink.mac
+        if self.making.uplink is not None:
+            self.macAddress = self.making.uplink.mac
 
     # -- while it runs
 
-    def _begin_watch(self) -> Watching:
+    @property
+    def boot_limit_s(self) -> float:
+        """Return how many seconds it may take to boot."""
+        if self.boot_timeout is not None:
+            return self.boot_timeout
+        return EMULATED_BOOT_S if self.make_profile().emulated else BOOT_S
+
+    async def power_cycle(self) -> None:
+        """Stop the guest as a wished end would, and start it as it is defined now."""
+        if self._watching is None:
+            return
+        self._watching.end()
+        self.set_ready(False)
+        hypervisor = await self.hypervisor()
+        await self.stopping.pause_for(hypervisor, End.GRACEFUL)
+        await self.start_again(hypervisor)
+        self.publish("running")
+        await self.begin_watch().booted(again=True)
+        self.set_ready(True)
+
+    def pending(self) -> list[str]:
+        """Return attributes that wait for a power cycle."""
+        said = self.live.value("pendingChanges")
+        return said.split(", ") if isinstance(said, str) and said else []
+
+    def lacks(self, name: str, error: HypervisorError) -> None:
+        """Show that something was asked for and cannot be had."""
+        said = self.live.value("degraded")
+        known = said.split(", ") if isinstance(said, str) and said else []
+        self.degraded = ", ".join(dict.fromkeys([*known, name]))
+        self.note(f"{name} cannot be had while it runs: {error.message}", "warning")
+
+    @override
+    async def check_update(self, new: Mapping[str, Value]) -> bool:
+        return self.updates.check(new)
+
+    @override
+    async def explain_update(self, new: Mapping[str, Value]) -> Mapping[str, str]:
+        return self.updates.explain(new)
+
+    @override
+    async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+        await self.updates.apply(old, new)
+
+    async def start_again(self, hypervisor: Hypervisor) -> None:
+        """Start a guest that has stopped."""
+        if self.persistent:
+            await hypervisor.start(self.uuid)
+        else:
+            await hypervisor.machines.create(self.making.xml)
+        self.updates.started()
+        await self.updates.tune(hypervisor)
+
+    def begin_watch(self) -> Watching:
+        """Watch its guest from now on as its attributes say now."""
+        if self._watching is not None:
+            self._watching.end()
+        else:
+            self.spawn(Drift(self).run())
         self._watching = Watching(self)
         self.spawn(self._watching.run())
         return self._watching
@@ -223,20 +309,23 @@ class Domain(Conducted):
             match effect:
                 case ConsoleLog(path):
                     self.consolePath = path
-                case DefinedDomain(uri=uri, name=name, uuid=uuid):
-                    self.uri, self.called, self.uuid = uri, name, uuid
+                case DefinedDomain() | TransientDomain():
+                    self.uri, self.called, self.uuid = effect.uri, effect.name, effect.uuid
+                    self.making.xml = effect.xml
                 case _:
                     pass
         self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
-        await self._making.take_address_again()
-        await self._making.bind_storage()
-        await self._making.read_context()
-        await self._making.join()
-        self._making.claim_address()
+        await self.making.take_address_again()
+        await self.making.bind_storage()
+        await self.making.read_context()
+        await self.making.join()
+        self.making.claim_address()
         running = any(isinstance(effect, RunningDomain) for effect in effects)
+        if running:
+            self.updates.adopted()
         self.publish("running" if running else "defined")
         if running:
-            self._begin_watch()
+            self.begin_watch()
         self.set_ready(True)
 
     @override
@@ -279,21 +368,33 @@ class Domain(Conducted):
 
     @override
     async def on_terminate(self, record: Record) -> None:
-        await self._end_guest(record)
-        await self._making.give_address_back()
-
-    async def _end_guest(self, record: Record) -> None:
-        if not any(isinstance(made.effect, RunningDomain) for made in self.live.effects):
-            return
-        wished = record.type in {NORMAL, SHUTDOWN} and self.stop_mode == "graceful"
         with contextlib.suppress(HypervisorError):  # what is left is for undo
-            await self.stopping.stop(await self.hypervisor(), graceful=wished)
+            await self._end(record)
+        await self.making.give_address_back()
 
     @exposed()
     async def let_go(self) -> None:
-        """Stop the guest, since its disks are about to go; the first one to ask decides how."""
-        record = self.live.record
-        graceful = record is None or record.type != DEPLOYMENT_FAILURE
-        await self.stopping.stop(
-            await self.hypervisor(), graceful=graceful and self.stop_mode == "graceful"
+        """End the guest, since its disks are about to go; the first one to ask decides how."""
+        await self._end(self._reason())
+
+    async def _end(self, record: Record) -> None:
+        if not any(isinstance(made.effect, RunningDomain) for made in self.live.effects):
+            return
+        end = end_of(
+            record,
+            stop_mode=self.stop_mode,
+            on_daemon_stop=self.on_daemon_stop,
+            was=self.making.was,
         )
+        if all_stays(record, end) and not self.stopping.asked:
+            await self.making.retain()
+        await self.stopping.stop(await self.hypervisor(), end)
+
+    def _reason(self) -> Record:
+        """Return why it ends, or what is around it; nothing ends: somebody wishes it."""
+        live: Live | None = self.live
+        while live is not None:
+            if live.record is not None:
+                return live.record
+            live = live.parent
+        return Record.normal()

@@ -11,7 +11,7 @@ from typing import Self
 from typing_extensions import override
 
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.owner import is_ours
+from components.hypervisor.owner import is_ours, owner_record
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import DomainFacts, Hypervisor
 from engine.runtime.effects import Effect, NameTaken, Presence, Site
@@ -51,6 +51,10 @@ class ConsoleLog(Effect, frozen=True):
         Path(self.path).write_bytes(b"")
 
     @override
+    async def claim(self, at: Site) -> Self:
+        return self
+
+    @override
     async def undo(self, at: Site) -> None:
         await at.blocking(lambda: Path(self.path).unlink(missing_ok=True))
 
@@ -73,6 +77,7 @@ class DefinedDomain(_OnHypervisor, frozen=True):
     """A domain known to its hypervisor, with our owner record in its metadata."""
 
     xml: str
+    autostart: bool = False
 
     @override
     def label(self) -> str:
@@ -105,6 +110,20 @@ class DefinedDomain(_OnHypervisor, frozen=True):
                         hint="choose another domainName; nothing was touched",
                     ) from error  # fmt: skip
                 raise
+            if self.autostart:
+                await hypervisor.machines.autostart(self.uuid, on=True)
+        return self
+
+    @override
+    async def claim(self, at: Site) -> Self:
+        """Define it anew if it is off; one that runs or is saved goes on as it was."""
+        hypervisor = await self._hypervisor(at)
+        facts = await hypervisor.fact(self.uuid)
+        goes_on = facts is not None and facts.active
+        if not goes_on and not await hypervisor.machines.is_saved(self.uuid):
+            return await self.make(at)
+        with _threads_of(at, hypervisor, self.uuid):
+            await hypervisor.machines.claim(self.uuid, owner_record(at.owner))
         return self
 
     @override
@@ -120,7 +139,13 @@ class DefinedDomain(_OnHypervisor, frozen=True):
 
 
 class RunningDomain(_OnHypervisor, frozen=True):
-    """The running instance of a defined domain; it outlives our process."""
+    """The running instance of a defined domain; it outlives our process.
+
+    Attributes:
+        paused: Start it without letting its processors go.
+    """
+
+    paused: bool = False
 
     @override
     def label(self) -> str:
@@ -142,7 +167,20 @@ class RunningDomain(_OnHypervisor, frozen=True):
     async def make(self, at: Site) -> Self:
         hypervisor = await self._hypervisor(at)
         with _threads_of(at, hypervisor, self.uuid):
-            await hypervisor.start(self.uuid)
+            saved = await hypervisor.machines.is_saved(self.uuid)
+            await hypervisor.start(self.uuid, paused=self.paused)
+            if saved:  # it came back with the owner it was saved with
+                await hypervisor.machines.claim(self.uuid, owner_record(at.owner))
+        return self
+
+    @override
+    async def claim(self, at: Site) -> Self:
+        """Let go on what was suspended."""
+        hypervisor = await self._hypervisor(at)
+        with _threads_of(at, hypervisor, self.uuid):
+            if not self.paused:
+                await hypervisor.resume(self.uuid)
+            await hypervisor.machines.claim(self.uuid, owner_record(at.owner))
         return self
 
     @override
@@ -158,3 +196,38 @@ class RunningDomain(_OnHypervisor, frozen=True):
                 if error.kind in {"Unreachable", "Timeout"}:
                     raise
                 await hypervisor.destroy(self.uuid, gentle=False)
+
+
+class TransientDomain(RunningDomain, frozen=True):
+    """A running domain that its hypervisor forgets once it stops.
+
+    Attributes:
+        xml: What it is made from, also when it is started again.
+    """
+
+    xml: str = ""
+
+    @override
+    def label(self) -> str:
+        return f"transient domain {self.name}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        try:
+            hypervisor = await self._hypervisor(at)
+            facts = await hypervisor.fact(self.uuid) or await hypervisor.by_name(self.name)
+        except HypervisorError as error:
+            if error.kind in {"Unreachable", "Timeout"}:
+                return Presence.UNKNOWN
+            raise
+        if facts is None:
+            return Presence.ABSENT
+        ours = facts.uuid == self.uuid and is_ours(facts, at.owner, exactly=False)
+        return Presence.OURS if ours else Presence.FOREIGN
+
+    @override
+    async def make(self, at: Site) -> Self:
+        hypervisor = await self._hypervisor(at)
+        with _threads_of(at, hypervisor, self.uuid):
+            await hypervisor.machines.create(self.xml)
+        return self

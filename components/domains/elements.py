@@ -35,11 +35,13 @@ class DiskXml(Element, frozen=True):
     driver: Annotated[str, At("driver/@name")]
     format: Annotated[str, At("driver/@type")]
     cache: Annotated[str, At("driver/@cache")]
+    io: Annotated[str, At("driver/@io")]
     file: Annotated[str, At("source/@file")]
     block: Annotated[str, At("source/@dev")]
     target: Annotated[str, At("target/@dev")]
     bus: Annotated[str, At("target/@bus")]
     readonly: Annotated[bool, At("readonly")]
+    backend_domain: Annotated[str, At("backenddomain/@name")] = ""
 
 
 class InterfaceXml(Element, frozen=True):
@@ -51,6 +53,10 @@ class InterfaceXml(Element, frozen=True):
     bridge: Annotated[str, At("source/@bridge")]
     model: Annotated[str, At("model/@type")]
     rom: Annotated[str, At("rom/@enabled")]
+    script: Annotated[str, At("script/@path")] = ""
+    backend_domain: Annotated[str, At("backenddomain/@name")] = ""
+    inbound: Annotated[int | None, At("bandwidth/inbound/@average")] = None
+    outbound: Annotated[int | None, At("bandwidth/outbound/@average")] = None
 
 
 class SerialXml(Element, frozen=True):
@@ -98,9 +104,40 @@ class BalloonXml(Element, frozen=True):
     period: Annotated[int | None, At("stats/@period")] = None
 
 
+class RngXml(Element, frozen=True):
+    """<rng>: random numbers of the host."""
+
+    model: Annotated[str, At("@model")] = "virtio"
+    backend: Annotated[str, At("backend/@model")] = "random"
+    source: Annotated[str, At("backend")] = "/dev/urandom"
+
+
+class WatchdogXml(Element, frozen=True):
+    """<watchdog>."""
+
+    action: Annotated[str, At("@action")]
+    model: Annotated[str, At("@model")] = "i6300esb"
+
+
+class PanicXml(Element, frozen=True):
+    """<panic>."""
+
+    model: Annotated[str, At("@model")] = "isa"
+
+
+class GraphicsXml(Element, frozen=True):
+    """<graphics>: a screen, at a port that is free."""
+
+    type: Annotated[str, At("@type")]
+    listen: Annotated[str, At("@listen")]
+    port: Annotated[str, At("@port")] = "-1"
+    autoport: Annotated[str, At("@autoport")] = "yes"
+
+
 class DevicesXml(Element, frozen=True):
     """<devices>; each list under its element's name."""
 
+    emulator: Annotated[str, At("emulator")] = ""
     controller: Annotated[tuple[ControllerXml, ...], At(".")] = ()
     disk: Annotated[tuple[DiskXml, ...], At(".")] = ()
     interface: Annotated[tuple[InterfaceXml, ...], At(".")] = ()
@@ -108,7 +145,11 @@ class DevicesXml(Element, frozen=True):
     console: Annotated[tuple[ConsoleXml, ...], At(".")] = ()
     channel: Annotated[tuple[ChannelXml, ...], At(".")] = ()
     video: Annotated[tuple[VideoXml, ...], At(".")] = ()
+    graphics: Annotated[tuple[GraphicsXml, ...], At(".")] = ()
+    watchdog: Annotated[tuple[WatchdogXml, ...], At(".")] = ()
     memballoon: Annotated[tuple[BalloonXml, ...], At(".")] = ()
+    rng: Annotated[tuple[RngXml, ...], At(".")] = ()
+    panic: Annotated[tuple[PanicXml, ...], At(".")] = ()
 
 
 class DomainXml(Element, frozen=True):
@@ -125,11 +166,22 @@ class DomainXml(Element, frozen=True):
     current_memory: Annotated[int, At("currentMemory")]
     vcpu: Annotated[int, At("vcpu")]
     vcpu_current: Annotated[int, At("vcpu/@current")]
+    cpuset: Annotated[str, At("vcpu/@cpuset")]
+    cpu_shares: Annotated[int | None, At("cputune/shares")]
+    cpu_period: Annotated[int | None, At("cputune/period")]
+    cpu_quota: Annotated[int | None, At("cputune/quota")]
+    io_threads: Annotated[int | None, At("iothreads")]
+    numa_mode: Annotated[str, At("numatune/memory/@mode")]
+    numa_nodes: Annotated[str, At("numatune/memory/@nodeset")]
+    huge_pages: Annotated[bool, At("memoryBacking/hugepages")]
     bootloader: Annotated[str, At("bootloader")]
     bootloader_args: Annotated[str, At("bootloader_args")]
+    firmware: Annotated[str, At("os/@firmware")]
     arch: Annotated[str, At("os/type/@arch")]
     machine: Annotated[str, At("os/type/@machine")]
     os_type: Annotated[str, At("os/type")]
+    loader: Annotated[str, At("os/loader")]
+    loader_type: Annotated[str, At("os/loader/@type")]
     kernel: Annotated[str, At("os/kernel")]
     initrd: Annotated[str, At("os/initrd")]
     cmdline: Annotated[str, At("os/cmdline")]

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
+
+from msgspec.structs import replace
 
 from components.context import Outline, Told
+from components.context.effects import ContextDisk
 from components.context.told import hostname_from
 from components.domains import telling, uplink
-from components.domains.effects import ConsoleLog, DefinedDomain, RunningDomain
+from components.domains.effects import (
+    ConsoleLog,
+    DefinedDomain,
+    RunningDomain,
+    TransientDomain,
+)
+from components.domains.ends import End
 from components.domains.profile import Machine
-from components.domains.xml import BadSpecError, domain_xml
+from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
 from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
+from components.hypervisor.protocol import DomainFacts, DomainState
 from components.networks.joined import Joined
-from components.storage.backend import DiskOffer
+from components.storage.backend import (
+    ALWAYS,
+    AS_LONG_AS_MADE,
+    AS_LONG_AS_RESUMED,
+    CONTEXT,
+    DiskOffer,
+)
 from components.storage.declared import ON_THE_DOMAIN
-from engine.core.faults import BadDescription, EngineError
+from engine.core.faults import BadDescription, EngineError, Refused
+from engine.runtime.effects import Effect
 from engine.runtime.handles import Link
 from engine.wire.codec import flatten
 from engine.wire.messages import Handle
@@ -41,12 +58,21 @@ class _Turns:
         self.gate = asyncio.Semaphore(AT_ONCE)
 
 
+def earlier(facts: DomainFacts, *, saved: bool) -> End | None:
+    """Return how a guest that is there already was set aside; nothing: it is off and boots anew."""
+    if facts.active:
+        return End.SUSPEND if facts.state is DomainState.PAUSED else End.LEAVE
+    return End.SAVE if saved else None
+
+
 class Making:
     """Reserves and makes the parts of one domain.
 
     Attributes:
         outline: What its context says that counts before anything is made.
         uplink: The network or bridge it is on, if any.
+        xml: What the machine is, once it is prepared or taken up again.
+        was: How an earlier creation of the domain set its guest aside, which goes on from there.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -54,6 +80,9 @@ class Making:
         self._domain = domain
         self.outline = Outline()
         self.uplink: uplink.Uplink | None = None
+        self.was: End | None = None
+        self.xml = ""
+        self._resumes = False
 
     # -- what it is made from
 
@@ -160,30 +189,99 @@ class Making:
         source = above if isinstance(above, str) and above else usual
         return uplink.Uplink("network", source, False, mac, domain.ip) if source else None
 
+    async def look_for_earlier(self) -> None:
+        """Find out whether an earlier creation of the domain left its guest to be gone on with.
+
+        What could not be undone is none: that is tried again first.
+        """
+        domain = self._domain
+        hypervisor = await domain.hypervisor()
+        facts = await hypervisor.fact(domain.uuid)
+        origin = domain.live.segment.origin.application
+        if facts is None or domain.live.process.reaper.pending(origin, domain.live.place):
+            return
+        given = domain.storage_backend.given
+        self._resumes = not given or await domain.storage_backend.api.resume()
+        saved = await hypervisor.machines.is_saved(domain.uuid)
+        if self._resumes:
+            self.was = earlier(facts, saved=saved)
+        elif facts.active or saved:
+            raise Refused(
+                f"domain {domain.called} of an earlier start is still there, and its volumes are not",
+                code="SF-DOM-011", where=domain.path,
+                hint=f"put them back, or end it: virsh -c {domain.uri} destroy {domain.called}",
+            )  # fmt: skip
+
     # -- making
+
+    async def _make(self, effect: Effect) -> None:
+        keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
+        await self._domain.make(effect, keep=keep, resume=self._resumes)
+
+    async def retain(self) -> None:
+        """Leave all of the machine in place at the end, and what it stands on."""
+        domain = self._domain
+        for made in list(domain.live.effects):
+            await domain.amend(made.effect, ALWAYS)
+        if domain.storage_backend.given:
+            await domain.storage_backend.api.retain()
+        for kind, given in (("network", domain.network), ("bridge", domain.bridge)):
+            if given.given and isinstance(await domain.get(kind), Handle):
+                await given.api.retain()
 
     async def define(self) -> None:
         """Have the guest told what it is to know, and define the machine, when it is its turn."""
         async with self._domain.service(_Turns).gate:
+            await self._prepare()
             await self._define()
 
-    async def _define(self) -> None:
+    async def _prepare(self) -> None:
+        """Have the guest told what it is to know, and write down what the machine is."""
         domain = self._domain
         console = self._console_path()
-        await domain.make(ConsoleLog(console))
+        await self._make(ConsoleLog(console))
         domain.consolePath = console
         given = domain.storage_backend.given
         disks = await domain.storage_backend.api.disks() if given else []
         told = await self._tell(disks)
         await self._keep_address()
-        xml = self._xml(console, (*disks, *told.disks), told.words)
-        await domain.make(DefinedDomain(domain.uri, domain.uuid, domain.called, xml))
+        self.xml = self._xml(console, (*disks, *told.disks), told.words)
+
+    async def rewrite(self) -> bool:
+        """Write down anew what the machine is, now that its attributes have changed; say if it is."""
+        domain = self._domain
+        before = self.xml
+        given = domain.storage_backend.given
+        disks = await domain.storage_backend.api.disks() if given else []
+        told = [
+            DiskOffer(CONTEXT, made.effect.path, "file", "raw")
+            for made in domain.live.effects
+            if isinstance(made.effect, ContextDisk)
+        ]
+        words = telling.words_of(self.outline.mode, await self._told())
+        self.xml = self._xml(domain.consolePath, (*disks, *told), words)
+        for made in domain.live.effects:
+            if isinstance(made.effect, DefinedDomain):
+                defined = replace(made.effect, xml=self.xml, autostart=domain.autostart)
+                await domain.live.process.keeper.renew(domain.live, made.effect, defined)
+        return self.xml != before
+
+    async def _define(self) -> None:
+        """Define the machine, if it is to stay defined."""
+        domain = self._domain
+        if domain.persistent:
+            place = domain.uri, domain.uuid, domain.called
+            await self._make(DefinedDomain(*place, self.xml, domain.autostart))
 
     async def start(self) -> None:
         """Start the machine."""
         domain = self._domain
+        place = domain.uri, domain.uuid, domain.called
         async with domain.service(Reservations).creating(domain):
-            await domain.make(RunningDomain(domain.uri, domain.uuid, domain.called))
+            if domain.persistent:
+                await self._make(RunningDomain(*place, domain.start_mode == "created"))
+            else:
+                await self._make(TransientDomain(*place, xml=self.xml))
 
     async def _keep_address(self) -> None:
         domain = self._domain
@@ -193,12 +291,24 @@ class Making:
         hypervisor = await domain.hypervisor()
         kept = await uplink.kept_address(self.uplink, hostname, domain, hypervisor)
         if kept is not None:
-            await domain.make(kept)
+            await self._make(kept)
 
     async def _tell(self, disks: list[DiskOffer]) -> telling.Telling:
         """Have the guest learn its name and address, now that its disks are there."""
         domain = self._domain
-        told = Told(
+        told = await self._told()
+        root = next((disk for disk in disks if disk.role == "root"), None)
+        path = domain.work_folder / "context" / f"{self._file_name()}.iso"
+        done = await telling.tell(
+            domain, told, self.outline.mode, root, domain.storage_backend, path,
+            goes_on=self.was is not None,
+        )  # fmt: skip
+        domain.contextMode = done.mode
+        return done
+
+    async def _told(self) -> Told:
+        domain = self._domain
+        return Told(
             uuid=domain.uuid,
             hostname=domain.hostname or hostname_from(domain.called),
             mac=self.uplink.mac if self.uplink is not None else "",
@@ -209,13 +319,6 @@ class Making:
             ready_marker=domain.ready_marker,
             wishes=await telling.wishes_of(domain.context),
         )
-        root = next((disk for disk in disks if disk.role == "root"), None)
-        path = domain.work_folder / "context" / f"{self._file_name()}.iso"
-        done = await telling.tell(
-            domain, told, self.outline.mode, root, domain.storage_backend, path
-        )
-        domain.contextMode = done.mode
-        return done
 
     def _file_name(self) -> str:
         return f"{self._domain.called}-{self._domain.uuid[:8]}"
@@ -226,6 +329,13 @@ class Making:
         if theirs and scheme_of(domain.uri) != "test" and Path(theirs).parent.is_dir():
             return theirs
         return str(domain.work_folder / "console" / f"{self._file_name()}.log")
+
+    def _interfaces(self) -> tuple[InterfaceSpec, ...]:
+        if self.uplink is None:
+            return ()
+        domain = self._domain
+        limits = {"into_kbps": domain.bandwidth_in, "out_kbps": domain.bandwidth_out}
+        return (replace(self.uplink.interface, **limits),)
 
     def _xml(self, console: str, disks: tuple[DiskOffer, ...], words: str) -> str:
         domain = self._domain
@@ -241,8 +351,16 @@ class Making:
             ramdisk=domain.ramdisk,
             extra=extra,
             disks=disks,
-            interfaces=() if self.uplink is None else (self.uplink.interface,),
+            interfaces=self._interfaces(),
             console_log=console,
+            max_memory_bytes=domain.max_memory,
+            max_vcpus=domain.max_vcpus,
+            cpu_shares=domain.cpu_shares,
+            cpu_percent=domain.cpu_quota,
+            cpu_pin=domain.cpu_pin,
+            numa_node=domain.numa_node,
+            graphics=cast('Literal["", "vnc", "spice"]', domain.graphics.replace("none", "")),
+            graphics_listen=domain.graphics_listen,
         )
         try:
             return domain_xml(domain.make_profile().spec(machine))

@@ -60,4 +60,14 @@ def _methods(value: Value) -> tuple[Method, ...]:
     raise BadValueError(f"must be a list of {', '.join(WAYS)} (got {shown(value)})")
 
 
+def _cpus(value: Value) -> tuple[int, ...]:
+    if isinstance(value, Vector) and all(
+        isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 4096
+        for item in value.items
+    ):
+        return tuple(sorted({int(str(item)) for item in value.items}))
+    raise BadValueError(f"must be a list of processor numbers, from 0 (got {shown(value)})")
+
+
+cpus = Kind("list of processors", "Vector", _cpus)
 methods = Kind("list of ways to look at a guest", "Vector", _methods)

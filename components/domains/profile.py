@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -26,6 +26,14 @@ class Machine(Struct, frozen=True):
     disks: tuple[DiskOffer, ...]
     interfaces: tuple[InterfaceSpec, ...]
     console_log: str
+    max_memory_bytes: int | None = None
+    max_vcpus: int | None = None
+    cpu_shares: int | None = None
+    cpu_percent: int | None = None
+    cpu_pin: tuple[int, ...] = ()
+    numa_node: int | None = None
+    graphics: Literal["", "vnc", "spice"] = ""
+    graphics_listen: str = "127.0.0.1"
 
 
 class Profile(Protocol):
@@ -34,6 +42,11 @@ class Profile(Protocol):
     @property
     def agent_channel(self) -> bool:
         """Say whether the guest is given a channel for an agent."""
+        ...
+
+    @property
+    def emulated(self) -> bool:
+        """Say whether its processors are emulated, which makes it slow."""
         ...
 
     def spec(self, machine: Machine) -> DomainSpec:

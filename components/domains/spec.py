@@ -25,6 +25,8 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
         bus: "virtio", "xen", "sata", ...
         driver: Who serves it: "qemu", "phy", ...; empty: what is usual for the domain's kind.
         cache: Host cache mode, such as "none"; empty: the hypervisor's default.
+        io: "native", "threads" or "io_uring"; empty: the hypervisor's default.
+        backend_domain: Xen domain that serves it; empty: dom0.
         readonly: Refuse writes of the guest.
         device: What the guest takes it for.
     """
@@ -36,6 +38,8 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
     bus: str = "virtio"
     driver: str = ""
     cache: str = ""
+    io: str = ""
+    backend_domain: str = ""
     readonly: bool = False
     device: Literal["disk", "cdrom"] = "disk"
 
@@ -48,12 +52,20 @@ class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):
         source: Name of the network or bridge; empty for "user".
         mac: Six octets with colons.
         model: "virtio", "e1000", ...; empty: the hypervisor's default.
+        script: Program that plugs it into a bridge, for "xen" only; empty: the usual one.
+        backend_domain: Xen domain that serves it; empty: dom0.
+        into_kbps: Most Kbit/s into the guest; 0: no limit.
+        out_kbps: Most Kbit/s out of it; 0: no limit.
     """
 
     kind: Literal["network", "bridge", "user"]
     mac: str
     source: str = ""
     model: str = ""
+    script: str = ""
+    backend_domain: str = ""
+    into_kbps: int = 0
+    out_kbps: int = 0
 
 
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +81,20 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
         max_memory_bytes: Ceiling of ballooning; none: `memory_bytes`.
         vcpus: At boot, >= 1.
         max_vcpus: Ceiling of adding while it runs; none: `vcpus`.
+        cpu_shares: Its weight beside others for processor time; none: the hypervisor's default.
+        cpu_percent: Most processor time it gets, where 100 is one CPU; none: no limit.
+        cpu_pin: Processors of the host it may run on; empty: all.
+        numa_node: Node of the host its memory is on; none: any.
+        huge_pages: Back its memory with huge pages of the host.
+        firmware: "bios" or "efi"; empty: what the hypervisor takes.
+        loader: Firmware file, for "xen" only.
+        emulator: Program that emulates its devices; empty: the hypervisor's.
+        io_threads: Threads of their own for disks; 0: none.
+        rng: Give it random numbers of the host.
+        watchdog: What its watchdog does when it bites; empty: it has none.
+        panic: Let it tell that its system has panicked.
+        graphics: "vnc" or "spice"; empty: no screen.
+        graphics_listen: Address the screen is shown at.
         arch: Architecture of the guest's CPU.
         machine: Machine type, such as "pc-q35-7.2", "xenpv"; empty: the hypervisor's default.
         kernel: Kernel on the host for direct boot; empty: boot from the first disk.
@@ -97,6 +123,20 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     max_memory_bytes: int | None = None
     vcpus: int = 1
     max_vcpus: int | None = None
+    cpu_shares: int | None = None
+    cpu_percent: int | None = None
+    cpu_pin: tuple[int, ...] = ()
+    numa_node: int | None = None
+    huge_pages: bool = False
+    firmware: Literal["", "bios", "efi"] = ""
+    loader: str = ""
+    emulator: str = ""
+    io_threads: int = 0
+    rng: bool = False
+    watchdog: Literal["", "none", "reset", "poweroff", "pause"] = ""
+    panic: bool = False
+    graphics: Literal["", "vnc", "spice"] = ""
+    graphics_listen: str = "127.0.0.1"
     arch: str = "x86_64"
     machine: str = ""
     kernel: str = ""

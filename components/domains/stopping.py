@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from components.domains.ends import End
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import is_ours
 from components.hypervisor.protocol import Hypervisor
+from engine.core.faults import WrongState
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -29,21 +31,40 @@ class Stopping:
         self._domain = domain
         self._one_at_a_time = asyncio.Lock()
         self.asked = False
+        self._aside = False
 
-    async def stop(self, hypervisor: Hypervisor, *, graceful: bool) -> None:
-        """Stop the guest; done already is success.
+    async def stop(self, hypervisor: Hypervisor, end: End) -> None:
+        """Stop the guest or set it aside; done already is success, and how it was done stands.
 
         Args:
             hypervisor: Where it runs.
-            graceful: Ask it to shut down first, and wait.
+            end: How.
         """
         self.asked = True
         async with self._one_at_a_time:
-            if not await self._is_active(hypervisor):
+            if self._aside or not await self._is_active(hypervisor):
                 return
-            if graceful and await self._shut_down(hypervisor):
+            if end.sets_aside and await self._set_aside(hypervisor, end):
+                self._aside = True
+                return
+            if end is not End.DESTROY and await self._shut_down(hypervisor):
                 return
             await self._destroy(hypervisor)
+
+    async def _set_aside(self, hypervisor: Hypervisor, end: End) -> bool:
+        """Save or suspend the guest, or leave it; say whether that could be done."""
+        uuid = self._domain.uuid
+        try:
+            if end is End.SAVE:
+                self._domain.progress(0.0, "saving the guest")
+                await hypervisor.machines.save(uuid)
+            elif end is End.SUSPEND:
+                await hypervisor.suspend(uuid)
+        except HypervisorError as error:
+            text = f"the guest cannot be set aside ({end.value}), it is shut down: {error.message}"
+            self._domain.note(text, "warning")
+            return False
+        return True
 
     async def before(self, hypervisor: Hypervisor) -> bool:
         """End the guest's instance so that it can be started again; not once it is to stop.
@@ -55,6 +76,17 @@ class Stopping:
             if not self.asked and await self._is_active(hypervisor):
                 await self._destroy(hypervisor)
             return not self.asked
+
+    async def pause_for(self, hypervisor: Hypervisor, end: End) -> None:
+        """End the guest's instance so that it can be started again as it is defined now."""
+        async with self._one_at_a_time:
+            if self.asked:
+                raise WrongState("it is ending", where=self._domain.path)
+            if not await self._is_active(hypervisor):
+                return
+            if end is End.GRACEFUL and await self._shut_down(hypervisor):
+                return
+            await self._destroy(hypervisor)
 
     async def _destroy(self, hypervisor: Hypervisor) -> None:
         uuid = self._domain.uuid

@@ -17,7 +17,13 @@ from components.context.context import Context, Outline, is_local
 from components.context.effects import ContextDisk, InjectedFiles, Messages, check_size
 from components.context.told import Told, Wishes, instance_id
 from components.networks.addresses import mac_from_ip
-from components.storage.backend import CONTEXT, DiskOffer, StorageBackend
+from components.storage.backend import (
+    AS_LONG_AS_MADE,
+    AS_LONG_AS_RESUMED,
+    CONTEXT,
+    DiskOffer,
+    StorageBackend,
+)
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
 from engine.runtime.handles import Link
@@ -81,6 +87,17 @@ def check(outline: Outline, prim: Prim, *, kernel: bool, ip: str, mac: str, disk
         )  # fmt: skip
 
 
+def words_of(mode: str, told: Told) -> str:
+    """Return what telling in that mode puts on the kernel's command line."""
+    match mode:
+        case "kernel":
+            return kernel_words(told)
+        case "mac":
+            return mac_words(told)
+        case _:
+            return ""
+
+
 async def wishes_of(context: Link[Context]) -> Wishes:
     """Return what a machine's context says."""
     return await context.api.wishes() if context.given else Wishes()
@@ -88,7 +105,7 @@ async def wishes_of(context: Link[Context]) -> Wishes:
 
 async def tell(
     prim: Prim, told: Told, mode: str, root: DiskOffer | None,
-    backend: Link[StorageBackend], disk: Path,
+    backend: Link[StorageBackend], disk: Path, *, goes_on: bool = False,
 ) -> Telling:  # fmt: skip
     """Make what tells the guest.
 
@@ -99,6 +116,7 @@ async def tell(
         root: Its root volume.
         backend: Where its volumes come from; asked for what is in the image in mode `auto`.
         disk: Where a context disk is to be.
+        goes_on: It has its volumes in use, so that nothing is written into them.
 
     Raises:
         BadDescription: It is too much, or user data that is none.
@@ -112,19 +130,19 @@ async def tell(
             return Telling(mode)
     match mode:
         case "nocloud" | "script-iso":
-            return Telling(mode, disks=(await _disk(prim, told, mode, disk),))
+            keep = AS_LONG_AS_RESUMED if goes_on else AS_LONG_AS_MADE
+            return Telling(mode, disks=(await _disk(prim, told, mode, disk, keep),))
         case "inject":
-            await _inject(prim, told, root)
+            if not goes_on:
+                await _inject(prim, told, root)
             return Telling(mode)
-        case "kernel":
-            return Telling(mode, words=kernel_words(told))
-        case "mac":
-            return Telling(mode, words=mac_words(told))
+        case "kernel" | "mac":
+            return Telling(mode, words=words_of(mode, told))
         case _:
             return Telling("none")
 
 
-async def _disk(prim: Prim, told: Told, mode: str, path: Path) -> DiskOffer:
+async def _disk(prim: Prim, told: Told, mode: str, path: Path, keep: str) -> DiskOffer:
     label, files_of = DISKS[mode]
     try:
         files = files_of(told)
@@ -134,7 +152,7 @@ async def _disk(prim: Prim, told: Told, mode: str, path: Path) -> DiskOffer:
     messages = prim.service(Messages).disks
     messages[str(path)] = files
     try:
-        made = await prim.make(ContextDisk(str(path), label, instance_id(told)))
+        made = await prim.make(ContextDisk(str(path), label, instance_id(told)), keep=keep)
     finally:
         messages.pop(str(path), None)
     return DiskOffer(CONTEXT, made.path, "file", "raw")

@@ -26,10 +26,12 @@ class Watching:
     def __init__(self, domain: Domain) -> None:
         """Take the domain, whose attributes are bound and whose console is known."""
         self._domain = domain
+        self._task: asyncio.Task[object] | None = None
+        self._ended = False
         console = Path(domain.consolePath)
         self._prober = Prober(
             uuid=domain.uuid, ip=domain.ip, console=console, quiet_s=domain.console_quiet,
-            limit_s=domain.domain_liveness_delay, boot_s=domain.boot_timeout,
+            limit_s=domain.domain_liveness_delay, boot_s=domain.boot_limit_s,
         )  # fmt: skip
         self._signs = Signs(
             console=console, marker=domain.ready_marker, checks=domain.ready_checks,
@@ -50,16 +52,28 @@ class Watching:
 
     async def run(self) -> None:
         """Watch until the guest has ended, and end the domain with it, unless it is stopping."""
+        if self._ended:  # before it had begun
+            return
+        self._task = asyncio.current_task()
         record = await self._watch.run(await self._when_it_answers())
         if not self._domain.stopping.asked:
             await self._domain.finish(record)
+
+    def end(self) -> None:
+        """Watch no more; what the guest does from now on is expected."""
+        self._ended = True
+        if self._task is not None:
+            self._task.cancel()
 
     def trouble(self) -> str:
         """Say what is wrong, in constant time; empty when all is well or cannot be told."""
         return self._watch.trouble(asyncio.get_running_loop().time())
 
-    async def booted(self) -> None:
+    async def booted(self, *, again: bool = False) -> None:
         """Wait until the guest has booted, where that is asked for.
+
+        Args:
+            again: What its console has shown so far is of the past.
 
         Raises:
             TimedOut: It has not in time.
@@ -67,8 +81,10 @@ class Watching:
         domain = self._domain
         if domain.start_mode != "booted":
             return
+        if again:
+            self._signs.again()
         self._prober.awaited = True
-        await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_timeout)
+        await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_limit_s)
         self._prober.awaited = False
 
     async def _when_it_answers(self) -> Hypervisor:
@@ -93,7 +109,7 @@ class Watching:
             return
         self._prober.begin()
         self._signs.again()
-        await hypervisor.start(domain.uuid)
+        await domain.start_again(hypervisor)
         domain.publish("running")
         await self.booted()
         domain.set_ready(True)

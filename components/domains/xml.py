@@ -16,9 +16,13 @@ from components.domains.elements import (
     DiskXml,
     DomainXml,
     FeaturesXml,
+    GraphicsXml,
     InterfaceXml,
+    PanicXml,
+    RngXml,
     SerialXml,
     VideoXml,
+    WatchdogXml,
 )
 from components.domains.spec import (
     DiskSpec,
@@ -27,8 +31,12 @@ from components.domains.spec import (
     Kind,
     check,
 )
+from components.hypervisor.machines import kib_per_s
 from components.hypervisor.owner import OwnerRecord, owner_of
 from components.hypervisor.xmltree import BadSpecError, write
+
+PERIOD_US = 100_000
+"""Microseconds over which a limit of processor time is held."""
 
 __all__ = [
     "BadSpecError", "DiskSpec", "DomainSpec", "InterfaceSpec", "OwnerRecord", "domain_xml",
@@ -73,11 +81,22 @@ def _domain(spec: DomainSpec) -> DomainXml:
         current_memory=spec.memory_bytes,
         vcpu=spec.max_vcpus or spec.vcpus,
         vcpu_current=spec.vcpus,
+        cpuset=",".join(map(str, spec.cpu_pin)),
+        cpu_shares=spec.cpu_shares,
+        cpu_period=PERIOD_US if spec.cpu_percent else None,
+        cpu_quota=spec.cpu_percent * PERIOD_US // 100 if spec.cpu_percent else None,
+        io_threads=spec.io_threads or None,
+        numa_mode="strict" if spec.numa_node is not None else "",
+        numa_nodes="" if spec.numa_node is None else str(spec.numa_node),
+        huge_pages=spec.huge_pages,
         bootloader=spec.bootloader,
         bootloader_args=spec.bootloader_args,
+        firmware="efi" if spec.firmware == "efi" else "",
         arch=spec.arch,
         machine=spec.machine,
         os_type=_os_type(spec),
+        loader=spec.loader,
+        loader_type="rom" if spec.loader else "",
         kernel=spec.kernel,
         initrd=spec.initrd,
         cmdline=spec.cmdline,
@@ -119,14 +138,20 @@ def _cpu(model: str) -> CpuXml | None:
 
 def _devices(spec: DomainSpec) -> DevicesXml:
     xen = spec.kind == "xen"
+    screens = (GraphicsXml(type=spec.graphics, listen=spec.graphics_listen),)
     return DevicesXml(
+        emulator=spec.emulator,
         controller=() if xen else (ControllerXml(),),
         disk=tuple(_disk(disk, spec.kind) for disk in spec.disks),
         interface=tuple(_interface(one, spec.kind) for one in spec.interfaces),
         serial=(SerialXml(path=spec.console_log),) if spec.console_log else (),
         console=(ConsoleXml(),) if xen else (),
         channel=(ChannelXml(),) if spec.agent else (),
-        video=() if xen else (VideoXml(),),
+        video=() if xen else (VideoXml(model="vga" if spec.graphics else "none"),),
+        graphics=screens if spec.graphics else (),
+        watchdog=(WatchdogXml(action=spec.watchdog),) if spec.watchdog else (),
+        rng=(RngXml(),) if spec.rng else (),
+        panic=(PanicXml(),) if spec.panic else (),
         memballoon=() if xen else (BalloonXml(period=spec.balloon_stats_s),),
     )
 
@@ -138,6 +163,8 @@ def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
         driver=disk.driver or ("phy" if kind == "xen" else "qemu"),
         format=disk.format,
         cache=disk.cache,
+        io=disk.io,
+        backend_domain=disk.backend_domain,
         file=disk.path if disk.kind == "file" else "",
         block=disk.path if disk.kind == "block" else "",
         target=disk.target,
@@ -153,6 +180,10 @@ def _interface(interface: InterfaceSpec, kind: Kind) -> InterfaceXml:
         network=interface.source if interface.kind == "network" else "",
         bridge=interface.source if interface.kind == "bridge" else "",
         model=interface.model,
+        script=interface.script,
+        backend_domain=interface.backend_domain,
         # Without network boot the firmware does not wait for it.
         rom="no" if kind in {"kvm", "qemu"} else "",
+        inbound=kib_per_s(interface.into_kbps) or None,
+        outbound=kib_per_s(interface.out_kbps) or None,
     )

@@ -16,6 +16,7 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.events import Subscription
 from components.hypervisor.lanes import Call
 from components.hypervisor.line import Limits, Line, Opener, limits_for
+from components.hypervisor.machine_calls import LibvirtMachines
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
 from components.hypervisor.protocol import DomainFacts, Link, NodeFacts, Status, Version
@@ -31,6 +32,7 @@ class LibvirtHypervisor:
 
     Attributes:
         networks: Its virtual networks.
+        machines: Further calls about single machines.
         storage: Its storage pools.
     """
 
@@ -39,6 +41,7 @@ class LibvirtHypervisor:
         self._caps = Capabilities(driver)
         self._shapes: set[operations.Shape] = set()
         self.networks = LibvirtNetworks(line)
+        self.machines = LibvirtMachines(line)
         self.storage = LibvirtStorage(line)
 
     @classmethod

@@ -16,6 +16,7 @@ import msgspec
 
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.errors import HypervisorError, Kind
+from components.hypervisor.faulty_machines import FaultyMachines, MachineMethod
 from components.hypervisor.protocol import (
     Console,
     DhcpHost,
@@ -35,7 +36,7 @@ from components.hypervisor.storage_protocol import Storage
 
 T = TypeVar("T")
 
-Method = Literal[
+_Method = Literal[
     "facts", "fact", "status", "by_name", "xml", "define", "start", "shutdown", "destroy", "undefine",
     "suspend", "resume", "agent", "addresses", "version", "node", "console",
     "network facts", "network fact",
@@ -46,6 +47,8 @@ Method = Literal[
     "storage create", "storage upload", "storage resize", "storage wipe", "storage remove",
     "storage user",
 ]  # fmt: skip
+Method = _Method | MachineMethod
+METHODS = (*get_args(_Method), *get_args(MachineMethod))
 
 
 class Raise(msgspec.Struct, frozen=True):
@@ -124,6 +127,7 @@ class FaultyHypervisor:
 
     def __init__(self, inner: Hypervisor) -> None:
         self.networks = _FaultyNetworks(inner.networks, self._pass)
+        self.machines = FaultyMachines(inner.machines, self._pass)
         self.storage = cast("Storage", _FaultyStorage(inner.storage, self._pass))
         self.calls: list[tuple[Method, str]] = []
         self._inner = inner
@@ -146,7 +150,7 @@ class FaultyHypervisor:
         Raises:
             ValueError: There is no such method, or a count is below 1.
         """
-        if method not in get_args(Method) or nth < 1 or times < 1:
+        if method not in METHODS or nth < 1 or times < 1:
             raise ValueError(f"no such fault: {method} at call {nth}, {times} times")
         self._planted.append(_Planted(method, nth, times, fault))
 

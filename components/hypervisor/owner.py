@@ -62,6 +62,16 @@ def owner_element(owner: OwnerRecord) -> ET.Element:
     return ET.Element(_TAG, {**words, "daemon": owner.daemon} if owner.daemon else words)
 
 
+def owner_text(owner: OwnerRecord) -> str:
+    """Write the element as text without its namespace, which libvirt puts in itself.
+
+    Example:
+        >>> owner_text(OwnerRecord(community="lab", application="a", path="a:b", incarnation=2))
+        '<owner community="lab" application="a" path="a:b" incarnation="2" />'
+    """
+    return ET.tostring(ET.Element("owner", owner_element(owner).attrib), encoding="unicode")
+
+
 class Owned(Protocol):
     """Something with an owner record, if it was we who made it."""
 

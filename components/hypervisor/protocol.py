@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from components.hypervisor.capabilities import Capabilities
+from components.hypervisor.machines import Machines
 from components.hypervisor.owner import OwnerRecord
 from components.hypervisor.storage_protocol import Storage
 
@@ -317,6 +318,10 @@ class Hypervisor(Protocol):
     @property
     def networks(self) -> Networks:
         """Its virtual networks."""
+
+    @property
+    def machines(self) -> Machines:
+        """Further calls about single machines."""
 
     @property
     def storage(self) -> Storage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from typing_extensions import override
 
@@ -11,7 +11,7 @@ from components.domains.domain import Domain
 from components.domains.profile import Profile
 from components.kvm.profile import KvmProfile
 from engine.runtime.attributes import attr
-from engine.runtime.kinds import bool_, str_
+from engine.runtime.kinds import bool_, duration_s, int_, str_
 
 
 class KvmDomain(Domain, type="kvm.domain"):
@@ -31,6 +31,31 @@ class KvmDomain(Domain, type="kvm.domain"):
         str_, "", doc="Host cache mode of disks; the hypervisor's default if empty.",
         called="diskCache",
     )  # fmt: skip
+    disk_io = attr(
+        str_, "", choices=("", "native", "threads", "io_uring"), called="diskIo",
+        doc="How QEMU reads and writes disks; its default if empty.",
+    )  # fmt: skip
+    io_threads = attr(
+        int_, 0, ge=0, le=64, called="ioThreads", doc="Threads of their own for disks."
+    )
+    firmware = attr(
+        str_, "bios", choices=("bios", "efi"), doc="What boots it, where no kernel is given."
+    )
+    huge_pages = attr(
+        bool_, False, called="hugePages", doc="Back its memory with huge pages of the host."
+    )
+    balloon_stats_period = attr(
+        duration_s, 5, ge=1, le=3600, called="balloonStatsPeriod",
+        doc="Seconds between the guest's reports of its memory.",
+    )  # fmt: skip
+    rng = attr(bool_, True, doc="Give it random numbers of the host.")
+    watchdog = attr(
+        str_, "", choices=("", "none", "reset", "poweroff", "pause"),
+        doc="What its watchdog does when it bites, before onGuestCrash; no watchdog if empty.",
+    )  # fmt: skip
+    panic_device = attr(
+        bool_, True, called="panicDevice", doc="Let it tell that its system has panicked."
+    )
     context_bus = attr(
         str_, "virtio", choices=("virtio", "sata"),
         doc="How a context disk is seen: a read-only disk, or a CD-ROM, which not every kernel for "
@@ -57,4 +82,12 @@ class KvmDomain(Domain, type="kvm.domain"):
             nic_model=word("nicModel"),
             context_bus=word("contextBus"),
             agent_channel=values["agentChannel"] is True,
+            firmware=cast('Literal["bios", "efi"]', values["firmware"]),
+            disk_io=word("diskIo"),
+            io_threads=cast("int", values["ioThreads"]),
+            huge_pages=values["hugePages"] is True,
+            balloon_s=round(cast("float", values["balloonStatsPeriod"])),
+            rng=values["rng"] is True,
+            watchdog=cast('Literal["", "none", "reset", "poweroff", "pause"]', values["watchdog"]),
+            panic=values["panicDevice"] is True,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,10 +27,23 @@ class KvmProfile(Struct, frozen=True):
     agent_channel: bool
     context_bus: str = "virtio"
     console: str = "ttyS0"
+    firmware: Literal["bios", "efi"] = "bios"
+    disk_io: str = ""
+    io_threads: int = 0
+    huge_pages: bool = False
+    balloon_s: int = 5
+    rng: bool = False
+    watchdog: Literal["", "none", "reset", "poweroff", "pause"] = ""
+    panic: bool = False
+
+    @property
+    def emulated(self) -> bool:
+        """Say whether QEMU emulates its processors."""
+        return self.accelerator == "tcg"
 
     def spec(self, machine: Machine) -> DomainSpec:
         """Return what is to be defined."""
-        emulated = self.accelerator == "tcg"
+        emulated = self.emulated
         return DomainSpec(
             kind="qemu" if emulated else "kvm",
             name=machine.name,
@@ -36,7 +51,15 @@ class KvmProfile(Struct, frozen=True):
             title=machine.title,
             owner=machine.owner,
             memory_bytes=machine.memory_bytes,
+            max_memory_bytes=machine.max_memory_bytes,
             vcpus=machine.vcpus,
+            max_vcpus=machine.max_vcpus,
+            cpu_shares=machine.cpu_shares,
+            cpu_percent=machine.cpu_percent,
+            cpu_pin=machine.cpu_pin,
+            numa_node=machine.numa_node,
+            graphics=machine.graphics,
+            graphics_listen=machine.graphics_listen,
             machine=self.machine,
             kernel=machine.kernel,
             initrd=machine.ramdisk,
@@ -47,7 +70,13 @@ class KvmProfile(Struct, frozen=True):
             agent=self.agent_channel,
             cpu_model=self.cpu_model or ("qemu64" if emulated else "host-model"),
             tb_cache_mib=CACHE_MIB if emulated else None,
-            balloon_stats_s=5,
+            balloon_stats_s=self.balloon_s,
+            firmware=self.firmware,
+            io_threads=self.io_threads,
+            huge_pages=self.huge_pages,
+            rng=self.rng,
+            watchdog=self.watchdog,
+            panic=self.panic,
         )
 
     def _command_line(self, machine: Machine) -> str:
@@ -72,6 +101,7 @@ class KvmProfile(Struct, frozen=True):
             format=offer.format,
             bus=bus,
             cache="" if told else self.disk_cache,
+            io="" if told else self.disk_io,
             readonly=told,
         )
 

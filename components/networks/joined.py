@@ -8,7 +8,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from engine.core.faults import BadDescription, EngineError, Refused
-from engine.core.records import Record
+from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.prim import Prim
 from engine.runtime.attributes import exposed
 from engine.wire.messages import Handle
@@ -63,6 +63,12 @@ class Joined(Prim):
             )  # fmt: skip
         self._users[user.name] = user
         return self.device_name()
+
+    @exposed()
+    async def retain(self) -> None:
+        """Stay at the end: a machine on it goes on."""
+        for made in list(self.live.effects):
+            await self.amend(made.effect, f"always {DEPLOYMENT_FAILURE}")
 
     @override
     async def on_terminate(self, record: Record) -> None:

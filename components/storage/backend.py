@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid as uuids
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ from components.storage.saving import SavedImage
 from components.storage.volume_file import VolumeFile
 from components.system.shell import Shell, ShellExecutor
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
-from engine.core.records import Record
+from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect
@@ -35,6 +35,19 @@ from sfdl.values import Value
 
 ROOM = 1.1
 """A volume that an archive or folder is unpacked to must be so much larger."""
+AS_LONG_AS_MADE = SHUTDOWN
+"""Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
+ALWAYS = f"always {DEPLOYMENT_FAILURE}"
+"""All ends: the guest goes on, or is set aside."""
+AS_LONG_AS_RESUMED = f"{SHUTDOWN} {DEPLOYMENT_FAILURE}"
+"""The same for a volume taken over from an earlier creation: it is older than a start that failed."""
+ENDINGS = frozenset({
+    "keepVolumes", "keepOnFailure", "saveImage", "saveImageName", "saveImagePath",
+    "saveImageExtension", "saveImageOn", "saveImageKeep", "saveImageSysprep", "tempMountPoint",
+    "spaceReserve", "wipeOnRemove", "maxChain",
+})  # fmt: skip
+"""Attributes that count at the end, or not at all, once the volumes are there."""
+
 CONTEXT = "context"
 """Role of the disk that tells a guest what it is."""
 
@@ -90,12 +103,17 @@ class StorageBackend(StorageAttributes):
         "sfOrphanPolicy": "keep", "sfStartTimeout": 3600, "sfTerminateTimeout": 3600,
     }  # fmt: skip
 
+    resumable: ClassVar[bool] = True
+    """Whether volumes of an earlier creation can be taken over as they are."""
+
     def __init__(self) -> None:
         """Serve nobody yet."""
         self._user: Handle | None = None
         self._bound_name = ""
         self._user_shell: Handle | None = None
         self._offers: list[DiskOffer] = []
+        self._resumes = False
+        self._retained = False
         self._providing = asyncio.Lock()
 
     # -- the domain's side
@@ -158,6 +176,29 @@ class StorageBackend(StorageAttributes):
         return None if self.using_existing_volumes else await self.image()
 
     @exposed()
+    async def resume(self) -> bool:
+        """Take the volumes as they are when it starts, for a guest of an earlier creation.
+
+        Returns:
+            Whether they are all there, and can be taken.
+        """
+        if not self.resumable:
+            return False
+        try:
+            await self.find_volumes(self.layout())
+        except Refused:
+            return False
+        self._resumes = True
+        return True
+
+    @exposed()
+    async def retain(self) -> None:
+        """Leave the volumes at the end whatever else is said: their guest goes on, or is set aside."""
+        self._retained = True
+        for made in list(self.live.effects):
+            await self.amend(made.effect, ALWAYS)
+
+    @exposed()
     async def disks(self) -> list[DiskOffer]:
         """Return the disks, root first; with `provisionOn "attach"` they are made now."""
         async with self._providing:
@@ -204,7 +245,10 @@ class StorageBackend(StorageAttributes):
         image, made = await self.image(), []
         for wanted in self.layout():
             effect = await self.volume(wanted, image)
-            made.append(await self.make(effect, executor=self.executor()))
+            keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
+            made.append(
+                await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
+            )
         self._offers = self._offers_of(made)
 
     @override
@@ -355,9 +399,35 @@ class StorageBackend(StorageAttributes):
     # -- the end
 
     @override
+    async def check_update(self, new: Mapping[str, Value]) -> bool:
+        bound: dict[str, object] = {}
+        type(self).declarations.bind(new, bound, where=self.path)
+        names = [*bound, *type(self).declarations.links]
+        now = {name: self.live.bound.get(name, self.live.value(name)) for name in names}
+        wanted = {name: bound.get(name, new.get(name)) for name in names}
+        made_from = [name for name in names if now[name] != wanted[name] and name not in ENDINGS]
+        if made_from and self._offers:
+            raise Refused(
+                f"{', '.join(made_from)}: the volumes would have to be made anew, which would lose "
+                "what is on them",
+                code="SF-STORE-022", where=self.path,
+                hint="end the application and start it anew, or describe a second machine beside it",
+            )  # fmt: skip
+        return True
+
+    @override
+    async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+        """Take what counts at the end only; what the volumes are made from is refused before."""
+
+    @override
     async def on_terminate(self, record: Record) -> None:
         await self._wait_for_user()
+        if self._retained or record.type == SHUTDOWN:
+            await self.retain()
+            return
         ending = ending_of(record)
+        if ending is Ending.ROLLBACK and self._resumes:
+            return
         volumes = [made.effect for made in self.live.effects if self.offer_of(made.effect)]
         found = self.using_existing_volumes
         stay = volumes_stay(self.keep_volumes, found=found, ending=ending)

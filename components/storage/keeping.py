@@ -4,7 +4,8 @@
 |---|---|---|---|
 | normal | if `saveImageOn` is normal, always | kept if `keepVolumes` is true | removed if it is false |
 | abnormal | if `saveImageOn` is abnormal, always | as above, for a while | as above, for a while |
-| rollback | never | removed | kept |
+| rollback | never | removed, if made now | kept |
+| its daemon ends (`shutdown`), or its guest is left, saved or suspended | never | kept | kept |
 
 "For a while" is `keepOnFailure` seconds: time to look at what failed.
 """

@@ -166,6 +166,16 @@ class LogicalVolume(Effect, frozen=True):
         return ("lvcreate", "-y", *size, *tags, "-n", self.name, self.group)
 
     @override
+    async def claim(self, at: Site) -> Self:
+        volume = await self._volume(at)
+        ours = tag_of(at.owner).rpartition("/")[0]
+        tags = volume.lv_tags.split(",") if volume is not None else []
+        old = [word for tag in tags if tag.startswith(f"{ours}/") for word in ("--deltag", tag)]
+        new = ("--addtag", tag_of(at.owner))
+        await at.run(("lvchange", "-y", *old, *new, f"{self.group}/{self.name}"))
+        return self
+
+    @override
     async def undo(self, at: Site) -> None:
         volume = await self._volume(at)
         if volume is None or tag_of(at.owner) not in volume.lv_tags:

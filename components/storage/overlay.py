@@ -97,6 +97,13 @@ class OverlayFile(Effect, frozen=True):
         ))  # fmt: skip
         return self
 
+    @override
+    async def claim(self, at: Site) -> Self:
+        record = self._record()
+        found = self if record is None else msgspec.structs.replace(self, base=record.base)
+        await at.blocking(found._claim, at.owner)  # noqa: SLF001 - it is of this class
+        return found
+
     def _claim(self, owner: Owner) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         part = self.sidecar.with_name(f"{self.sidecar.name}.part")

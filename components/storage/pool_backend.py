@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -33,6 +34,8 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
     Content is made on the daemon's host and written into the volumes by the hypervisor, so that any
     type of pool will do.
     """
+
+    resumable: ClassVar[bool] = False
 
     pool = link(
         StoragePool, text=True, doc="Pool of the volumes: a component, or a name at the hypervisor."

@@ -114,6 +114,11 @@ class VolumeFile(Effect, frozen=True):
         elif self.make_fs != ("none",):
             await at.run((*mount_words(self.make_fs, self.uuid), self.path))
 
+    @override
+    async def claim(self, at: Site) -> Self:
+        await at.blocking(self._claim, at.owner)
+        return self
+
     def _claim(self, owner: Owner) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         part = self.sidecar.with_name(f"{self.sidecar.name}.part")

@@ -29,6 +29,21 @@ class XenDomain(Domain, type="xen.domain"):
     root = attr(str_, "/dev/xvda1 ro", doc="Root device and flags for the kernel.")
     root_target = attr(str_, "xvda1", doc="Root disk in the guest.", called="rootTarget")
     swap_target = attr(str_, "xvda2", doc="Swap disk in the guest.", called="swapTarget")
+    vif_script = attr(
+        str_, "", called="vifScript",
+        doc="Program on the host that plugs its interface into its bridge; vif-bridge if empty.",
+    )  # fmt: skip
+    hvm_loader = attr(
+        str_, "", called="hvmLoader", doc="Firmware file of an hvm guest; Xen's own if empty."
+    )
+    device_model = attr(
+        str_, "", called="deviceModel",
+        doc="Program that emulates the devices of an hvm guest; Xen's own if empty.",
+    )  # fmt: skip
+    driver_domain = attr(
+        str_, "", called="driverDomain",
+        doc="Xen domain that serves its disks and network; dom0 if empty.",
+    )  # fmt: skip
     console = attr(str_, "hvc0", doc="Console of the kernel.", called="xenConsole")
 
     @override
@@ -47,6 +62,10 @@ class XenDomain(Domain, type="xen.domain"):
             console=word("xenConsole"),
             bootloader=word("bootloader"),
             bootloader_args=word("bootloaderArgs"),
+            loader=word("hvmLoader"),
+            emulator=word("deviceModel"),
+            driver_domain=word("driverDomain"),
+            vif_script=word("vifScript"),
         )
 
     @override

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from components.domains.profile import Machine
-from components.domains.xml import DiskSpec, DomainSpec
+from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
 CONSOLES = "/var/log/xen/console"
@@ -23,6 +24,10 @@ class XenProfile(Struct, frozen=True):
         root_target: Name of the root disk in the guest; a bare filesystem is a partition.
         swap_target: Name of the swap disk in the guest.
         console: Console the kernel writes to, unless the description names one.
+        loader: Firmware file of an hvm guest; empty: Xen's.
+        emulator: Program that emulates the devices of an hvm guest; empty: Xen's.
+        driver_domain: Domain that serves its disks and network; empty: dom0.
+        vif_script: Program that plugs its interface into a bridge; empty: the usual one.
         bootloader: Program on the host that finds the kernel in the guest's disk.
     """
 
@@ -33,10 +38,19 @@ class XenProfile(Struct, frozen=True):
     console: str
     bootloader: str = ""
     bootloader_args: str = ""
+    loader: str = ""
+    emulator: str = ""
+    driver_domain: str = ""
+    vif_script: str = ""
 
     @property
     def agent_channel(self) -> bool:
         """Say no: Xen has no such channel."""
+        return False
+
+    @property
+    def emulated(self) -> bool:
+        """Say no: Xen runs guests on the host's own processors."""
         return False
 
     def spec(self, machine: Machine) -> DomainSpec:
@@ -48,7 +62,15 @@ class XenProfile(Struct, frozen=True):
             title=machine.title,
             owner=machine.owner,
             memory_bytes=machine.memory_bytes,
+            max_memory_bytes=machine.max_memory_bytes,
             vcpus=machine.vcpus,
+            max_vcpus=machine.max_vcpus,
+            cpu_shares=machine.cpu_shares,
+            cpu_percent=machine.cpu_percent,
+            cpu_pin=machine.cpu_pin,
+            numa_node=machine.numa_node,
+            graphics=machine.graphics,
+            graphics_listen=machine.graphics_listen,
             machine=MACHINES[self.mode],
             kernel=machine.kernel,
             initrd=machine.ramdisk,
@@ -56,7 +78,9 @@ class XenProfile(Struct, frozen=True):
             bootloader_args=self.bootloader_args,
             cmdline=self._command_line(machine),
             disks=tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks)),
-            interfaces=machine.interfaces,
+            interfaces=tuple(self._interface(each) for each in machine.interfaces),
+            loader=self.loader if self.mode == "hvm" else "",
+            emulator=self.emulator if self.mode == "hvm" else "",
         )
 
     def _command_line(self, machine: Machine) -> str:
@@ -66,6 +90,10 @@ class XenProfile(Struct, frozen=True):
         if self.console and "console=" not in machine.extra:
             words.append(f"console={self.console}")
         return " ".join([*words, *([machine.extra] if machine.extra else [])])
+
+    def _interface(self, interface: InterfaceSpec) -> InterfaceSpec:
+        script = self.vif_script if interface.kind == "bridge" else ""
+        return replace(interface, script=script, backend_domain=self.driver_domain)
 
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how a disk is seen by the guest: by its role, else in order."""
@@ -85,6 +113,7 @@ class XenProfile(Struct, frozen=True):
             format=offer.format,
             bus="xen",
             driver="phy" if raw else "qemu",
+            backend_domain=self.driver_domain,
         )
 
     def console_log(self, name: str) -> str:

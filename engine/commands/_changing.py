@@ -132,7 +132,11 @@ def _in_order(paths: list[str]) -> list[str]:
 def _cells(row: PlanRow, tree: Description) -> tuple[str, ...]:
     about = f"({row.why})" if row.change == "+/-" and row.why else ""
     if row.change == "~":
-        about = ", ".join(_becomes(row.path, each, tree) for each in row.attributes)
+        ways = row.ways or ("",) * len(row.attributes)
+        about = ", ".join(
+            _becomes(row.path, each, tree) + (f" ({way})" if way else "")
+            for each, way in zip(row.attributes, ways, strict=False)
+        )
     return row.kind, row.address, about
 
 

@@ -87,7 +87,8 @@ class Comparison:
         judgement = await self._judge(live, new)
         if judgement.changed or judgement.fate is Fate.REPLACE:
             change = "+/-" if judgement.fate is Fate.REPLACE else "~"
-            self._row(path, change, new, judgement.why, judgement.changed)
+            ways = await self._explained(live, new, judgement)
+            self._row(path, change, new, judgement.why, judgement.changed, ways)
         if judgement.fate is Fate.REPLACE:
             return Change(live, new, judgement, (), (), (), ())
         wanted = self._wanted(live, new)
@@ -135,10 +136,24 @@ class Comparison:
             self._announce(below, f"{path}:{name}")
 
     def _row(
-        self, path: str, change: str, new: Description, why: str = "", names: tuple[str, ...] = ()
-    ) -> None:
+        self, path: str, change: str, new: Description, why: str = "",
+        names: tuple[str, ...] = (), ways: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         kind = str(new.get("sfClass") or "")
-        self.rows.append(PlanRow(path, change, kind, self._process.address, why, names))
+        self.rows.append(PlanRow(path, change, kind, self._process.address, why, names, ways))
+
+    async def _explained(
+        self, live: Live, new: Description, judgement: Judgement
+    ) -> tuple[str, ...]:
+        """Say how each change takes effect, as far as the component says so."""
+        if "explain_update" not in type(live.prim).hooks:
+            return ()
+        try:
+            async with asyncio.timeout(live.seconds("sfDeployTimeout", 60.0)):
+                said = await live.prim.explain_update(dict(new.attributes))
+        except EngineError:
+            return ()
+        return tuple(said.get(name, "") for name in judgement.changed)
 
     async def _child(
         self, child: Live | RemotePart, new: Description, path: str
@@ -200,7 +215,7 @@ class Comparison:
         for row in answer.rows:
             full = f"{path}:{row.path}" if row.path else path
             self.rows.append(
-                PlanRow(full, row.change, row.kind, row.address, row.why, row.attributes)
+                PlanRow(full, row.change, row.kind, row.address, row.why, row.attributes, row.ways)
             )
         return bool(answer.rows) and (answer.rows[0].path, answer.rows[0].change) == ("", "+/-")
 

@@ -158,6 +158,10 @@ class Effect(Struct, frozen=True):
         """Make it; return the effect with what became known. Never overwrite a FOREIGN thing."""
         raise NotImplementedError
 
+    async def claim(self, at: Site) -> Self:
+        """Take over, as it is, what an earlier incarnation left on purpose; by itself, made anew."""
+        return await self.make(at)
+
     async def undo(self, at: Site) -> None:
         """Remove it if it is OURS and of this incarnation; success if it is not there."""
         raise NotImplementedError

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from engine.core.events import EffectEvent
 from engine.core.faults import Busy, EngineError, fault_of
-from engine.core.records import DEPLOYMENT_FAILURE, NORMAL, Record
+from engine.core.records import DEPLOYMENT_FAILURE, Record
 from engine.runtime.effects import (
     Effect,
     Executor,
@@ -58,7 +58,9 @@ class Keeper:
 
     # -- making
 
-    async def make(self, live: Live, effect: E, *, keep: str, executor: Executor | None) -> E:
+    async def make(
+        self, live: Live, effect: E, *, keep: str, executor: Executor | None, resume: bool = False
+    ) -> E:
         """Make one effect of a component; see `Prim.make`."""
         self._refuse_second(live)
         await self._clear_the_way(live)
@@ -81,7 +83,8 @@ class Keeper:
         if presence is Presence.UNKNOWN:
             raise Busy(f"cannot tell whether {effect.label()} is there already", where=live.path)
         await self._strike("making", made)
-        done = await effect.make(made.site)
+        again = resume and presence is Presence.OURS
+        done = await (effect.claim(made.site) if again else effect.make(made.site))
         await self._strike("made", made)
         made.effect = done
         made.row = replace(made.row, state="made", data=self._encoded(live, done)[1])
@@ -190,6 +193,15 @@ class Keeper:
                 made.row = replace(made.row, keep=keep)
                 await self._process.ledger.durable(put_effect(made.row))
 
+    async def renew(self, live: Live, before: E, after: E) -> None:
+        """Make an effect anew as something else in the same place; its row says so first."""
+        for made in live.effects:
+            if made.effect == before:
+                made.effect = after
+                made.row = replace(made.row, data=self._encoded(live, after)[1])
+                await self._process.ledger.durable(put_effect(made.row))
+                await after.make(made.site)
+
     async def undo(self, made: Made, timeout_s: float) -> str | None:
         """Undo one effect; on failure it goes to the reaper.
 
@@ -253,13 +265,18 @@ class Keeper:
 def keeps(keep: str, record: Record) -> bool:
     """Decide whether an end of this type leaves an effect in place.
 
+    Args:
+        keep: `never`, `always` (apart from a rollback), or the types of records that leave it.
+        record: Why it ends.
+
     Example:
         >>> keeps("normal", Record.normal()), keeps("always", Record(DEPLOYMENT_FAILURE))
         (True, False)
+        >>> keeps("shutdown deploymentFailure", Record(DEPLOYMENT_FAILURE))
+        True
     """
-    if record.type == DEPLOYMENT_FAILURE:
-        return False
-    return keep == "always" or (keep == "normal" and record.type == NORMAL)
+    words = keep.split()
+    return record.type in words or ("always" in words and record.type != DEPLOYMENT_FAILURE)
 
 
 def seconds_of(keep: str) -> float | None:

@@ -152,7 +152,11 @@ class Census(Struct, frozen=True, tag="counted"):
 
 
 class PlanRow(Struct, frozen=True):
-    """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced."""
+    """One component that would change: `+` made, `-` ended, `~` altered, `+/-` replaced.
+
+    Attributes:
+        ways: How each of the attributes takes effect, where the component says so.
+    """
 
     path: str
     change: str
@@ -160,6 +164,7 @@ class PlanRow(Struct, frozen=True):
     address: str
     why: str = ""
     attributes: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
 
 
 class Plan(Struct, frozen=True, tag="planned"):

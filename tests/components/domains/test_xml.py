@@ -137,6 +137,35 @@ CASES = {
     ).spec(MACHINE),
     "profile_kvm_kernel": KVM.spec(DIRECT),
     "profile_kvm_disk": KVM.spec(MACHINE),
+    "profile_kvm_devices": msgspec.structs.replace(
+        KVM,
+        firmware="efi",
+        disk_io="native",
+        io_threads=2,
+        huge_pages=True,
+        rng=True,
+        watchdog="none",
+        panic=True,
+    ).spec(msgspec.structs.replace(MACHINE, numa_node=1, graphics="vnc")),
+    "profile_xen_driver_domain": msgspec.structs.replace(
+        XEN,
+        mode="hvm",
+        driver_domain="disks",
+        loader="/usr/lib/xen/boot/hvmloader",
+        emulator="/usr/bin/qemu-system-i386",
+        vif_script="vif-route",
+    ).spec(msgspec.structs.replace(MACHINE, interfaces=(ON_BRIDGE,))),
+    "profile_kvm_limits": KVM.spec(
+        msgspec.structs.replace(
+            MACHINE,
+            max_memory_bytes=1024 * MIB,
+            max_vcpus=4,
+            cpu_shares=512,
+            cpu_percent=150,
+            cpu_pin=(0, 2),
+            interfaces=(msgspec.structs.replace(ON_BRIDGE, into_kbps=8192, out_kbps=4096),),
+        )
+    ),
     "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
         MACHINE
     ),

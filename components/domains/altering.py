@@ -1,0 +1,138 @@
+"""What becomes of a running machine when its description changes, attribute by attribute; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import cast
+
+from msgspec import Struct
+
+
+class Way(Enum):
+    """How a change takes effect."""
+
+    NOW = "at once"
+    LIVE = "live"
+    POWER = "next power cycle"
+    REPLACE = "replacement"
+
+
+POLICIES = frozenset({
+    "domainLivenessCheck", "domainLivenessDelay", "domainLivenessFactor", "domainLivenessMethods",
+    "consoleQuiet", "connectionGrace", "startMode", "readyMarker", "readyChecks", "bootTimeout",
+    "onGuestShutdown", "onGuestReboot", "onGuestCrash", "restartLimit", "restartWindow", "stopMode",
+    "onDaemonStop", "stopTimeout", "updateMode", "allowReplace", "driftPolicy", "driftPeriod",
+    "priority", "labels",
+})  # fmt: skip
+"""What only we go by."""
+LIVE = frozenset({
+    "memory", "vcpus", "cpuShares", "cpuQuota", "cpuPin", "bandwidthIn", "bandwidthOut", "autostart",
+})  # fmt: skip
+"""What its hypervisor changes while it runs."""
+IDENTITY = frozenset({
+    "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
+    "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
+    "guestMode",
+})  # fmt: skip
+"""What it is told, or known by, from its making on: another one is another machine."""
+
+
+class Bounds(Struct, frozen=True):
+    """How far the running instance may grow.
+
+    Attributes:
+        memory_bytes: It was started with this much at most.
+        vcpus: It was started with so many at most.
+        running: There is an instance.
+    """
+
+    memory_bytes: int
+    vcpus: int
+    running: bool = True
+
+
+def way_of(
+    name: str, new: object, bounds: Bounds, old: object = None, *, storage: frozenset[str]
+) -> Way:
+    """Return how one attribute's change takes effect.
+
+    Args:
+        name: The attribute.
+        new: Its value to be.
+        bounds: How far the instance may grow.
+        old: Its value now.
+        storage: Attributes that say what its volumes are made from.
+
+    Example:
+        >>> way_of("memory", 2**30, Bounds(2**31, 4), storage=frozenset())
+        <Way.LIVE: 'live'>
+        >>> way_of("memory", 2**32, Bounds(2**31, 4), storage=frozenset())
+        <Way.POWER: 'next power cycle'>
+    """
+    if name in POLICIES:
+        return Way.NOW
+    if name in IDENTITY or name in storage:
+        return Way.REPLACE
+    if name not in LIVE:
+        return Way.POWER
+    if not bounds.running:
+        return Way.NOW
+    if (name == "memory" and cast("int", new) > bounds.memory_bytes) or (
+        name == "vcpus" and cast("int", new) > bounds.vcpus
+    ):
+        return Way.POWER
+    # What was limited cannot be told to be "as usual" again but by starting it.
+    if name in {"cpuShares", "cpuQuota"} and new is None and old is not None:
+        return Way.POWER
+    return Way.LIVE
+
+
+class Outcome(Struct, frozen=True):
+    """What an update means for one machine.
+
+    Attributes:
+        ways: How each changed attribute takes effect.
+    """
+
+    ways: Mapping[str, Way]
+
+    def of(self, *ways: Way) -> tuple[str, ...]:
+        """Return the attributes that take effect in these ways, in order."""
+        return tuple(name for name, way in self.ways.items() if way in ways)
+
+    @property
+    def redefines(self) -> bool:
+        """Say whether its definition changes."""
+        return any(way in {Way.LIVE, Way.POWER} for way in self.ways.values())
+
+
+def outcome_of(
+    old: Mapping[str, object], new: Mapping[str, object], bounds: Bounds, *, storage: frozenset[str]
+) -> Outcome:
+    """Return what becomes of each attribute that differs.
+
+    Args:
+        old: Attributes now, bound.
+        new: The same to be.
+        bounds: How far the instance may grow.
+        storage: Attributes that say what its volumes are made from.
+    """
+    changed = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+    return Outcome(
+        {
+            name: way_of(name, new.get(name), bounds, old.get(name), storage=storage)
+            for name in changed
+        }
+    )
+
+
+def shown(outcome: Outcome, mode: str) -> dict[str, str]:
+    """Say of each changed attribute how it takes effect, for a plan.
+
+    Args:
+        outcome: What becomes of them.
+        mode: `updateMode`.
+    """
+    words = {Way.POWER: "now, by a power cycle" if mode == "reboot" else Way.POWER.value}
+    return {name: words.get(way, way.value) for name, way in outcome.ways.items()}

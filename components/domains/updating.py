@@ -1,0 +1,177 @@
+"""Carrying a changed description out on a running machine; what it means is decided in `altering`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from components.domains.altering import Bounds, Outcome, Way, outcome_of, shown
+from components.hosts.admission import Demand
+from components.hosts.reservations import Reservations
+from components.hypervisor.errors import HypervisorError
+from components.hypervisor.machines import Share
+from components.hypervisor.protocol import Hypervisor
+from components.storage.declared import ON_THE_DOMAIN
+from engine.core.faults import BadDescription, Refused
+from engine.runtime.kinds import BadValueError
+from sfdl.values import Value
+
+if TYPE_CHECKING:
+    from components.domains.domain import Domain
+
+
+class Updates:
+    """Takes new values of one domain's attributes."""
+
+    def __init__(self, domain: Domain) -> None:
+        """Serve one domain."""
+        self._domain = domain
+        self._bounds: Bounds | None = None
+
+    def started(self) -> None:
+        """Take in that an instance begins, with what is described now."""
+        domain = self._domain
+        self.adopted()
+        domain.pendingChanges = ""
+
+    def adopted(self) -> None:
+        """Take in that an instance of an earlier process goes on."""
+        domain = self._domain
+        self._bounds = Bounds(domain.max_memory or domain.memory, domain.max_vcpus or domain.vcpus)
+
+    def explain(self, new: Mapping[str, Value]) -> dict[str, str]:
+        """Say of each attribute that would change how it takes effect.
+
+        Raises:
+            BadDescription: A value does not fit.
+        """
+        outcome, mode = self._outcome(new)
+        return shown(outcome, mode)
+
+    def check(self, new: Mapping[str, Value]) -> bool:
+        """Say whether the machine can take new attributes; else it is to be replaced.
+
+        Raises:
+            Refused: It would have to be replaced, and nobody has allowed that; or storage would.
+        """
+        outcome, _ = self._outcome(new)
+        replaced = outcome.of(Way.REPLACE)
+        if not replaced:
+            return True
+        volumes = [name for name in replaced if name in ON_THE_DOMAIN]
+        if volumes:
+            raise Refused(
+                f"{', '.join(volumes)}: its volumes would have to be made anew, which would lose what "
+                "is on them",
+                code="SF-DOM-012", where=self._domain.path,
+                hint="end the application and start it anew, or describe a second machine beside it",
+            )  # fmt: skip
+        if new.get("allowReplace") is not True:
+            raise Refused(
+                f"{', '.join(replaced)}: another one needs another machine, on the same volumes",
+                code="SF-DOM-012", where=self._domain.path,
+                hint="say allowReplace true, and it is stopped, and made and started anew",
+            )  # fmt: skip
+        return False
+
+    def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, str]:
+        domain = self._domain
+        declared = type(domain).declarations
+        wanted: dict[str, object] = {}
+        try:
+            declared.bind(new, wanted, where=domain.path)
+        except BadValueError as error:
+            raise BadDescription(str(error), code="SF-ATTR-001", where=domain.path) from error
+        old = {name: domain.live.bound.get(name) for name in wanted}
+        for name in (*declared.links, *ON_THE_DOMAIN):
+            old[name], wanted[name] = domain.live.value(name), new.get(name)
+        bounds = self._bounds or Bounds(0, 0, running=False)
+        found = outcome_of(old, wanted, bounds, storage=frozenset(ON_THE_DOMAIN))
+        return found, str(wanted.get("updateMode"))
+
+    # -- carrying out
+
+    async def apply(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+        """Do it: first what its hypervisor changes live, then the definition, then a power cycle.
+
+        Raises:
+            Refused: The host has no room for what it is to be.
+            HypervisorError: The definition is not accepted.
+        """
+        domain = self._domain
+        bounds = self._bounds or Bounds(0, 0, running=False)
+        outcome = outcome_of(old, new, bounds, storage=frozenset(ON_THE_DOMAIN))
+        hypervisor = await domain.hypervisor()
+        if {"memory", "vcpus"} & outcome.ways.keys():
+            demand = Demand(domain.memory, domain.vcpus)
+            await domain.service(Reservations).admit(domain, hypervisor, demand)
+        left = await self._live(hypervisor, outcome.of(Way.LIVE)) if bounds.running else []
+        redefined = outcome.redefines and await domain.making.rewrite()
+        later = [*outcome.of(Way.POWER), *left] if redefined else []
+        if "autostart" in outcome.ways and domain.persistent:
+            await hypervisor.machines.autostart(domain.uuid, on=domain.autostart)
+        if outcome.of(Way.NOW) and bounds.running:
+            domain.begin_watch()
+        if later and bounds.running:
+            await self._power(later)
+
+    async def _power(self, later: list[str]) -> None:
+        domain = self._domain
+        known = [name for name in domain.pending() if name not in later]
+        domain.pendingChanges = ", ".join([*known, *later])
+        domain.emit("pendingChanges", attributes=domain.pendingChanges)
+        if domain.update_mode == "reboot":
+            await domain.power_cycle()
+
+    async def _live(self, hypervisor: Hypervisor, names: tuple[str, ...]) -> list[str]:
+        """Change what can be while it runs; return what only counts at the next power cycle."""
+        left: list[str] = []
+        done: set[str] = set()
+        for name in names:
+            group = GROUPS.get(name, name)
+            if group in done:
+                continue
+            done.add(group)
+            try:
+                await self._one(hypervisor, group)
+            except HypervisorError as error:
+                if error.kind in {"Unreachable", "Timeout"}:
+                    raise
+                self._domain.lacks(name, error)
+                left += [each for each in names if GROUPS.get(each, each) == group]
+        return left
+
+    async def _one(self, hypervisor: Hypervisor, group: str) -> None:
+        domain, machines = self._domain, hypervisor.machines
+        match group:
+            case "memory":
+                await machines.memory(domain.uuid, domain.memory)
+            case "vcpus":
+                await machines.vcpus(domain.uuid, domain.vcpus)
+            case "share":
+                await machines.share(domain.uuid, self._share())
+            case "cpuPin":
+                await machines.pin(domain.uuid, domain.cpu_pin)
+            case "bandwidth":
+                limits = domain.bandwidth_in, domain.bandwidth_out
+                if domain.macAddress:
+                    await machines.bandwidth(domain.uuid, domain.macAddress, *limits)
+            case _:
+                pass
+
+    def _share(self) -> Share:
+        return Share(weight=self._domain.cpu_shares, percent=self._domain.cpu_quota)
+
+    async def tune(self, hypervisor: Hypervisor) -> None:
+        """Set what a definition cannot hold at every hypervisor."""
+        if self._share() != Share():
+            await self._live(hypervisor, ("cpuShares",))
+        if self._domain.cpu_pin:
+            await self._live(hypervisor, ("cpuPin",))
+
+
+GROUPS = {
+    "cpuShares": "share", "cpuQuota": "share", "bandwidthIn": "bandwidth",
+    "bandwidthOut": "bandwidth",
+}  # fmt: skip
+"""Attributes that are changed by one call."""
