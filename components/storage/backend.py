@@ -27,7 +27,7 @@ from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.commands import search_path
-from engine.runtime.effects import Effect
+from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.kinds import BadValueError
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
@@ -432,8 +432,7 @@ class StorageBackend(StorageAttributes):
         found = self.using_existing_volumes
         stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
         if found and stay != "always":
-            given_up = [self.given_up(offer) for offer in self._offers]
-            volumes.extend([await self.make(each, keep="always") for each in given_up])
+            volumes.extend(await self._give_up())
         later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
         keep = later if stay == "later" else stay
         if ending is not Ending.ROLLBACK and self._offers:
@@ -442,6 +441,21 @@ class StorageBackend(StorageAttributes):
                 return
         for volume in volumes:
             await self.amend(volume, keep)
+
+    async def _give_up(self) -> list[Effect]:
+        """Take over the volumes that were found, to remove them; those of another owner stay."""
+        taken: list[Effect] = []
+        for effect in map(self.given_up, self._offers):
+            try:
+                taken.append(await self.make(effect, keep="always"))
+            except NameTaken:
+                self._tell(f"{effect.label()} belongs to another owner: it stays")
+        return taken
+
+    def _tell(self, text: str) -> None:
+        self.live.write("lastError", text)
+        self.live.segment.errors.append(f"{self.path}: {text}")
+        self.note(text, "error")
 
     async def _wait_for_user(self) -> None:
         if self._user is None:
@@ -477,7 +491,4 @@ class StorageBackend(StorageAttributes):
         return True
 
     def _tell_unsaved(self, why: str) -> None:
-        text = f"the image could not be saved, the volumes stay: {why}"
-        self.live.write("lastError", text)
-        self.live.segment.errors.append(f"{self.path}: {text}")
-        self.note(text, "error")
+        self._tell(f"the image could not be saved, the volumes stay: {why}")

@@ -16,6 +16,7 @@ from components.images.kinds import ImageFacts, digest_of
 from components.images.store import Store
 from components.storage.backend import DiskOffer, Wanted
 from components.storage.filling import overwrite
+from components.storage.found import GivenUpVolume
 from components.storage.loopback import FileStorageBackend
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
@@ -170,6 +171,19 @@ def check_base(base: Base) -> None:
         )  # fmt: skip
 
 
+class GivenUpLayer(GivenUpVolume, frozen=True):
+    """A layer that was found and is to be removed; its base is let go of."""
+
+    @override
+    def _remove(self) -> None:
+        layer = OverlayFile(self.path, 0, Base("", "", 0, 0), "")
+        record = layer._record()  # noqa: SLF001 - same idea
+        super()._remove()
+        kept = None if record is None else Store.holding(Path(record.base.path))
+        if kept is not None:
+            kept[0].let_go(layer._reader, kept[1])  # noqa: SLF001 - same idea
+
+
 class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     """Makes the root volume in no time: a qcow2 layer over an image that stays as it is."""
 
@@ -287,6 +301,10 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         if isinstance(effect, OverlayFile):
             return DiskOffer("root", effect.path, "file", "qcow2")
         return super().offer_of(effect)
+
+    @override
+    def given_up(self, offer: DiskOffer) -> Effect:
+        return GivenUpLayer(offer.path, wipe=self.wipe_on_remove)
 
 
 class Qcow2StorageBackend(OverlayStorageBackend, type="storage.qcow2"):

@@ -21,6 +21,10 @@ from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 
 
+class _Beside(msgspec.Struct, frozen=True):
+    owner: Owner
+
+
 class VolumeFile(Effect, frozen=True):
     """A raw file that a domain uses as a disk.
 
@@ -77,6 +81,13 @@ class VolumeFile(Effect, frozen=True):
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:
+            return self._owner_of_layer()
+
+    def _owner_of_layer(self) -> Owner:
+        """Read what stands beside a layer, which has more to say; nobody's if it cannot be read."""
+        try:
+            return msgspec.json.decode(self.sidecar.read_bytes(), type=_Beside).owner
+        except (OSError, msgspec.DecodeError):
             return Owner("", "", "", 0)
 
     @override
