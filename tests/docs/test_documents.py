@@ -98,6 +98,20 @@ def test_the_commands_of_the_networks_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_storage_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "storage.md").read_text()
+    block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "site.sf").write_text(block[1])
+
+    out = run_document(commands(text), tmp_path, {})
+
+    assert "started site on localhost" in out
+    assert "10.40.0." in out
+    assert "terminated site" in out
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_pools_page_work_as_written(tmp_path):
     text = (ROOT / "docs" / "pools.md").read_text()
     block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)
