@@ -82,6 +82,17 @@ class Fault(Struct, frozen=True):
         return tuple(found)
 
 
+MOST_TEXT = 6000
+"""Characters of a message at most: the end of a console fits in, a mebibyte of a description does not."""
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= MOST_TEXT:
+        return text
+    part = MOST_TEXT // 2 - 50
+    return f"{text[:part]} [... {len(text)} characters ...] {text[-part:]}"
+
+
 class EngineError(SmartDomainsError):
     """A failure of the engine; `fault` has everything about it."""
 
@@ -97,7 +108,8 @@ class EngineError(SmartDomainsError):
         phase: str = "",
         causes: tuple[Fault, ...] = (),
     ) -> None:
-        """Make the exception from the fields of its fault."""
+        """Make the exception from the fields of its fault; what is too long loses its middle."""
+        message = _bounded(message)
         super().__init__(message, code=code, hint=hint, where=where)
         self.fault = Fault(self.kind, message, code, where, hint, phase, causes)
 

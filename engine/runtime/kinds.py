@@ -147,7 +147,7 @@ def _size(value: Value) -> int:
             raise BadValueError(
                 f'must be a size such as 512 (MiB), "512m" or "1.5g" (got {shown(value)})'
             )
-        size = round(float(match[1]) * unit)
+        size = round(min(float(match[1]) * unit, 2.0 * _SIZE_LIMIT))
     else:
         raise BadValueError(f'must be a size such as 512 (MiB) or "1g" (got {shown(value)})')
     if not 0 <= size <= _SIZE_LIMIT:
@@ -167,7 +167,10 @@ def _duration(unit_s: float) -> Callable[[Value], float]:
                 raise BadValueError(
                     f'must be a duration such as "500ms", "30s" or "5m" (got {shown(value)})'
                 )
-            return float(match[1]) * _DURATION_UNITS[match[2]]
+            seconds = float(match[1]) * _DURATION_UNITS[match[2]]
+            if not math.isfinite(seconds):
+                raise BadValueError(f"must be a duration that ends (got {shown(value)})")
+            return seconds
         seconds = _number(value) * unit_s
         if seconds < 0:
             raise BadValueError(f"must not be negative (got {shown(value)})")

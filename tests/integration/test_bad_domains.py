@@ -25,6 +25,8 @@ pytestmark = pytest.mark.integration
 BIN = Path(sys.executable).parent
 OUTSIDE = Path(__file__).parents[1] / "outside" / "leftovers.py"
 MIB = 2**20
+LONGEST = 8000
+"""Characters of an answer at most: nobody reads a mebibyte of his own back."""
 
 HOST = '#include "components/vm.sf"\nsfConfig extends PhysicalHost {{ hypervisorUri "test:///default"; {} }}'
 VM = "vm extends KvmDomain {{ diskless true; memory 64; {} }}"
@@ -63,6 +65,14 @@ ROWS = {
     "no processors": (vm("vcpus 0;"), 3, ["app:vm.vcpus", "at least 1"]),
     "half a processor": (vm("vcpus 1.5;"), 3, ["vcpus"]),
     "10,000 processors": (vm("vcpus 10000;"), 3, ["app:vm.vcpus", "at most 1024"]),
+    "name of a mebibyte": (vm(f'domainName "{"a" * MIB}";'), 3, ["app:vm.domainName", "63"]),
+    "a word of a mebibyte": (vm(f'startMode "{"a" * MIB}";'), 3, ["app:vm.startMode", "running"]),
+    "an address of a mebibyte": (vm(f'ip "{"1" * MIB}";'), 3, ["app:vm.ip"]),
+    "a size of a mebibyte": (vm(f'memory "{"9" * MIB}";'), 3, ["app:vm.memory"]),
+    "a duration of a mebibyte": (vm(f'bootTimeout "{"9" * MIB}s";'), 3, ["app:vm.bootTimeout", "ends"]),
+    "an image path of a mebibyte": (
+        LOOP.replace("{files}", "/tmp").replace("{image}", "/" + "a" * MIB).replace("{more}", "").format(),
+        1, ["app:loop"]),
     "volume of no size": (loop(more='volumeSize "0";'), 3, ["app:loop.volumeSize", "at least 1 MiB"]),
     "volume of 2^63 bytes": (loop(more='volumeSize "8589934592g";'), 3, ["app:loop.volumeSize", "2^62"]),
     "negative swap": (loop(more="swapSize -1;"), 3, ["app:loop.swapSize", "-1"]),
@@ -289,7 +299,66 @@ def test_a_wrong_description_is_answered_in_words_and_leaves_nothing(tmp_path, d
     assert "internal" not in done.stderr.lower()
     for word in words:
         assert word in done.stderr
+    assert len(done.stderr) < LONGEST
     nothing_left(daemon, files, tmp_path)
+
+
+FOUND_EARLY = [
+    "image that is not there", "image of no known kind", "archive cut short", "archive that climbs out",
+    "image of another digest", "image larger than its volume", "no space", "volumes that are not there",
+    "folder that is a file", "overlay on a folder", "filesystem maker that is not there",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOUND_EARLY)
+def test_what_is_wrong_with_a_machines_storage_is_found_before_any_host_makes_anything(
+    tmp_path, daemon, files, case
+):
+    body, _, words = ROWS[case]
+
+    done = start(
+        daemon, tmp_path, body(files) + "vm extends KvmDomain { storageBackend LAZY ATTRIB loop; }"
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "deploy failed" in done.stderr
+    for word in words:
+        assert word.replace("app:loop", "app:vm") in done.stderr  # who asked for it tells
+    nothing_left(daemon, files, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk needs root")
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing_on_it(tmp_path):
+    """A layer needs more than its own bytes, so that the space looks enough before it is made."""
+    base, small = tmp_path / "base.raw", tmp_path / "small"
+    with base.open("wb") as disk:
+        disk.truncate(MIB)
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)], check=True)
+    try:
+        with daemons(tmp_path, "one") as (one,):
+            done = start(
+                one, tmp_path,
+                f'o extends OverlayStorageBackend {{ domainName "d"; swapSize 0; volumeSize "8m"; '
+                f'spaceReserve 0; directory "{small}/volumes"; baseImage "{base}"; }}',
+            )  # fmt: skip
+
+            assert done.returncode == 1, done.stderr
+            assert "app:o" in done.stderr
+            assert "No space left on device" in done.stderr
+            assert not list(small.glob("volumes/*"))
+            assert held_nothing(one)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def held_nothing(daemon):
+    client = daemon.client()
+    try:
+        held = dict(client.diagnosis().facts)
+    finally:
+        client.close()
+    return held["components"] == held["ledger_effects"] == held["ledger_segments"] == "0"
 
 
 CONFLICTS = {
