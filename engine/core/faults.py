@@ -83,7 +83,7 @@ class Fault(Struct, frozen=True):
 
 
 MOST_TEXT = 6000
-"""Characters of a message at most: the end of a console fits in, a mebibyte of a description does not."""
+"""Characters of a message at most: the end of a console fits in, a mebibyte of a description not."""
 
 
 def _bounded(text: str) -> str:
