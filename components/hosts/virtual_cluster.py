@@ -14,6 +14,7 @@ from typing_extensions import override
 from components.hosts.membership import START, Membership, OnFailure, Order
 from components.hosts.places import Placement, candidates
 from components.hosts.waves import waves_kind
+from components.networks.ip_pool import IpPool
 from engine.compound import Compound
 from engine.core.diff import same
 from engine.core.faults import (
@@ -29,7 +30,7 @@ from engine.core.flows import Asked, Flow
 from engine.core.lifecycle import Phase
 from engine.core.records import Record
 from engine.core.supervision import Backoff, Budget
-from engine.runtime.attributes import attr, exposed, on_change, output
+from engine.runtime.attributes import attr, exposed, link, on_change, output
 from engine.runtime.effects import Effect
 from engine.runtime.foresight import look_over
 from engine.runtime.kinds import BadValueError, bool_, duration_s, int_, shown, str_, strings
@@ -43,6 +44,8 @@ MOST_MEMBERS = 100_000
 LOOK_S, LOOK_AGAIN_S = 1.0, 15.0
 """Seconds between looks at addresses, while some are not known, and once all are."""
 READY_LOOK_S = 0.02
+THE_CLUSTERS_POOL = Reference((Part(PartKind.PARENT), Part(PartKind.HERE, "ipPool")), lazy=True)
+"""What a member without an `ipPool` of its own refers to."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\{i(:0?\d{1,2})?\}[A-Za-z0-9_-]*")
 
 
@@ -124,6 +127,10 @@ class VirtualCluster(Compound, type="vm.cluster"):
     all_or_nothing = attr(
         bool_, False, doc="Fail if a single member cannot be had, whatever minReady says.",
         called="allOrNothing",
+    )  # fmt: skip
+    ip_pool = link(
+        IpPool, required=False, called="ipPool",
+        doc="Where numbered members get their addresses, unless the template says so itself.",
     )  # fmt: skip
     hosts = attr(strings, (), doc="Hosts members may be on; that of the cluster if empty.")
     placement = attr(
@@ -298,7 +305,10 @@ class VirtualCluster(Compound, type="vm.cluster"):
         more: list[tuple[str, Value]] = [("index", self._order().number(name))]
         if host:
             more.append(("sfProcessHost", host))
-        return self._description(TEMPLATE).overlaid(tuple(more))
+        template = self._description(TEMPLATE)
+        if self.ip_pool.given and template.get("ipPool") is None:
+            more.append(("ipPool", THE_CLUSTERS_POOL))
+        return template.overlaid(tuple(more))
 
     def _description(self, name: str) -> Description:
         found = self.live.description.get(name)

@@ -14,6 +14,7 @@ from engine.testing.kit import begin, engines, until
 from engine.wire.codec import flatten
 from engine.wire.messages import Update
 from sfdl.errors import SmartDomainsError
+from sfdl.values import Vector
 from tests.components.conftest import placed
 
 URI = "test:///default"
@@ -202,6 +203,20 @@ async def test_named_members_stand_beside_the_template_and_addresses_are_told(be
     assert pool.value("hostsFile") == "192.168.122.7\twww\n"
     await bench.one.set("app:pool", "count", 0)
     await until(lambda: list(pool.children) == ["front"])
+    await bench.one.terminate("app")
+
+
+async def test_members_get_addresses_from_the_pool_of_the_cluster(bench):
+    pool = 'lan extends IpPool { subnets [|"10.40.0.0/29"|]; gateway "10.40.0.1"; } pool extends'
+    members = f'count 2; ipPool LAZY ATTRIB lan; startOrder "sequential"; {GUESTS}'
+    await bench.deploy(text(members).replace("pool extends", pool, 1))
+    cluster = state_of(bench)
+
+    await until(lambda: len(cluster.changes.get("addresses", Vector(())).items) == 2)
+    first, second = (bench.find(name).value("address") for name in ("wn001", "wn002"))
+    assert first != second
+    assert {first, second} < {f"10.40.0.{last}" for last in range(2, 7)}
+    assert cluster.value("hostsFile") == f"{first}\twn001\n{second}\twn002\n"
     await bench.one.terminate("app")
 
 
