@@ -12,7 +12,7 @@ from engine.runtime.kinds import BadValueError
 from sfdl.values import Description, Value, Vector
 
 SAMPLES: tuple[Value, ...] = (
-    "example", 1, True, 1.5, Vector(("one", "two")), "/tmp/example", "http://localhost/",  # noqa: S108 - shown only
+    "example", 1, True, 1.5, Vector(("one", "two")), Vector(("10.0.0.0/24",)), "/tmp/example", "http://localhost/",  # noqa: S108 - shown only
     "10.0.0.1", "10.0.0.0/24", "52:54:00:00:00:01", "255.255.255.0", "1s", "test:///default",
     "localhost:80", "30 2 * * 1-5", "cron.service", Description((("word", "value"),), data=True),
     "a" * 64,
