@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -100,7 +101,10 @@ def carry_out_all(given: argparse.Namespace) -> int:
         }
         for number, future in enumerate(as_completed(under_way), 1):
             run = under_way[future]
-            outcome = future.result()
+            try:
+                outcome = future.result()
+            except Exception:  # noqa: BLE001 - whatever it was, the other runs go on
+                outcome = Outcome(False, False, traceback.format_exc(), 0.0)
             kind = f"{run.kind} {run.place}"
             if not outcome.struck:
                 counts["not come about"] += 1
