@@ -97,7 +97,7 @@ class _Computer:
 
     def _storage(self, shell: str) -> None:
         draw = self._draw
-        backend = draw.choice(("Loopback", "Overlay", "LVM"))
+        backend = draw.choice(("Loopback", "Overlay", "LVM", "Pool"))
         kinds = ("raw", "qcow2") if backend == "Overlay" else ("directory", "tar", "raw", "qcow2")
         kind = draw.choice(kinds)
         image = f'"{self._places.images[kind]}"'
@@ -111,8 +111,14 @@ class _Computer:
         self.keeps = keep == "true"
         swap = draw.choice(("0", '"1m"'))
         more = "spaceReserve 0;" if backend != "LVM" else ""
-        raw = backend != "Overlay"
-        if draw.random() < 0.3:
+        raw = backend not in {"Overlay", "Pool"}
+        if backend == "Pool":
+            self.lines.append(
+                f'basin extends StoragePool {{ poolName "f{self._seed}-pool"; {_limits()} }}'
+            )
+            more += " pool LAZY ATTRIB basin;"
+            self.effects += ["DefinedPool", "ActivePool", "PoolVolume"]
+        elif draw.random() < 0.3:
             extension = (
                 draw.choice(("tar", "tar.gz", "raw"))
                 if raw and kind in {"directory", "tar"}
@@ -129,9 +135,9 @@ class _Computer:
             f'store extends {backend}StorageBackend {{ {shell} baseImage {image}; volumeSize "8m"; '
             f"swapSize {swap}; keepVolumes {keep}; keepOnFailure 0; {more} {_limits()} }}"
         )
-        self.effects.append({"Overlay": "OverlayFile"}.get(backend, "-volume1"))
+        self.effects.append({"Overlay": "OverlayFile"}.get(backend, "volume1"))
         if swap != "0":
-            self.effects.append("-volume1-swap")
+            self.effects.append("volume1-swap")
             self.tools.append("mkswap")
         maker = (
             "mkfs.ext3" if kind in {"directory", "tar"} else "cp" if kind == "raw" else "qemu-img"

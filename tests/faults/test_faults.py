@@ -64,7 +64,7 @@ def test_a_seed_draws_the_same_pool_each_time_and_all_kinds_come_up():
     assert runs == [drawn(seed, SOMEWHERE) for seed in range(500)]
     assert {each.kind for each in runs} == set(KINDS)
     assert {each.place for each in runs} >= {
-        "ShellProcess", "-volume1", "-volume1-swap", "OverlayFile", "TarBuild", "SavedImage", "HostBridge",
+        "ShellProcess", "volume1", "volume1-swap", "OverlayFile", "PoolVolume", "TarBuild", "SavedImage", "HostBridge",
         "DefinedNetwork", "ActiveNetwork", "KeptAddress", "ContextDisk", "InjectedFiles", "ConsoleLog",
         "DefinedDomain", "RunningDomain", "qemu-img", "mkfs.ext3", "mke2fs", "ip",
     }  # fmt: skip

@@ -88,7 +88,9 @@ def hypervisor(uri: str, prefix: str, address: str) -> list[str]:
     virsh = ("virsh", "-c", uri)
     domains = [name for name in asked(*virsh, "list", "--all", "--name") if name.startswith(prefix)]
     networks = [name for name in asked(*virsh, "net-list", "--all", "--name") if name]
+    pools = [name for name in asked(*virsh, "pool-list", "--all", "--name") if name]
     found = [f"domain {name}" for name in domains]
+    found += [f"pool {name}" for name in pools if name.strip().startswith(prefix)]
     for name in networks:
         if name.startswith(prefix):
             found.append(f"network {name}")
