@@ -36,6 +36,8 @@ PIECE_BYTES, FEED_BYTES = 2**18, 2**16
 IDLE_S = 45.0
 """Seconds without a pull after which a channel is closed."""
 MOST_OPEN = 64
+MOST_AWAY = 1024
+"""Most channels of other processes whose places are known."""
 WAIT_S, LONGEST_WAIT_S = 10.0, 20.0
 """Seconds for what is quick, and for the longest pull."""
 LONGEST_NAME = 100
@@ -91,9 +93,9 @@ class Channels:
         if isinstance(wanted, OpenChannel):
             return await self._begin(process, wanted, caller)
         if wanted.channel in self._away:
-            address, _ = self._away[wanted.channel]
-            if isinstance(wanted, CloseChannel):
-                del self._away[wanted.channel]
+            address, application = self._away.pop(wanted.channel)
+            if not isinstance(wanted, CloseChannel):
+                self._remember(wanted.channel, address, application)
             return await self._pass_on(process, address, wanted)
         found = self._open.get(wanted.channel)
         if isinstance(wanted, CloseChannel):
@@ -125,7 +127,7 @@ class Channels:
         if isinstance(target, Handle):
             there = replace(wanted, ref="", ident=target.ident, who=who)
             answer = await self._pass_on(process, target.address, there)
-            self._away[wanted.channel] = (target.address, target.name.partition(":")[0])
+            self._remember(wanted.channel, target.address, target.name.partition(":")[0])
             return answer
         if len(self._open) >= MOST_OPEN:
             raise Busy(f"{MOST_OPEN} channels are open here", code="SF-CHAN-004", where=target.path)
@@ -134,6 +136,12 @@ class Channels:
         process.events.note(target, "info", f"{wanted.name} opened by {who}")
         self._open[wanted.channel] = _Open(self, wanted, target, end, who)
         return Channelled()
+
+    def _remember(self, channel: str, address: str, application: str) -> None:
+        """Know where a channel is; those used longest ago are forgotten: who left them said no word."""
+        self._away[channel] = (address, application)
+        while len(self._away) > MOST_AWAY:
+            del self._away[next(iter(self._away))]
 
     def forget(self, channel: str) -> bool:
         """Take in that a channel is closed; say whether it was open."""

@@ -6,6 +6,7 @@ import pytest
 
 from engine.core.events import Noted
 from engine.core.faults import Busy, EngineError, NotAllowed, NotFound, Refused
+from engine.runtime import channels
 from engine.runtime.channels import IDLE_S, KEPT_BYTES, MOST_OPEN, Channels
 from engine.runtime.permission import permit
 from engine.security.identity import Caller, Role
@@ -184,3 +185,21 @@ def test_a_viewer_and_an_operator_of_other_names_may_not(tmp_path):
             permit(process, mine, "stream", message)
 
     run(story)(tmp_path)
+
+
+def test_places_of_channels_that_nobody_closes_are_forgotten_those_in_use_last(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(channels, "MOST_AWAY", 2)
+
+    async def story(_network, made):
+        one, two, three = (Talk(made[0], f"c{number}") for number in range(3))
+        await one.open()
+        await two.open()
+        await one.feed(0, b"still here")
+        await three.open()
+        assert (await one.pull()).data == b"still here"
+        with pytest.raises(NotFound, match="no such channel"):
+            await two.pull()
+
+    run(story, hosts=2, where="host2")(tmp_path)
