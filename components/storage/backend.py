@@ -379,7 +379,7 @@ class StorageBackend(StorageAttributes):
             if shutil.which(program, path=search_path()) is None:
                 raise Refused(
                     f"makeFs {program}: there is no such program on this host", code="SF-STORE-001",
-                    where=self.path, hint="install it, or use another filesystem maker",
+                    where=self.path, hint="install it, or use mkfs.ext4 or another maker",
                 )  # fmt: skip
 
     def executor(self) -> ShellExecutor | None:

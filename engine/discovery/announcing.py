@@ -126,7 +126,7 @@ class Announcements:
         )  # fmt: skip
         try:
             if self._zeroconf is not None:
-                await self._zeroconf.async_register_service(info)
+                await (await self._zeroconf.async_register_service(info))
         except (ZeroconfError, OSError) as error:
             log.warning("cannot announce %s: %s", self._own, str(error) or type(error).__name__)
 

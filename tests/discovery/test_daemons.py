@@ -77,7 +77,7 @@ async def announce(*told):
             TYPE, f"{name}.{TYPE}", port=1, properties={"node": name, "address": address},
             server=f"{name}.local.", parsed_addresses=["127.0.0.1"],
         )  # fmt: skip
-        await zeroconf.async_register_service(info)
+        await (await zeroconf.async_register_service(info))
     return zeroconf
 
 

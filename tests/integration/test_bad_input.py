@@ -21,7 +21,10 @@ pytestmark = pytest.mark.integration
 
 BIN = Path(sys.executable).parent
 HEAD = '#include "components/vm.sf"\n'
-LOOP = 'loop extends LoopbackStorageBackend { baseImage "%s"; volumeSize "8m"; swapSize 0; spaceReserve 0; }'
+LOOP = (
+    'loop extends LoopbackStorageBackend { domainName "vm"; baseImage "%s"; volumeSize "8m"; '
+    "swapSize 0; spaceReserve 0; }"
+)
 
 
 def run(*words, **environment):
