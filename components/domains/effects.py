@@ -72,6 +72,20 @@ class _OnHypervisor(Effect, frozen=True):
     async def _facts(self, at: Site) -> DomainFacts | None:
         return await (await self._hypervisor(at)).fact(self.uuid)
 
+    async def _known(self, at: Site) -> Presence:
+        """Look whether a domain of that name or UUID is known, running or not, and whose it is."""
+        try:
+            hypervisor = await self._hypervisor(at)
+            facts = await hypervisor.fact(self.uuid) or await hypervisor.by_name(self.name)
+        except HypervisorError as error:
+            if error.kind in {"Unreachable", "Timeout"}:
+                return Presence.UNKNOWN
+            raise
+        if facts is None:
+            return Presence.ABSENT
+        ours = facts.uuid == self.uuid and is_ours(facts, at.owner, exactly=False)
+        return Presence.OURS if ours else Presence.FOREIGN
+
 
 class DefinedDomain(_OnHypervisor, frozen=True):
     """A domain known to its hypervisor, with our owner record in its metadata."""
@@ -85,17 +99,7 @@ class DefinedDomain(_OnHypervisor, frozen=True):
 
     @override
     async def look(self, at: Site) -> Presence:
-        try:
-            hypervisor = await self._hypervisor(at)
-            facts = await hypervisor.fact(self.uuid) or await hypervisor.by_name(self.name)
-        except HypervisorError as error:
-            if error.kind in {"Unreachable", "Timeout"}:
-                return Presence.UNKNOWN
-            raise
-        if facts is None:
-            return Presence.ABSENT
-        ours = facts.uuid == self.uuid and is_ours(facts, at.owner, exactly=False)
-        return Presence.OURS if ours else Presence.FOREIGN
+        return await self._known(at)
 
     @override
     async def make(self, at: Site) -> Self:
@@ -213,17 +217,7 @@ class TransientDomain(RunningDomain, frozen=True):
 
     @override
     async def look(self, at: Site) -> Presence:
-        try:
-            hypervisor = await self._hypervisor(at)
-            facts = await hypervisor.fact(self.uuid) or await hypervisor.by_name(self.name)
-        except HypervisorError as error:
-            if error.kind in {"Unreachable", "Timeout"}:
-                return Presence.UNKNOWN
-            raise
-        if facts is None:
-            return Presence.ABSENT
-        ours = facts.uuid == self.uuid and is_ours(facts, at.owner, exactly=False)
-        return Presence.OURS if ours else Presence.FOREIGN
+        return await self._known(at)
 
     @override
     async def make(self, at: Site) -> Self:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.hypervisor.capabilities import Capability
-from components.hypervisor.choice import uri_for, uri_kind
+from components.hypervisor.choice import uri_kind
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.images.kinds import ImageFacts
@@ -20,7 +20,7 @@ from components.storage.storage_pool import (
     Place,
     StoragePool,
     note_path,
-    pool_at,
+    place_of,
 )
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr, link
@@ -56,11 +56,7 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
 
     async def _where(self) -> Place:
         if self._place is None:
-            if self.pool.text:
-                uri = await uri_for(self, self.hypervisor_uri)
-                self._place = await pool_at(self, self.pool.text, uri)
-            else:
-                self._place = await self.pool.api.place()
+            self._place = await place_of(self, self.pool, self.hypervisor_uri)
         return self._place
 
     async def _hypervisor(self) -> Hypervisor:

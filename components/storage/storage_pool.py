@@ -25,6 +25,7 @@ from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect, NameTaken
+from engine.runtime.handles import Link
 from engine.runtime.kinds import BadValueError, Kind, bool_, int_, shown, str_, strings
 from sfdl.values import Value
 
@@ -283,7 +284,23 @@ class StoragePool(Prim, type="storage.pool"):
             raise Unwell(self._trouble)
 
 
-async def pool_at(prim: Prim, given: str, uri: str) -> Place:
+async def place_of(prim: Prim, pool: Link[StoragePool], uri: str) -> Place:
+    """Find the pool something lies in: a component, or one called so at a hypervisor.
+
+    Args:
+        prim: What lies in it.
+        pool: Its link to the pool.
+        uri: Hypervisor of a pool that is named; found on the host if empty.
+
+    Raises:
+        Refused: There is none of that name, or it is not active; the text lists those there are.
+    """
+    if pool.text:
+        return await _pool_at(prim, pool.text, await uri_for(prim, uri))
+    return await pool.api.place()
+
+
+async def _pool_at(prim: Prim, given: str, uri: str) -> Place:
     """Find a pool that a description names as it is called at the hypervisor.
 
     Raises:

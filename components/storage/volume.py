@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.hypervisor import names
-from components.hypervisor.choice import uri_for, uri_kind
+from components.hypervisor.choice import uri_kind
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.images.base_image import BaseImage
@@ -19,7 +19,7 @@ from components.storage import notes
 from components.storage.keeping import AS_BEFORE, ending_of, keep_kind, volumes_stay
 from components.storage.pool_effects import PoolVolume
 from components.storage.pool_xml import IN_FILES, Access, VolumeSpec
-from components.storage.storage_pool import Place, StoragePool, mode_kind, note_path, pool_at
+from components.storage.storage_pool import Place, StoragePool, mode_kind, note_path, place_of
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, Refused
 from engine.core.records import Record
@@ -96,11 +96,7 @@ class Volume(Prim, type="storage.volume"):
 
     async def _where(self) -> Place:
         if self._place is None:
-            if self.pool.text:
-                uri = await uri_for(self, self.hypervisor_uri)
-                self._place = await pool_at(self, self.pool.text, uri)
-            else:
-                self._place = await self.pool.api.place()
+            self._place = await place_of(self, self.pool, self.hypervisor_uri)
         return self._place
 
     async def _hypervisor(self) -> Hypervisor:

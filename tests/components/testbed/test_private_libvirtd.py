@@ -47,10 +47,13 @@ def machine() -> dict[str, object]:
     }
 
 
+NAMESPACES = ("mnt", "uts", "ipc", "pid", "net")
+
+
 def namespaces(pid: int | str) -> set[str]:
     """The namespaces a process is in; empty when it is gone."""
     found = set()
-    for entry in ("mnt", "uts", "ipc", "pid", "net"):
+    for entry in NAMESPACES:
         with contextlib.suppress(OSError):
             found.add(str(Path(f"/proc/{pid}/ns/{entry}").readlink()))
     return found
@@ -84,6 +87,8 @@ async def test_a_host_with_a_running_guest_leaves_nothing_behind(directory, imag
     await Guest(host, image, "left").boot(hypervisor)
     pids = host.pids()
     assert len(pids) == 3  # PID 1, libvirtd, QEMU
+    # Open, so that their numbers are not given out again before the last look.
+    held = [os.open(f"/proc/{pids[0]}/ns/{kind}", os.O_RDONLY) for kind in NAMESPACES]
     spaces = namespaces(pids[0])
     assert len(spaces - namespaces("self")) == 5
     assert in_use(spaces)
@@ -96,7 +101,9 @@ async def test_a_host_with_a_running_guest_leaves_nothing_behind(directory, imag
     assert (host.pids(), host.qemu_pids()) == ([], {})
     assert not any(alive(pid) for pid in pids)
     assert machine() == before
-    until(lambda: not in_use(spaces - namespaces("self")))  # their numbers may be given out again
+    assert not in_use(spaces - namespaces("self"))
+    for each in held:
+        os.close(each)
 
 
 async def test_after_a_power_cut_the_guest_is_known_and_off(directory, image):
