@@ -18,7 +18,7 @@ import libvirt
 import msgspec
 
 from components.hypervisor import eventloop
-from components.hypervisor.errors import HypervisorError, from_libvirt
+from components.hypervisor.errors import HypervisorError, Kind, from_libvirt
 from components.hypervisor.events import Subscription, notice, register
 from components.hypervisor.lanes import Call, Lane
 from components.hypervisor.protocol import DomainEvent, EventKind, Link
@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         change_s: Limit of a call that changes something, in seconds.
         open_s: Limit of opening the connection, in seconds.
         events: Events that wait for one slow reader.
+        lost_s: How long a call may still take once its connection is lost, in seconds; libvirt
+            ends most of them at once, and may forget one that was just being sent.
         reconnect_s: Pauses before the attempts to reconnect, in seconds; the last one repeats.
     """
 
@@ -53,6 +55,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     change_s: float = 60.0
     open_s: float = 30.0
     events: int = 1000
+    lost_s: float = 1.0
     reconnect_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
@@ -86,6 +89,7 @@ class Line:
         self._urgent = Lane("hypervisor-urgent", limits.reserved)
         self._links = Lane("hypervisor-link", 2)  # opening and closing; may hang on a dead peer
         self._connection: libvirt.virConnect | None = None
+        self._gone: asyncio.Future[None] = self._loop.create_future()  # each connection has its own
         self._callbacks: list[int] = []
         self._closed = False
         self._calls: set[Call[object]] = set()
@@ -292,17 +296,20 @@ class Line:
         self._calls.add(call)  # type: ignore[arg-type]  # only the outcome's type is lost
         answer: asyncio.Future[T] = self._loop.create_future()
         call.future.add_done_callback(lambda _: self._post(self._returned, call, answer))
+        gone = self._gone
         lane.submit(call)
         try:
-            while not answer.done() and (left_s := lane.seconds_left(call, limit_s)) > 0:
-                await asyncio.wait((answer,), timeout=left_s)
+            await self._answered(call, answer, gone, lane, limit_s)
         except asyncio.CancelledError:
             call.future.cancel()  # nobody wants it any more; no use once a thread has it
             raise
         if answer.done():
             return answer.result()
+        kind: Kind = "Unreachable" if gone.done() else "Timeout"
         if call.future.cancel():
             message = f"hypervisor busy: no thread was free within {limit_s:g} s"
+            if gone.done():
+                message = f"no connection to {self._uri} any more"
         else:
             message = f"hypervisor call stuck: {call.step} {subject}".rstrip()
             if not call.future.done():
@@ -313,12 +320,27 @@ class Line:
                 extra={"step": call.step, "subject": subject, "stuck": self.stuck},
             )
         raise HypervisorError(
-            "Timeout",
+            kind,
             message,
             step=call.step,
             name=subject,
             hint="it may still take effect: wait for the pending call, then look",
         )
+
+    async def _answered(
+        self,
+        call: Call[T],
+        answer: asyncio.Future[T],
+        gone: asyncio.Future[None],
+        lane: Lane,
+        limit_s: float,
+    ) -> None:
+        """Wait for the answer, at most its limit, and once the connection is lost not much more."""
+        while not answer.done() and (left_s := lane.seconds_left(call, limit_s)) > 0:
+            await asyncio.wait((answer, gone), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                await asyncio.wait((answer,), timeout=min(left_s, self._limits.lost_s))
+                return
 
     def _post(self, function: Callable[..., None], *data: object) -> None:
         """Hand something over to the loop, from any thread."""
@@ -353,6 +375,7 @@ class Line:
                 raise HypervisorError("Timeout", message, step="open") from None
             raise
         self._connection, self._callbacks, driver = opened
+        self._gone = self._loop.create_future()
         return driver
 
     def _open_in_thread(self) -> tuple[libvirt.virConnect, list[int], str]:
@@ -392,6 +415,7 @@ class Line:
         log.warning("hypervisor lost", extra={"uri": self._uri, "why": why})
         callbacks = self._callbacks
         self._connection, self._callbacks = None, []
+        self._gone.set_result(None)
         self._links.submit(Call("close", "", lambda: _disconnect(connection, callbacks)))
         self._publish(notice(EventKind.LOST, why))
         self._reconnecting = self._loop.create_task(self._reconnect())

@@ -278,6 +278,26 @@ async def test_a_lost_connection_is_degraded_until_it_is_made_again(world):
     await hypervisor.close()
 
 
+async def test_a_call_that_libvirt_forgets_with_its_connection_is_told_at_once(world, gate):
+    limits = msgspec.structs.replace(SHORT, read_s=60.0, lost_s=0.05)
+    flaky = Flaky()
+    hypervisor = await LibvirtHypervisor.open(world, limits=limits, opener=flaky)
+    asked = asyncio.create_task(hypervisor.version())
+    await until(lambda: hypervisor.pending() and hypervisor.pending()[0].began_s is not None)
+
+    hypervisor._line._on_close(flaky.opened[0], 2, None)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(HypervisorError, match="stuck: version") as caught:
+            await asked
+    assert caught.value.kind == "Unreachable"
+    assert hypervisor.stuck == 1
+    gate.set()
+    await until(lambda: hypervisor.stuck == 0)
+    await until(lambda: hypervisor.state is Link.CONNECTED)
+    await hypervisor.close()
+
+
 async def test_an_error_whose_reason_was_wiped_is_asked_for_again(hypervisor, monkeypatch):
     look = operations.fact
     lost = [libvirt.libvirtError("failed"), libvirt.libvirtError("failed")]
