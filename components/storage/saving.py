@@ -23,6 +23,11 @@ OF_ONE_MACHINE = (
     "./var/lib/dhclient/*", "./var/lib/NetworkManager/*lease*", "./var/lib/cloud/instance*",
 )  # fmt: skip
 """What no two machines may share: host keys, machine id, seeds, leases."""
+_MOUNT = (
+    'mount -o loop,ro "$1" "$2" 2> /dev/null ||'
+    ' { mount -o loop "$1" "$2" && umount "$2" && mount -o loop,ro "$1" "$2"; }'
+)
+"""Mounts read-only; a volume whose guest was cut off has a journal, which only a writer replays."""
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./tmp/*")
 _PACKERS = {"tar": (), "tar.gz": ("-z",), "tgz": ("-z",), "tar.xz": ("-J",), "tar.zst": ("--zstd",)}
 
@@ -135,7 +140,7 @@ class SavedImage(Effect, frozen=True):
     async def _pack_mounted(self, at: Site) -> None:
         """Mount the volume read-only where nobody else sees it, and pack what is there."""
         await at.blocking(self._make_folder)
-        script = 'mount -o loop,ro "$1" "$2" && shift && cd / && shift && exec "$@"'
+        script = f'{{ {_MOUNT}; }} && shift && cd / && shift && exec "$@"'
         try:
             await at.run((
                 "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
@@ -148,6 +153,7 @@ class SavedImage(Effect, frozen=True):
         """Read an ext filesystem without mounting it; owners are those the reader may set."""
         await at.blocking(self._make_folder)
         try:
+            await at.run(("e2fsck", "-p", "-E", "journal_only", self.volume))
             await at.run(("debugfs", "-R", f"rdump / {self._folder}", self.volume))
             await at.run(self._tar(self._folder))
         finally:

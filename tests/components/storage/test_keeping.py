@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tarfile
 
 import pytest
@@ -136,6 +138,31 @@ async def test_save_then_base_then_save_keeps_the_file_tree(bench, tmp_path, ext
     assert {name for name in members if name not in {"", "."}} == {
         "etc", "etc/deep", "etc/deep/hello", "etc/script", "etc/link",
     }  # fmt: skip
+
+
+CUT_OFF = """
+mkdir mnt && mount -o loop "$1" mnt && echo late > mnt/late && sync && cp "$1" cut && umount mnt && mv cut "$1"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
+async def test_what_a_guest_wrote_before_it_was_cut_off_is_in_the_image(bench, tmp_path):
+    await make_existing(bench, tmp_path)
+    volume = bench.work / "volumes" / "d-volume1"
+    ids = volume.stat()
+    subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", CUT_OFF, "sh", volume], cwd=tmp_path, check=True
+    )
+    os.chown(volume, ids.st_uid, ids.st_gid)
+    seen = subprocess.run(["dumpe2fs", "-h", volume], capture_output=True, text=True, check=True)
+    assert "needs_recovery" in seen.stdout
+
+    await bench.deploy(text(tmp_path, found="true", save="true"))
+    await bench.one.terminate("app")
+
+    (image,) = (tmp_path / "images").glob("*.tar")
+    with tarfile.open(image) as archive:
+        assert archive.extractfile("./late").read() == b"late\n"
 
 
 async def test_a_failed_save_never_removes_the_volumes(bench, tmp_path):
