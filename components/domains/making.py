@@ -25,6 +25,7 @@ from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
 from components.hypervisor.protocol import DomainFacts, DomainState
+from components.networks.allotted import AllottedAddress
 from components.networks.joined import Joined
 from components.storage.backend import (
     ALWAYS,
@@ -132,13 +133,35 @@ class Making:
             self._domain.note(f"the pool of its address does not answer: {error}", "warning")
 
     async def give_address_back(self) -> None:
-        """Tell the pool that the address is free; if it cannot be told, it finds out by itself."""
+        """Tell the pool that the address is free, where nothing was made that could use it.
+
+        If it cannot be told, it finds out by itself.
+        """
         domain = self._domain
-        if domain.ip_pool.given:
+        made = any(isinstance(each.effect, AllottedAddress) for each in domain.live.effects)
+        if domain.ip_pool.given and not made:
             try:
                 await domain.ip_pool.api.release(domain.handle)
             except EngineError as error:
                 domain.log.debug("the address could not be given back: %s", error)
+
+    async def _note_address(self) -> None:
+        """Write down, before anything that could use it, that the address is to be given back."""
+        domain = self._domain
+        if domain.ip_pool.given:
+            pool = await domain.ip_pool.handle()
+            place = domain.uri, domain.uuid
+            await self._make(AllottedAddress(pool, domain.handle, domain.ip, *place))
+
+    async def _keep_address_after(self) -> None:
+        """Have the pool leave the address with the guest, which outlives its component."""
+        domain = self._domain
+        if domain.ip_pool.given:
+            try:
+                await domain.ip_pool.api.keep(domain.handle)
+            except EngineError as error:
+                text = f"the pool does not know that {domain.ip} stays with its guest: {error}"
+                domain.note(text, "warning")
 
     async def read_context(self) -> None:
         """Learn what the context says that counts before anything is made."""
@@ -225,6 +248,7 @@ class Making:
             await domain.amend(made.effect, ALWAYS)
         if domain.storage_backend.given:
             await domain.storage_backend.api.retain()
+        await self._keep_address_after()
         for kind, given in (("network", domain.network), ("bridge", domain.bridge)):
             if given.given and isinstance(await domain.get(kind), Handle):
                 await given.api.retain()
@@ -238,6 +262,7 @@ class Making:
     async def _prepare(self) -> None:
         """Have the guest told what it is to know, and write down what the machine is."""
         domain = self._domain
+        await self._note_address()
         console = self._console_path()
         await self._make(ConsoleLog(console))
         domain.consolePath = console

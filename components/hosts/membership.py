@@ -160,10 +160,9 @@ class Membership:
             case Asked("count", int(count)):
                 state = self._scale(state, count, dos)
             case TimeUp():
-                due = tuple(each.name for each in state.later if each.at_s <= now_s)
-                rest = tuple(each for each in state.later if each.at_s > now_s)
-                dos.extend(Perform(START + name) for name in due)
-                state = replace(state, later=rest, starting=(*state.starting, *due))
+                state = _due(state, now_s, dos)
+            case Asked("again"):
+                state = _due(state, float("inf"), dos)
             case _:
                 return state, ()
         return self._settled(state, dos)
@@ -265,6 +264,14 @@ class Membership:
         new = tuple(name for name in self._order.wanted(state.count) if name not in busy)
         dos.extend(Perform(START + name) for name in new)
         return replace(state, starting=(*state.starting, *new))
+
+
+def _due(state: Members, until_s: float, dos: list[Do]) -> Members:
+    """Begin to start those whose time comes until then."""
+    due = tuple(each.name for each in state.later if each.at_s <= until_s)
+    rest = tuple(each for each in state.later if each.at_s > until_s)
+    dos.extend(Perform(START + name) for name in due)
+    return replace(state, later=rest, starting=(*state.starting, *due))
 
 
 def _end(name: str) -> EndChild:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from components.hosts.housing import Housing
 from components.hosts.membership import START, Membership, OnFailure, Order
-from components.hosts.places import Placement, candidates
+from components.hosts.places import Placement
 from components.hosts.waves import waves_kind
 from components.networks.ip_pool import IpPool
 from engine.compound import Compound
@@ -22,7 +22,6 @@ from engine.core.faults import (
     EngineError,
     Fault,
     HookFailed,
-    Kind,
     NotFound,
     Refused,
 )
@@ -79,6 +78,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
         SF-POOL-002: minReady, placement or names contradict each other
         SF-POOL-003: fewer members than `minReady` could be started, or became ready in time
         SF-POOL-004: none of the `hosts` takes a member; each is listed with its reason
+        SF-POOL-005: a host that answers was said to be off
     """
 
     creates_children = True
@@ -133,6 +133,11 @@ class VirtualCluster(Compound, type="vm.cluster"):
         doc="Where numbered members get their addresses, unless the template says so itself.",
     )  # fmt: skip
     hosts = attr(strings, (), doc="Hosts members may be on; that of the cluster if empty.")
+    hosts_off = attr(
+        strings, (), called="hostsOff", tags=frozenset({"updatable"}),
+        doc="Hosts that somebody has made sure are off: what was on them is made elsewhere. Without "
+        "this a machine that may still run where nobody answers is not made a second time.",
+    )  # fmt: skip
     placement = attr(
         str_, "spread", choices=tuple(each.value for each in Placement),
         doc="Which host is tried first: with fewest members, the first, or the next in turn.",
@@ -152,8 +157,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
         self._bringing = False
         self._failed: dict[str, Fault] = {}
         self._turns: dict[str, asyncio.Lock] = {}
-        self._placing = asyncio.Lock()
-        self._placed: dict[str, str] = {}
+        self.housing = Housing(self)
         self._poke = asyncio.Event()
         self._known: dict[str, tuple[str, str]] = {}
 
@@ -163,9 +167,10 @@ class VirtualCluster(Compound, type="vm.cluster"):
         return tuple(name for name, _ in children_of(self.live.description) if name != TEMPLATE)
 
     def _numbered(self, count: int) -> tuple[str, ...]:
-        return self._order().wanted(count)[len(self._named()) :]
+        return self.order().wanted(count)[len(self._named()) :]
 
-    def _order(self) -> Order:
+    def order(self) -> Order:
+        """Return how it looks after its members."""
         return Order(
             self._named(), self.name_pattern, OnFailure(self.on_member_failure),
             Budget(self.replace_limit, self.replace_window), Backoff(first_s=self.replace_delay),
@@ -192,7 +197,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
 
     @override
     def make_flow(self) -> Flow[Any]:
-        return Membership(self.count, self._order())
+        return Membership(self.count, self.order())
 
     # -- coming up
 
@@ -258,51 +263,16 @@ class VirtualCluster(Compound, type="vm.cluster"):
 
     async def _deploy(self, name: str) -> None:
         """Make a member and have it reserve what it needs, on the first host that takes it."""
-        await self._on_a_host(name, lambda whole: self.create_child(name, whole, upto="deployed"))
-
-    async def _on_a_host(self, name: str, make: Callable[[Description], Awaitable[object]]) -> None:
-        refusals: list[tuple[str, Fault]] = []
-        async with self._candidates(name) as places:
-            for host in places:
-                self._placed[name] = host
-                try:
-                    await make(self._described(name, host))
-                except EngineError as error:
-                    self._placed.pop(name, None)
-                    if not host or error.fault.kind is Kind.BAD_DESCRIPTION:
-                        raise
-                    refusals.append((host, error.fault))
-                else:
-                    return
-        table = "; ".join(f"{host}: {fault.message}" for host, fault in refusals)
-        raise Refused(
-            f"no host takes {name}: {table}", code="SF-POOL-004", where=f"{self.path}:{name}",
-            hint="add hosts, or end what is on these", causes=tuple(fault for _, fault in refusals),
-        )  # fmt: skip
-
-    @asynccontextmanager
-    async def _candidates(self, name: str) -> AsyncIterator[tuple[str, ...]]:
-        """Give the hosts to try; those that pack come one after the other."""
-        if not self.hosts:
-            yield ("",)
-            return
-        lost = await self.lost_on(name)
-        there = self._order().wanted(self.count)
-        where = Counter(host for each, host in self._placed.items() if each in there)
-        placement = Placement(self.placement)
-        places = candidates(placement, self.hosts, self._order().number(name), where, lost)
-        if placement is Placement.PACK:
-            async with self._placing:
-                yield places
-        else:
-            self._placed[name] = places[0]
-            yield places
+        await self.housing.bring(
+            name,
+            lambda host: self.create_child(name, self._described(name, host), upto="deployed"),
+        )
 
     def _described(self, name: str, host: str) -> Description:
         """Return what a member is made from."""
         if name in self._named():
             return self._description(name)
-        more: list[tuple[str, Value]] = [("index", self._order().number(name))]
+        more: list[tuple[str, Value]] = [("index", self.order().number(name))]
         if host:
             more.append(("sfProcessHost", host))
         template = self._description(TEMPLATE)
@@ -355,7 +325,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
             found = self.live.value(name)
             host = found.get("sfProcessHost") if isinstance(found, Description) else None
             if isinstance(host, str):
-                self._placed[name] = host
+                self.housing.where[name] = host
         self.spawn(self._look_on())
 
     # -- while it runs
@@ -377,13 +347,23 @@ class VirtualCluster(Compound, type="vm.cluster"):
         changes = (Change("count", "replace", as_tree(count)),)
         await self.live.process.changer.change(self.live, changes)
 
+    @on_change("hostsOff")
+    async def _gone(self, old: object, new: tuple[str, ...]) -> None:
+        del old
+        for host in new:
+            await self.housing.check_off(host)
+        self.tell(Asked("again"))
+
     @override
     async def perform(self, step: str) -> Record:
         name = step.removeprefix(START)
         try:
             async with self._turn(name):
-                await self._on_a_host(
-                    name, lambda whole: self.live.nursery.start(name, whole, fresh=True)
+                await self.housing.bring(
+                    name,
+                    lambda host: self.live.nursery.start(
+                        name, self._described(name, host), fresh=True
+                    ),
                 )
         except EngineError as error:
             self.lastError = f"{name}: {error.fault.message}"
@@ -469,14 +449,17 @@ class VirtualCluster(Compound, type="vm.cluster"):
         now = self.live.changes.get(name)
         if name not in self.live.children or not isinstance(now, Description):
             return False
-        return not same(now, self._described(name, self._placed.get(name, "")))
+        return not same(now, self._described(name, self.housing.where.get(name, "")))
 
     async def _renew(self, name: str, settle_s: float) -> None:
         async with self._turn(name):
             nursery = self.live.nursery
             await nursery.end(name, Record.normal("replaced by an update"), again=True)
-            self._placed.pop(name, None)
-            await self._on_a_host(name, lambda whole: nursery.start(name, whole, settle_s=settle_s))
+            self.housing.where.pop(name, None)
+            await self.housing.bring(
+                name,
+                lambda host: nursery.start(name, self._described(name, host), settle_s=settle_s),
+            )
 
 
 class Pool(VirtualCluster, type="vm.pool"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 import msgspec
@@ -223,17 +225,40 @@ class IpPool(Prim, type="net.ippool"):
     @exposed()
     async def release(self, owner: Handle) -> str:
         """Take a machine's address back; return it, or nothing if it has none."""
+        return await self._free(owner.name, lambda data: _is(owner, data))
+
+    async def _free(self, name: str, same: Callable[[bytes], bool]) -> str:
         journal, lock = self.service(Journals).of(self)
-
-        def same(data: bytes) -> bool:
-            """Tell an earlier machine of that name from the present one."""
-            return msgspec.msgpack.decode(data, type=Handle).ident == owner.ident
-
         async with lock:
             free_at_s = time.time() + self.quarantine
-            ip = await self.run_blocking(journal.free, owner.name, free_at_s, same)
+            ip = await self.run_blocking(journal.free, name, free_at_s, same)
         self.inUse = await self._count()
         return ip
+
+    @exposed()
+    async def keep(self, owner: Handle) -> str:
+        """Leave a machine its address after its end: its guest goes on, or is set aside.
+
+        It has it until it is deployed again and ends, or somebody takes it back.
+
+        Returns:
+            The address, or nothing if it has none.
+        """
+        journal, lock = self.service(Journals).of(self)
+        async with lock:
+            return await self.run_blocking(journal.keep, owner.name, lambda data: _is(owner, data))
+
+    @exposed()
+    async def take_back(self, ip: str) -> str:
+        """Take an address back, whoever has it; return whose it was, or nothing.
+
+        Args:
+            ip: The address. Nobody may be using it.
+        """
+        owner = (await self.allotments()).get(ip, "")
+        if owner:
+            await self._free(owner, lambda _: True)
+        return owner
 
     @exposed(role="viewer")
     async def allotments(self) -> dict[str, str]:
@@ -263,10 +288,17 @@ class IpPool(Prim, type="net.ippool"):
                     await self.release(owner)
 
     async def _has_ended(self, owner: Handle) -> bool:
+        """Say whether a machine has ended, and nothing of it is left that could use its address."""
+        calls = self.live.process.calls
         try:
-            state = await self.live.process.calls.state_of(owner)
-        except NotFound:
-            return True
+            with contextlib.suppress(NotFound):
+                if await calls.state_of(owner) != State.TERMINATED.value:
+                    return False
+            return not await calls.owes(owner)
         except EngineError:
             return False
-        return state == State.TERMINATED.value
+
+
+def _is(owner: Handle, data: bytes) -> bool:
+    """Tell the machine that an address was given to from an earlier one of its name."""
+    return bool(data) and msgspec.msgpack.decode(data, type=Handle).ident == owner.ident

@@ -17,7 +17,7 @@ class Held(Row, frozen=True):
     """A row with how its owner is reached.
 
     Attributes:
-        handle: The owner's handle, encoded.
+        handle: The owner's handle, encoded; empty: it cannot be asked, and keeps its address.
     """
 
     handle: bytes = b""
@@ -36,6 +36,10 @@ class Journal(Protocol):
         Returns:
             The address, or nothing.
         """
+        ...
+
+    def keep(self, owner: str, same: Callable[[bytes], bool]) -> str:
+        """Leave an owner, which cannot be asked any more, its address; return it, or nothing."""
         ...
 
     def rows(self) -> dict[str, Held]:
@@ -59,11 +63,17 @@ class MemoryJournal:
 
     def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
         """Let an owner's address go."""
-        for ip, row in self._rows.items():
-            if row.owner == owner and row.free_at_s is None and same(row.handle):
-                self._rows[ip] = Held(owner, free_at_s)
-                return ip
-        return ""
+        ip = _holding(self._rows, owner, same)
+        if ip:
+            self._rows[ip] = Held(owner, free_at_s)
+        return ip
+
+    def keep(self, owner: str, same: Callable[[bytes], bool]) -> str:
+        """Leave an owner's address with it."""
+        ip = _holding(self._rows, owner, same)
+        if ip:
+            self._rows[ip] = Held(owner)
+        return ip
 
     def rows(self) -> dict[str, Held]:
         """Return what is known."""
@@ -105,19 +115,34 @@ class FileJournal:
     def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
         """Let an owner's address go."""
         with self._open() as connection:
-            for ip, row in _rows(connection).items():
-                if row.owner == owner and row.free_at_s is None and same(row.handle):
-                    words = "UPDATE addresses SET free_at_s = ?, handle = x'' WHERE ip = ?"
-                    connection.execute(words, (free_at_s, ip))
-                    break
-            else:
-                ip = ""
+            ip = _holding(_rows(connection), owner, same)
+            words = "UPDATE addresses SET free_at_s = ?, handle = x'' WHERE ip = ?"
+            connection.execute(words, (free_at_s, ip))
+        return ip
+
+    def keep(self, owner: str, same: Callable[[bytes], bool]) -> str:
+        """Leave an owner's address with it."""
+        with self._open() as connection:
+            ip = _holding(_rows(connection), owner, same)
+            connection.execute("UPDATE addresses SET handle = x'' WHERE ip = ?", (ip,))
         return ip
 
     def rows(self) -> dict[str, Held]:
         """Return what is known."""
         with self._open() as connection:
             return _rows(connection)
+
+
+def _holding(rows: dict[str, Held], owner: str, same: Callable[[bytes], bool]) -> str:
+    """Return the address that an owner is using, if it is the same that it was given to."""
+    return next(
+        (
+            ip
+            for ip, row in rows.items()
+            if row.owner == owner and row.free_at_s is None and same(row.handle)
+        ),
+        "",
+    )
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, Held]:

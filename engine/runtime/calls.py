@@ -13,8 +13,10 @@ from engine.wire.messages import (
     Call,
     Change,
     Changed,
+    Diagnosis,
     Handle,
     Page,
+    ReadDiagnosis,
     ReadTree,
     Returned,
     Set,
@@ -65,6 +67,17 @@ class Calls:
         if not isinstance(row, TreeRow):
             raise EngineError(f"{target.address} gave another answer than asked for")
         return row.state
+
+    async def owes(self, target: Handle) -> bool:
+        """Say whether something that a component has made is still to be undone, though it has ended."""
+        if target.ident.daemon == self._process.daemon_id:
+            return any(item.made.row.path == target.name for item in self._process.reaper.items)
+        question = ReadDiagnosis(whole=True, path=target.name)
+        found = await self._process.peers.read(target.address, question)
+        if not isinstance(found, Diagnosis):
+            raise EngineError(f"{target.address} gave another answer than asked for")
+        pending = (row for table in found.tables if table.name == "reaper" for row in table.rows)
+        return any(row[0] == target.name for row in pending)
 
     async def set(self, target: Handle, attribute: str, value: Value) -> Value:
         """Change an attribute of any component, and return its value before."""

@@ -71,9 +71,13 @@ class Made:
 
 
 class RemotePart:
-    """A child that lives in another process, as its parent's process sees it."""
+    """A child that lives in another process, as its parent's process sees it.
 
-    __slots__ = ("address", "components", "early", "ended", "hosts", "made", "name",
+    Attributes:
+        asked: It may have been asked to start.
+    """
+
+    __slots__ = ("address", "asked", "components", "early", "ended", "hosts", "made", "name",
                  "parent", "path", "ready", "record", "root", "segment", "state", "watch")  # fmt: skip
 
     def __init__(self, parent: Live, name: str, segment: str, address: str) -> None:
@@ -83,6 +87,7 @@ class RemotePart:
         self.path: str = f"{parent.path}:{name}"
         self.segment = segment
         self.address = address
+        self.asked = True
         self.root: Handle | None = None
         self.made: Made | None = None
         self.state = State.CREATING

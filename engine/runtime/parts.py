@@ -64,6 +64,7 @@ class RemoteSegment(Effect, frozen=True):
         root: Handle of its root component, once it is made.
         record: Why it is to end, once it is; without one it never started.
         fence_s: Seconds of silence after which all of it has surely ended by itself; 0: never surely.
+        idle: Nothing of it can be running: it was never asked to start, or its host is off.
     """
 
     address: str
@@ -72,6 +73,7 @@ class RemoteSegment(Effect, frozen=True):
     root: Handle | None = None
     record: Record | None = None
     fence_s: float = 0.0
+    idle: bool = False
 
     @override
     def label(self) -> str:
@@ -118,6 +120,7 @@ class Parts:
                 code="SF-SEC-013", where=part.path,
             )  # fmt: skip
         await self.clear_the_way(parent.segment.origin.application, part.place)
+        part.asked = False
         part.watch = self._watch(part, description)
         above = parent.inherited("sfOrphanPolicy")
         fence_s = (
@@ -207,8 +210,10 @@ class Parts:
     def _fenced(self, item: Item, now_s: float) -> bool:
         """Say whether an earlier part has surely ended by itself, although nobody could be asked."""
         effect = item.made.effect
-        if not isinstance(effect, RemoteSegment) or not effect.fence_s:
+        if not isinstance(effect, RemoteSegment) or not (effect.fence_s or effect.idle):
             return False
+        if effect.idle:
+            return True
         silent_since_s = max(item.since_s, self._process.liveness.excused_until_s(effect.root))
         return effect.fence_s <= now_s - silent_since_s
 
@@ -242,6 +247,7 @@ class Parts:
         if part.state.ended:
             raise Ended("component has ended", where=part.path)
         part.state = phase.during
+        part.asked = part.asked or phase is Phase.START
         op = Deploy(part.segment) if phase is Phase.DEPLOY else Start(part.segment)
         grown = await self._submit(part, op, phase.value, GROW_S)
         part.state = phase.after
@@ -303,10 +309,30 @@ class Parts:
         if part.made is None:
             return
         part.made = ending_because(part.made, record)
+        if not part.asked:
+            _idle(part.made)
         part.made.row = replace(part.made.row, state="undoing", error=text)
         self._process.ledger.lazy(put_effect(part.made.row))
         self._process.reaper.add(part.made)
         part.made = None
+
+    def confirm_off(self, address: str) -> int:
+        """Take it that nothing is running at an address: what was lost there may be made elsewhere.
+
+        Whoever comes back there is still told to end what it has.
+
+        Returns:
+            How many parts that concerns.
+        """
+        lost = [
+            item.made
+            for item in self._process.reaper.items
+            if isinstance(item.made.effect, RemoteSegment) and item.made.effect.address == address
+        ]
+        for made in lost:
+            _idle(made)
+            self._process.ledger.lazy(put_effect(made.row))
+        return len(lost)
 
     def forget(self, part: RemotePart) -> None:
         """Drop the ledger's row of a part that is confirmed gone."""
@@ -355,6 +381,13 @@ def _fence_s(item: Item) -> float:
 
 def _presumed_dead(part: RemotePart) -> bool:
     return part.record is not None and part.record.type == LIVENESS_FAILURE
+
+
+def _idle(made: Made) -> None:
+    """Note with a remote part that nothing of it can be running."""
+    if isinstance(made.effect, RemoteSegment):
+        made.effect = replace(made.effect, idle=True)
+        made.row = replace(made.row, data=encode_effect(made.effect)[1])
 
 
 def ending_because(made: Made, record: Record | None) -> Made:

@@ -130,7 +130,8 @@ class Process:
         self.finishing = Finishing(self)
         self.keeper = Keeper(self)
         self.peers = Peers(self, connect, settings.peers)
-        self.services.put(Peers, self.peers)  # type: ignore[arg-type] # found by its class
+        for service in (self.peers, self.calls):
+            self.services.put(type(service), service)
         self.relays = Relays(self)
         self.subprocesses = Subprocesses(self, spawner)
         self.parts = Parts(self)

@@ -10,7 +10,7 @@ import pytest
 import sfdl
 from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
-from engine.testing.kit import begin, engines, until
+from engine.testing.kit import Rule, begin, engines, until, virtual_time
 from engine.wire.codec import flatten
 from engine.wire.messages import Update
 from sfdl.errors import SmartDomainsError
@@ -268,6 +268,8 @@ def spread_over(one, two):
     return there
 
 
+SIGNALS = 'template extends Signal { sfReadyWhen "started"; }'
+STAYING = 'template extends Signal { sfReadyWhen "started"; sfOrphanPolicy "keep"; }'
 FILES = 'template extends File { file "/tmp/none"; }'
 
 
@@ -403,3 +405,89 @@ async def test_a_bad_template_leaves_the_others_as_they_were_where_that_is_wishe
 
     await settled(bench, 1, 2)
     await bench.one.terminate("app")
+
+
+# -- a host that does not answer
+
+
+async def virtually(condition, bound_s=300):
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not condition():
+        assert loop.time() - began < bound_s, f"not within {bound_s} virtual seconds"
+        await asyncio.sleep(0.05)
+
+
+def lone(network, host):
+    """Let nothing pass between a host and the one of the cluster."""
+    network.rules.append(Rule("cut", to=f"{host}:3800", times=-1))
+    network.sever(f"{host}:3800", "host1:3800")
+
+
+def on_others(more):
+    head = 'count 2; hosts [|"host2", "host3"|]; onMemberFailure "replace"; replaceDelay "1s";'
+    return root(f"sfLivenessDelay 2; {head} {more}")
+
+
+def there(engine):
+    return {live.name for live in engine.process.lives.values() if live.name.startswith("wn")}
+
+
+def test_a_member_on_a_host_that_does_not_answer_is_replaced_elsewhere_after_the_fence_time(
+    tmp_path,
+):
+    async def story():
+        async with engines(tmp_path, 3) as (network, (one, two, three)):
+            await one.deploy("app", on_others(SIGNALS))
+            assert (there(two), there(three)) == ({"wn001"}, {"wn002"})
+
+            lone(network, "host2")
+            await virtually(lambda: there(three) == {"wn001", "wn002"})
+
+            assert there(two) == set(), "two copies ran at the same time"
+            await virtually(lambda: one_of(one, "pool").ready)
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+def one_of(engine, name):
+    return next(live for live in engine.process.lives.values() if live.name == name)
+
+
+def test_what_may_still_run_there_is_made_elsewhere_only_once_its_host_is_said_to_be_off(tmp_path):
+    async def story():
+        async with engines(tmp_path, 3) as (network, (one, two, three)):
+            await one.deploy("app", on_others(STAYING))
+            with pytest.raises(EngineError, match="host2 answers, so it is not off"):
+                await one.set("app:pool", "hostsOff", Vector(("host2",)))
+
+            lone(network, "host2")
+            pool = one_of(one, "pool")
+            await virtually(lambda: "not confirmed gone" in str(pool.value("lastError")))
+            await asyncio.sleep(600)
+            assert (there(two), there(three)) == ({"wn001"}, {"wn002"})
+
+            await one.set("app:pool", "hostsOff", Vector(("host2",)))
+            await virtually(lambda: there(three) == {"wn001", "wn002"})
+            network.rules.clear()
+            network.severed.clear()
+            await virtually(lambda: there(two) == set())  # whoever comes back ends what it has
+            await one.terminate("app")
+
+    virtual_time(story())
+
+
+def test_a_host_that_does_not_answer_at_the_start_passes_its_members_on(tmp_path):
+    async def story():
+        async with engines(tmp_path, 3) as (network, (one, two, three)):
+            lone(network, "host2")
+
+            await one.deploy("app", on_others(STAYING))
+
+            assert (there(two), there(three)) == (set(), {"wn001", "wn002"})
+            network.rules.clear()
+            network.severed.clear()
+            await one.terminate("app")
+
+    virtual_time(story())

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sfdl
+from components.hypervisor.faulty import FaultyHypervisor, Raise
+from components.hypervisor.pool import HypervisorPool
 from components.networks.allotting import Row, Subnets, choose
 from components.networks.journal import FileJournal, MemoryJournal
 from engine.core.faults import EngineError
@@ -18,6 +20,7 @@ from engine.core.records import Record
 from engine.testing.kit import engines, until
 from sfdl.errors import SmartDomainsError
 
+URI = "test:///default"
 POOL = """
 #include "components/vm.sf"
 sfConfig extends Compound {{
@@ -43,6 +46,12 @@ def text(pool="", beside=""):
 
 def address(bench, name="vm"):
     return bench.find(name).value("address")
+
+
+def there(bench, name, *states):
+    """Say whether a component is there in one of these states; else whether it has started."""
+    lives = bench.holder.process.lives.values()
+    return any(live.name == name and live.state in (states or {State.STARTED}) for live in lives)
 
 
 async def held(bench):
@@ -195,6 +204,64 @@ async def test_a_machine_that_ends_gives_its_address_back(bench):
     bench.holder.process.finish(bench.find("vm"), Record.normal("over"))
 
     await until(lambda: bench.find("pool").value("inUse") == 0)
+    await bench.one.terminate("app")
+
+
+RUNNING = 'startMode "running"; stopTimeout 0;'
+
+
+@pytest.fixture
+async def stubborn(bench):
+    """A hypervisor that destroys nothing, until it is put away."""
+    pool = bench.holder.process.services.get(HypervisorPool)
+    inner = await pool.get(URI)
+    faulty = FaultyHypervisor(inner)
+    faulty.fail("destroy", Raise(), times=10_000)
+    faulty.fail("shutdown", Raise(), times=10_000)
+    pool._open[URI] = faulty
+    yield lambda: pool._open.__setitem__(URI, inner)
+    pool._open[URI] = inner
+
+
+async def test_an_address_stays_with_a_guest_that_cannot_be_ended_until_it_is_gone(bench, stubborn):
+    flow = text('quarantine "0s";', f"farm extends Container {{ {vm(more=RUNNING)} }}")
+    await bench.deploy(flow)
+    await until(lambda: there(bench, "vm"))
+    (mine,) = await held(bench)
+    reaper = bench.holder.process.reaper
+
+    bench.holder.process.finish(bench.find("vm"), Record.normal("over"))
+    await until(
+        lambda: f"address {mine}" in {item.made.effect.label() for item in reaper.items},
+        timeout_s=30,
+    )
+    await until(lambda: not there(bench, "vm", *State))
+    await bench.find("pool").prim.look_for_lost()
+    assert await held(bench) == {mine: "app:farm:vm"}
+
+    stubborn()
+    for item in list(reaper.items):
+        assert await reaper.retry(item)
+
+    assert await held(bench) == {}
+    await bench.one.terminate("app")
+
+
+async def test_a_guest_that_goes_on_after_its_component_keeps_its_address(bench):
+    leave = vm(more='startMode "running"; stopMode "leave";')
+    await bench.deploy(text('quarantine "0s";', f"farm extends Container {{ {leave} }}"))
+    await until(lambda: there(bench, "vm"))
+    (mine,) = await held(bench)
+
+    bench.holder.process.finish(bench.find("vm"), Record.normal("over"))
+    await until(lambda: not there(bench, "vm", *State))
+    pool = bench.find("pool").prim
+    await pool.look_for_lost()
+
+    assert await held(bench) == {mine: "app:farm:vm"}
+    assert (await pool.allocate(pool.handle)).ip != mine
+    assert await pool.take_back(mine) == "app:farm:vm"
+    assert (await pool.take_back(mine), mine in await held(bench)) == ("", False)
     await bench.one.terminate("app")
 
 
