@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -142,6 +143,18 @@ class Prim:
 
     async def on_update_started(self) -> None:
         """Go on once the whole tree has been updated."""
+
+    def doing(self) -> str:
+        """Say in a few words what it does now, for the tree; nothing if there is nothing to say."""
+        return ""
+
+    def during(self, hook: str) -> AbstractContextManager[None]:
+        """Enclose one of its hooks: `deploy`, `start`, `adopt`, `ending` or `terminate`.
+
+        A type may say by this what it does; both of `on_start` and `on_started` are `start`.
+        """
+        del hook
+        return nullcontext()
 
     @classmethod
     async def plan(cls, given: Mapping[str, object], where: str) -> None:

@@ -183,6 +183,8 @@ class Model:
                 node.row = replace(node.row, ready=ready)
             case HealthChanged(good, text):
                 node.row = replace(node.row, good=good, health=text)
+            case AttributeChanged("status", text):
+                node.row = replace(node.row, status=text.strip('"'))
             case Restarted():
                 # a child made on a host that is not followed yet tells nobody but its parent
                 node.restarting = True
@@ -197,8 +199,9 @@ class Model:
         if body.state != node.row.state:
             node.since_s = now_s
         node.row = replace(
-            node.row, state=body.state, record=body.record, ready=node.row.ready and not ended
-        )
+            node.row, state=body.state, record=body.record, ready=node.row.ready and not ended,
+            status="" if body.state == "started" else node.row.status,  # then it rests
+        )  # fmt: skip
         parent = node.parent
         if ended and (parent is None or parent.row.state not in ENDED):
             self._want(node.host, node.row.path, now_s + COALESCE_S)

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from components.context.told import MODES, GuestFile, Person, Wishes, check_lines
 from components.networks.addresses import hostname_kind, ip_kind
+from components.reporting import Reporting
 from engine.core.faults import BadDescription, Refused
-from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed
 from engine.runtime.kinds import (
     BadValueError,
@@ -152,7 +152,7 @@ addresses_kind = Kind("list of addresses", "Vector", _addresses)
 domains_kind = Kind("list of domains", "Vector", _domains)
 
 
-class Context(Prim, type="context"):
+class Context(Reporting, type="context"):
     """What machines learn at boot, and the way they learn it; several may refer to one.
 
     Host name, address, netmask and gateway are those of the machine itself.

@@ -14,14 +14,16 @@ from components.networks.addresses import (
 )
 from components.networks.ip_pool import IpPool
 from components.networks.joined import Joined
+from components.reporting import Reporting
 from components.storage.backend import StorageBackend
 from components.system.shell import Shell
 from engine.compound import Compound
 from engine.runtime.attributes import attr, link, output
 from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_bytes, str_, strings
+from sfdl.values import Vector
 
 
-class Described(Compound):
+class Described(Reporting, Compound):
     """A machine as it is described: its name, devices and size, and where it comes from."""
 
     domain_name = attr(
@@ -208,11 +210,24 @@ class Conducted(Described):
         duration_s, 60, doc="Seconds the guest has to shut down.", called="stopTimeout"
     )
     uuid = output(str, doc="UUID at the hypervisor, the same at each deployment.")
+    number = output(
+        int, called="id", doc="Number of its running instance at the hypervisor; NULL if it is off."
+    )
     state = output(str, doc="Run state of the guest when it was last seen.")
+    stateReason = output(str, doc="Why it was in that state, in the hypervisor's words.")
+    host = output(str, doc="Name of the host it is on.")
+    bootTime = output(
+        str, doc="When its guest was started last, with the distance from UTC; not known of one that "
+        "was taken up again.",
+    )  # fmt: skip
     macAddress = output(str, doc="MAC address of the first interface, if it has one.")
     address = output(str, doc="Address of the first interface, if it is known.")
+    addresses = output(
+        Vector, doc="Addresses it is known to have at the hypervisor, first interface first."
+    )
+    vncPort = output(int, doc="Port its screen is shown at, if it has one.")
+    xml = output(str, doc="What it is defined as, as libvirt's XML.")
     contextMode = output(str, doc="How the guest was told its name and address.")
     pendingChanges = output(str, doc="Attributes that take effect at the next power cycle.")
     drift = output(str, doc="What somebody else has changed of the machine.")
-    degraded = output(str, doc="What was asked for and its hypervisor cannot do.")
     consolePath = output(str, doc="File with what the serial console shows.")

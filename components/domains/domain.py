@@ -29,6 +29,7 @@ from components.domains.ends import End, all_stays, end_of
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
+from components.domains.showing import show
 from components.domains.stopping import Stopping
 from components.domains.updating import Updates
 from components.domains.watching import Watching
@@ -49,6 +50,12 @@ from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.live import Live
 from sfdl.values import Value
 
+AT_REST = {
+    "defined": "is defined and not started", "running": "its guest runs", "blocked": "its guest runs",
+    "paused": "its guest is paused", "shutoff": "its guest is off", "crashed": "its guest has crashed",
+    "pmsuspended": "its guest sleeps",
+}  # fmt: skip
+"""What it says of itself when it does nothing, by run state."""
 BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
 """Seconds a guest may take to boot, where the description does not say."""
 
@@ -81,6 +88,7 @@ class Domain(Conducted):
         SF-DOM-009: The agent is to be asked where there is no channel to one.
     """
 
+    at_rest: ClassVar[str] = AT_REST["running"]
     schemes: ClassVar[frozenset[str]] = frozenset()
     """Kinds of hypervisor URI it runs on, each kind of domain its own."""
 
@@ -215,14 +223,18 @@ class Domain(Conducted):
         await self.making.start()
         await self.updates.tune(await self.hypervisor())
         self.publish("paused" if self.start_mode == "created" else "running")
+        await show(self, began=True)
         watching = self.begin_watch()
         if self.making.was is None:
-            await watching.booted()
+            with self.step("boot", "waits until its guest has booted"):
+                await watching.booted()
+            await show(self)
         self.set_ready(True)
 
     def publish(self, state: str) -> None:
         """Show a run state, and what addresses the machine has."""
         self.state = state
+        self.rest(AT_REST.get(state, f"is {state}"))
         self._publish_address()
 
     def _publish_address(self) -> None:
@@ -250,7 +262,8 @@ class Domain(Conducted):
         await self.stopping.pause_for(hypervisor, End.GRACEFUL)
         await self.start_again(hypervisor)
         self.publish("running")
-        await self.begin_watch().booted(again=True)
+        with self.step("boot", "waits until its guest has booted"):
+            await self.begin_watch().booted(again=True)
         self.set_ready(True)
 
     def pending(self) -> list[str]:
@@ -260,10 +273,7 @@ class Domain(Conducted):
 
     def lacks(self, name: str, error: HypervisorError) -> None:
         """Show that something was asked for and cannot be had."""
-        said = self.live.value("degraded")
-        known = said.split(", ") if isinstance(said, str) and said else []
-        self.degraded = ", ".join(dict.fromkeys([*known, name]))
-        self.note(f"{name} cannot be had while it runs: {error.message}", "warning")
+        self.degrade(name, f"it cannot be had while it runs: {error.message}")
 
     @override
     async def check_update(self, new: Mapping[str, Value]) -> bool:
@@ -275,7 +285,8 @@ class Domain(Conducted):
 
     @override
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
-        await self.updates.apply(old, new)
+        with self.step("update", "takes a changed description"):
+            await self.updates.apply(old, new)
 
     async def start_again(self, hypervisor: Hypervisor) -> None:
         """Start a guest that has stopped."""
@@ -285,6 +296,7 @@ class Domain(Conducted):
             await hypervisor.machines.create(self.making.xml)
         self.updates.started()
         await self.updates.tune(hypervisor)
+        await show(self, began=True)
 
     def begin_watch(self) -> Watching:
         """Watch its guest from now on as its attributes say now."""
@@ -324,6 +336,7 @@ class Domain(Conducted):
         if running:
             self.updates.adopted()
         self.publish("running" if running else "defined")
+        await show(self)
         if running:
             self.begin_watch()
         self.set_ready(True)
@@ -386,6 +399,10 @@ class Domain(Conducted):
             on_daemon_stop=self.on_daemon_stop,
             was=self.making.was,
         )
+        with self.step("stop", "stops its guest"):
+            await self._stop(record, end)
+
+    async def _stop(self, record: Record, end: End) -> None:
         if all_stays(record, end) and not self.stopping.asked:
             await self.making.retain()
         await self.stopping.stop(await self.hypervisor(), end)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from components.domains.showing import show
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import is_ours
 from components.hypervisor.protocol import DomainFacts, DomainState, Hypervisor
@@ -126,6 +127,7 @@ class Drift:
                 lasting = {name: how for name, how in now.items() if before.get(name) == how}
                 before = now
                 await self._take(lasting)
+                await show(self._domain)
             except HypervisorError as error:
                 self._domain.log.debug("cannot be compared now: %s", error)
 

@@ -50,8 +50,8 @@ class Looks(Struct, frozen=True):
 class Guest(Protocol):
     """What the watch needs of whose guest it watches."""
 
-    def seen(self, state: str) -> None:
-        """Take in the run state."""
+    def seen(self, state: str, reason: str) -> None:
+        """Take in the run state, and why it is that."""
 
     def say(self, text: str) -> None:
         """Take in what people should know."""
@@ -170,7 +170,7 @@ class GuestWatch:
                 Record.abnormal(f"domain {self._name} ({self._uuid}) is not there any more"), None
             )
             return
-        self._guest.seen(status.state.value)
+        self._guest.seen(status.state.value, status.reason)
         if self._is_well(status):
             self._resting = False
             troubles = await self._prober.troubles(hypervisor, self._looks.methods)

@@ -114,9 +114,10 @@ class Watching:
         await self.booted()
         domain.set_ready(True)
 
-    def seen(self, state: str) -> None:
+    def seen(self, state: str, reason: str) -> None:
         """Take in the guest's run state."""
-        self._domain.state = state
+        self._domain.publish(state)
+        self._domain.stateReason = reason
 
     def say(self, text: str) -> None:
         """Tell people of something."""

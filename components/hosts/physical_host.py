@@ -14,6 +14,7 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor, NodeFacts, Version
 from components.hypervisor.protocol import Link as Line
+from components.reporting import Reporting
 from engine.compound import Compound
 from engine.runtime.attributes import attr, on_change, output
 from engine.runtime.effects import Effect
@@ -25,7 +26,7 @@ COUNT_S = 1.0
 UNREACHABLE = "unreachable"
 
 
-class PhysicalHost(Compound, type="host.physical"):
+class PhysicalHost(Reporting, Compound, type="host.physical"):
     """A compound whose children live on the host named by `sfProcessHost`.
 
     Its attributes are found by the machines below it. Each machine reserves its memory and CPUs in its

@@ -15,6 +15,7 @@ from components.hosts.membership import START, Membership, OnFailure, Order
 from components.hosts.places import Placement
 from components.hosts.waves import waves_kind
 from components.networks.ip_pool import IpPool
+from components.reporting import Reporting
 from engine.compound import Compound
 from engine.core.diff import same
 from engine.core.faults import (
@@ -60,7 +61,7 @@ name_pattern = ValueKind("name with {i}", "String", _pattern)
 """Names of numbered members: letters, digits, - and _, and once `{i}`, which may say how many digits."""
 
 
-class VirtualCluster(Compound, type="vm.cluster"):
+class VirtualCluster(Reporting, Compound, type="vm.cluster"):
     """A number of like machines, made from `template`, and named ones beside them.
 
     All members are made and have reserved what they need before the first one starts. Their number
@@ -150,7 +151,6 @@ class VirtualCluster(Compound, type="vm.cluster"):
     ready = output(int, doc="How many of them are ready.")
     addresses = output(Vector, doc="Their addresses, as far as they are known.")
     hostsFile = output(str, doc="Addresses and names as lines of /etc/hosts.")
-    lastError = output(str, doc="Why a member could not be started last.")
 
     def __init__(self) -> None:
         """Have no members yet."""
@@ -251,7 +251,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
                 await act(name)
             except EngineError as error:
                 self._failed[name] = error.fault
-                self.lastError = f"{name}: {error.fault.message}"
+                self.last_error = f"{name}: {error.fault.message}"
                 text = f"{name} is left out: {error.fault.message}"
                 every = len(self._named()) + self.count
                 if every - len(self._failed) < self._least:
@@ -366,7 +366,7 @@ class VirtualCluster(Compound, type="vm.cluster"):
                     ),
                 )
         except EngineError as error:
-            self.lastError = f"{name}: {error.fault.message}"
+            self.last_error = f"{name}: {error.fault.message}"
             raise
         finally:
             self._poke.set()

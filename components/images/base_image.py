@@ -15,8 +15,8 @@ from components.images.fetching import FetchedImage
 from components.images.image_store import ImageStore
 from components.images.kinds import ImageFacts, digest_kind, digest_of, examine
 from components.images.store import Store
+from components.reporting import Reporting
 from engine.core.faults import BadDescription, Refused
-from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.effects import Effect, Site
 from engine.runtime.kinds import str_
@@ -48,7 +48,7 @@ class TakenImage(BuiltImage, frozen=True):
         return Parts(folder / "image", holds=facts.holds)
 
 
-class BaseImage(Prim, type="image.base"):
+class BaseImage(Reporting, type="image.base"):
     """An image on the host: a disk, a filesystem, a qcow2 file, an archive or a folder.
 
     With a store it is copied there once; without a source it comes from another host's store.

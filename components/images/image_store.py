@@ -10,9 +10,9 @@ from typing_extensions import override
 from components.images.fetching import FetchedImage, Library, Terms
 from components.images.kinds import ImageFacts, digest_kind
 from components.images.store import Store, default_folder
+from components.reporting import Reporting
 from engine.core.faults import Refused
 from engine.core.records import Record
-from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import Kind, duration_s, size_bytes, str_, strings
@@ -26,7 +26,7 @@ def _digests(value: Value) -> tuple[str, ...]:
 digests_kind = Kind("list of digests", "Vector", _digests)
 
 
-class ImageStore(Prim, type="image.store"):
+class ImageStore(Reporting, type="image.store"):
     """Keeps images by digest, each once; gets those it does not have from stores of other hosts.
 
     It serves other hosts as long as it lives: at most two at a time, and those who have got an image

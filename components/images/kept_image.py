@@ -12,14 +12,14 @@ from components.images.building import BuiltImage
 from components.images.image_store import ImageStore
 from components.images.kinds import ImageFacts
 from components.images.store import Made, Store, default_folder
+from components.reporting import Reporting
 from engine.core.faults import Refused
-from engine.prim import Prim
 from engine.runtime.attributes import exposed, link, output
 from engine.runtime.effects import Effect
 from sfdl.values import Value
 
 
-class KeptImage(Prim):
+class KeptImage(Reporting):
     """An image made when it is started, unless the host's store has it already."""
 
     store = link(ImageStore, required=False, doc="Where it is kept; the user's own if not given.")

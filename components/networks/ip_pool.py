@@ -17,9 +17,9 @@ from typing_extensions import override
 from components.networks.addresses import ip_kind
 from components.networks.allotting import Row, Subnets, choose, span_of
 from components.networks.journal import FileJournal, Journal, MemoryJournal
+from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.lifecycle import State
-from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, Kind, duration_s, list_, shown, str_, strings
@@ -104,7 +104,7 @@ class Journals:
         return self._open[key]
 
 
-class IpPool(Prim, type="net.ippool"):
+class IpPool(Reporting, type="net.ippool"):
     """Hands out the addresses of some subnets: no two machines have the same one.
 
     A machine that names it as its `ipPool` and has no `ip` gets one as it is deployed, and the same one

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, Record
-from engine.prim import Prim
 from engine.runtime.attributes import exposed
 from engine.wire.messages import Handle
 
@@ -21,7 +21,7 @@ class User:
         """Stop using it: it is about to go."""
 
 
-class Joined(Prim):
+class Joined(Reporting):
     """Something of this host that machines join; it ends after they have let go.
 
     Attributes:

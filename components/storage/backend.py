@@ -453,7 +453,7 @@ class StorageBackend(StorageAttributes):
         return taken
 
     def _tell(self, text: str) -> None:
-        self.live.write("lastError", text)
+        self.last_error = text
         self.live.segment.errors.append(f"{self.path}: {text}")
         self.note(text, "error")
 

@@ -9,10 +9,10 @@ from msgspec import Struct
 from components.hypervisor.names import name_kind
 from components.images.base_image import BaseImage
 from components.images.kinds import digest_kind
+from components.reporting import Reporting
 from components.storage.keeping import AS_BEFORE, keep_kind
 from components.storage.saving import EXTENSIONS
 from components.system.shell import Shell
-from engine.prim import Prim
 from engine.runtime.attributes import attr, link
 from engine.runtime.kinds import (
     BadValueError,
@@ -99,7 +99,7 @@ def _data(value: Value) -> tuple[DataVolume, ...]:
 data_kind = Kind("list of [name, size, filesystem]", "Vector", _data)
 
 
-class StorageAttributes(Prim):
+class StorageAttributes(Reporting):
     """The attributes that all backends have; many of them may stand on the domain instead."""
 
     shell = link(

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from typing_extensions import override
 
+from components.reporting import Reporting
 from engine.compound import Compound
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.prim import Prim
@@ -186,7 +187,7 @@ class SharedView(Prim, type="storage.sharedview"):
 VIEW = f"{SharedView.__module__}.{SharedView.__qualname__}"
 
 
-class SharedStore(Compound, type="storage.shared"):
+class SharedStore(Reporting, Compound, type="storage.shared"):
     """A directory that several hosts see, mounted there if wished.
 
     Before it has started, each host of the application writes something into it, and every other host

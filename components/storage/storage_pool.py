@@ -17,6 +17,7 @@ from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.storage_protocol import PoolFacts
 from components.hypervisor.xmltree import BadSpecError
 from components.networks.claims import Claims
+from components.reporting import Reporting
 from components.storage import notes
 from components.storage.keeping import AS_BEFORE, keep_kind
 from components.storage.pool_effects import ActivePool, DefinedPool
@@ -78,7 +79,7 @@ def files_are_here(uri: str) -> bool:
     return rest.startswith("/") and not scheme.startswith("test")
 
 
-class StoragePool(Prim, type="storage.pool"):
+class StoragePool(Reporting, type="storage.pool"):
     """A storage pool of the hypervisor that volumes can be made in.
 
     It is defined, built and started with the component, and removed at its end; volumes that others

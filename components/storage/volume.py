@@ -15,6 +15,7 @@ from components.hypervisor.protocol import Hypervisor
 from components.images.base_image import BaseImage
 from components.images.kinds import ImageFacts, examine
 from components.networks.claims import Claims
+from components.reporting import Reporting
 from components.storage import notes
 from components.storage.keeping import AS_BEFORE, ending_of, keep_kind, volumes_stay
 from components.storage.pool_effects import PoolVolume
@@ -23,14 +24,13 @@ from components.storage.storage_pool import Place, StoragePool, mode_kind, note_
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, Refused
 from engine.core.records import Record
-from engine.prim import Prim
 from engine.runtime.attributes import attr, exposed, link, on_change, output
 from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.kinds import bool_, duration_s, size_bytes, str_
 from sfdl.values import Value
 
 
-class Volume(Prim, type="storage.volume"):
+class Volume(Reporting, type="storage.volume"):
     """A volume in a storage pool: empty, a layer over another, or with the content of an image.
 
     It is made with the component. One that was kept by an earlier deployment is taken up as it is, and

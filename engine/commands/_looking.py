@@ -100,6 +100,8 @@ def _line(row: TreeRow) -> Line:
         words.append(f"({row.health})")
     if row.restarts:
         words.append(f"{row.restarts} restarts")
+    if row.status:
+        words.append(row.status)
     if row.record is not None:
         words.append(row.record.sentence())
     return Line(row.depth, row.name, (row.kind, ", ".join(words), row.address, age(row.age_s)))

@@ -167,7 +167,7 @@ class Ending:
     ) -> None:
         limit_s = live.seconds("sfTerminateTimeout", 30.0)
         name = function.__name__
-        hook = asyncio.ensure_future(function(record))
+        hook = asyncio.ensure_future(_enclosed(live, function, record))
         with self._process.tally.hook(
             live.path, type(live.prim).__name__, name.removeprefix("on_")
         ):
@@ -186,3 +186,10 @@ class Ending:
     def _trouble(self, live: Live, text: str) -> None:
         live.segment.errors.append(f"{live.path}: {text}")
         self._process.events.note(live, "warning", text)
+
+
+async def _enclosed(
+    live: Live, function: Callable[[Record], Coroutine[Any, Any, None]], record: Record
+) -> None:
+    with live.prim.during(function.__name__.removeprefix("on_")):
+        await function(record)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -113,10 +113,13 @@ class Keeper:
             error="",
         )
         self._next_id += 1
-        site = self.site(row, executor)
+        site = self.site(row, executor, live.prim.progress)
         return Made(effect, row, site)
 
-    def site(self, row: EffectRow, executor: Executor | None = None) -> Site:
+    def site(
+        self, row: EffectRow, executor: Executor | None = None,
+        report: Callable[[float, str], None] | None = None,
+    ) -> Site:  # fmt: skip
         """Return what an effect of this row may use; a lost shell is replaced by ourselves."""
         owner = Owner(self._process.community, row.application, row.path, row.incarnation)
         return Site(
@@ -124,6 +127,7 @@ class Keeper:
             services=self._process.services,
             workers=self._process.workers,
             executor=executor or OwnExecutor(),
+            report=report,
         )
 
     def _refuse_second(self, live: Live) -> None:

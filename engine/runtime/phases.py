@@ -302,7 +302,8 @@ class Phases:
         bound = asyncio.timeout(limit_s)
         try:
             kind = type(live.prim).__name__
-            with self._process.tally.hook(live.path, kind, phase.value):
+            counted = self._process.tally.hook(live.path, kind, phase.value)
+            with counted, live.prim.during(phase.value):
                 async with bound:
                     await hook()
         except TimeoutError as error:

@@ -261,6 +261,7 @@ class Reader:
             restarts=live.restarts,
             ident=live.ident,
             record=live.record if live.state.ended else None,
+            status=live.prim.doing(),
         )
 
     def _lost(self, part: RemotePart, level: int, why: str) -> TreeRow:

@@ -282,8 +282,10 @@ class Recovery:
         if live.lazy_names:
             await self._process.phases.bind_lazy(live)
         if "on_adopt" in type(live.prim).hooks:
-            async with asyncio.timeout(live.seconds("sfStartTimeout", 60.0)):
-                await live.prim.on_adopt(tuple(made.effect for made in live.effects))
+            limit_s = live.seconds("sfStartTimeout", 60.0)
+            async with asyncio.timeout(limit_s):
+                with live.prim.during("adopt"):
+                    await live.prim.on_adopt(tuple(made.effect for made in live.effects))
 
     async def _take_up_later(self, live: Live) -> None:
         """Try again until what the component needs answers; what cannot be told is no end."""

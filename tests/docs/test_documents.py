@@ -139,6 +139,17 @@ def test_the_commands_of_the_guests_page_work_as_written(tmp_path):
 
 @own_network
 @pytest.mark.integration
+def test_the_commands_of_the_machines_page_work_as_written(tmp_path):
+    text = (ROOT / "docs" / "machines.md").read_text()
+    (tmp_path / "machine.sf").write_text(re.search(r"```sf\n(.*?)```", text, re.DOTALL)[1])
+
+    lines = commands(text)
+    assert len(lines) > 5
+    run_document(lines, tmp_path, {})
+
+
+@own_network
+@pytest.mark.integration
 def test_the_commands_of_the_contexts_page_work_as_written(tmp_path):
     text = (ROOT / "docs" / "context.md").read_text()
     block = re.search(r"```sf\n(.*?)```", text, re.DOTALL)

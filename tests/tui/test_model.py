@@ -157,6 +157,23 @@ def test_events_of_known_components_change_rows_without_any_reading(world, pool)
     assert world.questions == asked
 
 
+def test_what_a_component_says_it_does_is_shown_until_it_has_started(world, pool):
+    top = settled(world, pool)
+    asked = world.questions
+
+    world.one.enter(top, "starting")
+    world.one.set(top, "memory", "64")
+    world.one.set(top, "status", '"makes a volume"')
+    world.pull(world.one.address)
+
+    (node,) = [each for each in world.model.visible(Filter()) if each.row.path == "pool"]
+    assert node.row.status == "makes a volume"
+    assert world.questions == asked
+    world.one.enter(top, "started")
+    world.pull(world.one.address)
+    assert node.row.status == ""
+
+
 def test_a_new_component_is_asked_for_once_and_alone(world, pool):
     top = settled(world, pool)
     asked = len(world.one.asked)

@@ -111,8 +111,12 @@ class ComponentTree(Lines):
             state = f"{glyph} {wording.state(row)}"
         fitted = wording.fitted
         faint = self.look("faint")
+        name = f"{'  ' * node.depth}{mark} {row.name}"
         return [
-            (fitted(f"{'  ' * node.depth}{mark} {row.name}", room - 1) + " ", None),
+            (
+                fitted(f"{name}: {row.status}" if wide and row.status else name, room - 1) + " ",
+                None,
+            ),
             *([(fitted(row.kind, KIND_WIDTH - 1) + " ", faint)] if wide else []),
             (fitted(state, STATE_WIDTH - 1) + " ", self.look(look)),
             (fitted(self._host(node), HOST_WIDTH - 1) + " ", faint),

@@ -22,6 +22,7 @@ class TreeRow(Struct, frozen=True, tag="row"):
         depth: 0 for the component asked for.
         good: Health, or nothing when it cannot be told.
         seen_s: Age of what is shown, in seconds; 0 when read just now.
+        status: What it says it does; empty where it says nothing.
     """
 
     path: str
@@ -38,6 +39,7 @@ class TreeRow(Struct, frozen=True, tag="row"):
     ident: Ident
     record: Record | None = None
     seen_s: float = 0.0
+    status: str = ""
 
 
 class AttributeRow(Struct, frozen=True, tag="attribute"):

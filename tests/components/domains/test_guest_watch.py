@@ -157,7 +157,7 @@ class Guest:
         self.machine, self.fails = machine, fails
         self.said, self.restarts = [], 0
 
-    def seen(self, state):
+    def seen(self, state, reason):
         pass
 
     def say(self, text):
