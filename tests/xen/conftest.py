@@ -30,13 +30,14 @@ def xen_machine() -> None:
 
 @pytest.fixture(scope="session")
 def lab_with_xen(xen_machine: None) -> Iterator[Lab]:
-    """Two hosts, h1 and x1; x1 has a thin pool, and a network `default` that is its bridge."""
+    """Two hosts, h1 and x1; x1 has a thin pool that has been used, and a network `default` that is its bridge."""
     with (
         tempfile.TemporaryDirectory(prefix="sdx", dir="/var/tmp") as folder,
         Lab(1, libvirt=True, xen=1, xen_memory_mib=2048, base=Path(folder)) as lab,
     ):
         script = f"""
-            lvcreate -q -y -L 256M -T vg1/{THIN} && echo "{NETWORK}" > /tmp/default.xml &&
+            lvcreate -q -y -L 256M -T vg1/{THIN} &&
+            lvcreate -q -y -V 4M -T vg1/{THIN} -n first && lvremove -q -y vg1/first && echo "{NETWORK}" > /tmp/default.xml &&
             virsh -c xen:///system net-define /tmp/default.xml &&
             virsh -c xen:///system net-start default && rm /tmp/default.xml
         """
