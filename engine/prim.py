@@ -295,6 +295,14 @@ class Prim:
         """
         await self.live.process.keeper.amend(self.live, effect, keep)
 
+    async def unmake(self, effect: Effect) -> None:
+        """Undo something before the component ends; what cannot be undone now is tried again.
+
+        Args:
+            effect: As `make` gave it back.
+        """
+        await self.live.process.keeper.unmake(self.live, effect)
+
     async def run_blocking(self, function: Callable[..., T], *data: object) -> T:
         """Run a function in a worker thread; when cancelled, undo waits for the thread."""
         return await self.live.process.workers.run(function, *data, pending=self.live.threads)

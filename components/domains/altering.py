@@ -30,6 +30,8 @@ LIVE = frozenset({
     "memory", "vcpus", "cpuShares", "cpuQuota", "cpuPin", "bandwidthIn", "bandwidthOut", "autostart",
 })  # fmt: skip
 """What its hypervisor changes while it runs."""
+PLUGGED = frozenset({"disks", "interfaces"})
+"""What is plugged into it and out of it while it runs, where its hypervisor can."""
 IDENTITY = frozenset({
     "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
     "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
@@ -45,11 +47,13 @@ class Bounds(Struct, frozen=True):
         memory_bytes: It was started with this much at most.
         vcpus: It was started with so many at most.
         running: There is an instance.
+        plugs: Its hypervisor can plug devices in and out while it runs.
     """
 
     memory_bytes: int
     vcpus: int
     running: bool = True
+    plugs: bool = True
 
 
 def way_of(
@@ -74,10 +78,12 @@ def way_of(
         return Way.NOW
     if name in IDENTITY or name in storage:
         return Way.REPLACE
-    if name not in LIVE:
+    if name not in LIVE | PLUGGED:
         return Way.POWER
     if not bounds.running:
         return Way.NOW
+    if name in PLUGGED:
+        return Way.LIVE if bounds.plugs else Way.POWER
     if (name == "memory" and cast("int", new) > bounds.memory_bytes) or (
         name == "vcpus" and cast("int", new) > bounds.vcpus
     ):
@@ -104,7 +110,10 @@ class Outcome(Struct, frozen=True):
     @property
     def redefines(self) -> bool:
         """Say whether its definition changes."""
-        return any(way in {Way.LIVE, Way.POWER} for way in self.ways.values())
+        return any(
+            way in {Way.LIVE, Way.POWER} or name in LIVE | PLUGGED
+            for name, way in self.ways.items()
+        )
 
 
 def outcome_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.context import Context
+from components.domains.further import disks_kind, interfaces_kind
 from components.domains.methods import cpus, methods
 from components.hypervisor import names
 from components.hypervisor.choice import uri_kind
@@ -98,6 +99,16 @@ class Described(Reporting, Compound):
     kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
     ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
     extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")
+    disks = attr(
+        disks_kind, (),
+        doc="Disks that are there already, beside those of storageBackend: components of path, "
+        "format, readOnly, shareable, boot and target, or paths alone.",
+    )  # fmt: skip
+    interfaces = attr(
+        interfaces_kind, (),
+        doc="Interfaces beside the first: components of network or bridge, mac, ip, netmask and "
+        "model, or names of networks alone.",
+    )  # fmt: skip
     storage_backend = link(
         StorageBackend, doc="Where the disks come from.", called="storageBackend", required=False
     )

@@ -26,6 +26,7 @@ from components.domains.effects import (
     TransientDomain,
 )
 from components.domains.ends import End, all_stays, end_of
+from components.domains.existing import check_wanted
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
@@ -85,6 +86,8 @@ class Domain(Conducted):
         SF-DOM-012: A change would need another machine, or other volumes, and that is not allowed.
         SF-DOM-011: The guest of an earlier start is there, and the volumes it runs on are not.
         SF-DOM-010: Something is wanted that needs a machine which stays defined.
+        SF-DOM-013: A disk that is described is not there, or not what it is said to be.
+        SF-DOM-014: A disk is that of another machine.
         SF-DOM-009: The agent is to be asked where there is no channel to one.
     """
 
@@ -174,11 +177,12 @@ class Domain(Conducted):
             uplink.check_address(
                 self.ip, self.netmask, "" if self.gateway_on_link else self.gateway, self.path
             )
-        if not self.storage_backend.given and not self.diskless:
+        if not (self.storage_backend.given or self.diskless or self.live.value("disks")):
             raise BadDescription(
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
-                hint="or say diskless true",
+                hint="or disks that are there, or say diskless true",
             )  # fmt: skip
+        check_wanted(self.disks, self, boots=not self.boots_directly, diskless=self.diskless)
         check_kernel(self)
 
     async def _identify(self) -> None:
@@ -277,16 +281,20 @@ class Domain(Conducted):
 
     @override
     async def check_update(self, new: Mapping[str, Value]) -> bool:
-        return self.updates.check(new)
+        return await self.updates.check(new)
 
     @override
     async def explain_update(self, new: Mapping[str, Value]) -> Mapping[str, str]:
-        return self.updates.explain(new)
+        return await self.updates.explain(new)
 
     @override
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
         with self.step("update", "takes a changed description"):
             await self.updates.apply(old, new)
+
+    @override
+    async def on_update_started(self) -> None:
+        await self.updates.plug()
 
     async def start_again(self, hypervisor: Hypervisor) -> None:
         """Start a guest that has stopped."""
@@ -332,6 +340,7 @@ class Domain(Conducted):
         await self.making.read_context()
         await self.making.join()
         self.making.claim_address()
+        await self.making.extras.adopt(self.making.xml)
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         if running:
             self.updates.adopted()
@@ -386,8 +395,14 @@ class Domain(Conducted):
         await self.making.give_address_back()
 
     @exposed()
-    async def let_go(self) -> None:
-        """End the guest, since its disks are about to go; the first one to ask decides how."""
+    async def let_go(self, of: str = "") -> None:
+        """End the guest, since what it stands on is about to go; the first one to ask decides how.
+
+        Args:
+            of: Path of a network that asks. In an update, the guest only loses its interface there.
+        """
+        if self.live.segment.updating and self.making.extras.stands_beside(of):
+            return
         await self._end(self._reason())
 
     async def _end(self, record: Record) -> None:

@@ -41,6 +41,9 @@ class DiskXml(Element, frozen=True):
     target: Annotated[str, At("target/@dev")]
     bus: Annotated[str, At("target/@bus")]
     readonly: Annotated[bool, At("readonly")]
+    shareable: Annotated[bool, At("shareable")] = False
+    boot: Annotated[str, At("boot/@order")] = ""
+    alias: Annotated[str, At("alias/@name")] = ""
     backend_domain: Annotated[str, At("backenddomain/@name")] = ""
 
 
@@ -54,6 +57,7 @@ class InterfaceXml(Element, frozen=True):
     model: Annotated[str, At("model/@type")]
     rom: Annotated[str, At("rom/@enabled")]
     script: Annotated[str, At("script/@path")] = ""
+    alias: Annotated[str, At("alias/@name")] = ""
     backend_domain: Annotated[str, At("backenddomain/@name")] = ""
     inbound: Annotated[int | None, At("bandwidth/inbound/@average")] = None
     outbound: Annotated[int | None, At("bandwidth/outbound/@average")] = None

@@ -19,6 +19,7 @@ from components.domains.effects import (
     TransientDomain,
 )
 from components.domains.ends import End
+from components.domains.extras import Extras
 from components.domains.profile import Machine
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
 from components.hosts.reservations import Reservations
@@ -73,6 +74,7 @@ class Making:
         outline: What its context says that counts before anything is made.
         uplink: The network or bridge it is on, if any.
         xml: What the machine is, once it is prepared or taken up again.
+        extras: Its further disks and interfaces.
         was: How an earlier creation of the domain set its guest aside, which goes on from there.
     """
 
@@ -83,6 +85,7 @@ class Making:
         self.uplink: uplink.Uplink | None = None
         self.was: End | None = None
         self.xml = ""
+        self.extras = Extras(domain)
         self._resumes = False
 
     # -- what it is made from
@@ -179,11 +182,13 @@ class Making:
         """
         domain = self._domain
         if self.uplink is None:
+            await self.extras.reserve()
             return
         hypervisor = await domain.hypervisor()
         await uplink.check_source(self.uplink, domain, hypervisor)
         self.claim_address()
         await uplink.check_mac(self.uplink, domain.uuid, domain, hypervisor)
+        await self.extras.reserve()
 
     def claim_address(self) -> None:
         """Reserve its addresses among the components of this host."""
@@ -263,6 +268,7 @@ class Making:
         """Have the guest told what it is to know, and write down what the machine is."""
         domain = self._domain
         await self._note_address()
+        await self.extras.settle(self.xml)
         console = self._console_path()
         await self._make(ConsoleLog(console))
         domain.consolePath = console
@@ -308,15 +314,26 @@ class Making:
             else:
                 await self._make(TransientDomain(*place, xml=self.xml))
 
+    async def renew_extras(self) -> None:
+        """Take the further disks and interfaces that are described now.
+
+        Raises:
+            Refused: One is not there, or another machine has it.
+        """
+        await self.extras.renew(self.xml, self._hostname)
+
+    @property
+    def _hostname(self) -> str:
+        return self._domain.hostname or self._domain.called
+
     async def _keep_address(self) -> None:
-        domain = self._domain
-        if self.uplink is None:
-            return
-        hostname = domain.hostname or domain.called
-        hypervisor = await domain.hypervisor()
-        kept = await uplink.kept_address(self.uplink, hostname, domain, hypervisor)
-        if kept is not None:
-            await self._make(kept)
+        if self.uplink is not None:
+            domain = self._domain
+            hypervisor = await domain.hypervisor()
+            kept = await uplink.kept_address(self.uplink, self._hostname, domain, hypervisor)
+            if kept is not None:
+                await self._make(kept)
+        await self.extras.keep_addresses(self._hostname)
 
     async def _tell(self, disks: list[DiskOffer]) -> telling.Telling:
         """Have the guest learn its name and address, now that its disks are there."""
@@ -357,10 +374,10 @@ class Making:
 
     def _interfaces(self) -> tuple[InterfaceSpec, ...]:
         if self.uplink is None:
-            return ()
+            return self.extras.interfaces
         domain = self._domain
         limits = {"into_kbps": domain.bandwidth_in, "out_kbps": domain.bandwidth_out}
-        return (replace(self.uplink.interface, **limits),)
+        return (replace(self.uplink.interface, **limits), *self.extras.interfaces)
 
     def _xml(self, console: str, disks: tuple[DiskOffer, ...], words: str) -> str:
         domain = self._domain
@@ -377,6 +394,7 @@ class Making:
             extra=extra,
             disks=disks,
             interfaces=self._interfaces(),
+            further=self.extras.disks,
             console_log=console,
             max_memory_bytes=domain.max_memory,
             max_vcpus=domain.max_vcpus,

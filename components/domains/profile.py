@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from components.domains.further import Existing
 from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
 from components.hypervisor.owner import OwnerRecord
 from components.storage.backend import DiskOffer
@@ -26,6 +27,7 @@ class Machine(Struct, frozen=True):
     disks: tuple[DiskOffer, ...]
     interfaces: tuple[InterfaceSpec, ...]
     console_log: str
+    further: tuple[Existing, ...] = ()
     max_memory_bytes: int | None = None
     max_vcpus: int | None = None
     cpu_shares: int | None = None

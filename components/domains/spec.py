@@ -28,6 +28,9 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
         io: "native", "threads" or "io_uring"; empty: the hypervisor's default.
         backend_domain: Xen domain that serves it; empty: dom0.
         readonly: Refuse writes of the guest.
+        shareable: Other guests may have it as well.
+        boot: The guest boots from it, whatever else it has.
+        alias: Its name at the hypervisor while it is plugged in; empty: the hypervisor's choice.
         device: What the guest takes it for.
     """
 
@@ -41,6 +44,9 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
     io: str = ""
     backend_domain: str = ""
     readonly: bool = False
+    shareable: bool = False
+    boot: bool = False
+    alias: str = ""
     device: Literal["disk", "cdrom"] = "disk"
 
 
@@ -54,6 +60,7 @@ class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):
         model: "virtio", "e1000", ...; empty: the hypervisor's default.
         script: Program that plugs it into a bridge, for "xen" only; empty: the usual one.
         backend_domain: Xen domain that serves it; empty: dom0.
+        alias: Its name at the hypervisor while it is plugged in; empty: the hypervisor's choice.
         into_kbps: Most Kbit/s into the guest; 0: no limit.
         out_kbps: Most Kbit/s out of it; 0: no limit.
     """
@@ -64,6 +71,7 @@ class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     script: str = ""
     backend_domain: str = ""
+    alias: str = ""
     into_kbps: int = 0
     out_kbps: int = 0
 
@@ -192,6 +200,14 @@ def check(spec: DomainSpec) -> None:
         if bool(interface.source) == (interface.kind == "user"):
             needs = "takes no" if interface.source else "needs a"
             raise BadSpecError(f"source: an interface of kind {interface.kind} {needs} source")
+    _check_once("target", "disks", [disk.target for disk in spec.disks])
+    _check_once("mac", "interfaces", [one.mac.lower() for one in spec.interfaces])
+
+
+def _check_once(field: str, things: str, values: list[str]) -> None:
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise BadSpecError(f"{field}: {twice} is that of two {things}")
 
 
 def _check_name(name: str) -> None:

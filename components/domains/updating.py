@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from components.domains.altering import Bounds, Outcome, Way, outcome_of, shown
+from msgspec.structs import replace
+
+from components.domains.altering import PLUGGED, Bounds, Outcome, Way, outcome_of, shown
+from components.domains.plugging import Plugging, plugs_between
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
+from components.hypervisor.capabilities import Capability
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.machines import Share
 from components.hypervisor.protocol import Hypervisor
@@ -27,6 +31,7 @@ class Updates:
         """Serve one domain."""
         self._domain = domain
         self._bounds: Bounds | None = None
+        self._plugged: tuple[str, ...] = ()
 
     def started(self) -> None:
         """Take in that an instance begins, with what is described now."""
@@ -39,22 +44,22 @@ class Updates:
         domain = self._domain
         self._bounds = Bounds(domain.max_memory or domain.memory, domain.max_vcpus or domain.vcpus)
 
-    def explain(self, new: Mapping[str, Value]) -> dict[str, str]:
+    async def explain(self, new: Mapping[str, Value]) -> dict[str, str]:
         """Say of each attribute that would change how it takes effect.
 
         Raises:
             BadDescription: A value does not fit.
         """
-        outcome, mode = self._outcome(new)
+        outcome, mode = await self._outcome(new)
         return shown(outcome, mode)
 
-    def check(self, new: Mapping[str, Value]) -> bool:
+    async def check(self, new: Mapping[str, Value]) -> bool:
         """Say whether the machine can take new attributes; else it is to be replaced.
 
         Raises:
             Refused: It would have to be replaced, and nobody has allowed that; or storage would.
         """
-        outcome, _ = self._outcome(new)
+        outcome, _ = await self._outcome(new)
         replaced = outcome.of(Way.REPLACE)
         if not replaced:
             return True
@@ -74,7 +79,7 @@ class Updates:
             )  # fmt: skip
         return False
 
-    def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, str]:
+    async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, str]:
         domain = self._domain
         declared = type(domain).declarations
         wanted: dict[str, object] = {}
@@ -85,9 +90,15 @@ class Updates:
         old = {name: domain.live.bound.get(name) for name in wanted}
         for name in (*declared.links, *ON_THE_DOMAIN):
             old[name], wanted[name] = domain.live.value(name), new.get(name)
-        bounds = self._bounds or Bounds(0, 0, running=False)
+        bounds = await self._bounds_now()
         found = outcome_of(old, wanted, bounds, storage=frozenset(ON_THE_DOMAIN))
         return found, str(wanted.get("updateMode"))
+
+    async def _bounds_now(self) -> Bounds:
+        if self._bounds is None:
+            return Bounds(0, 0, running=False)
+        hypervisor = await self._domain.hypervisor()
+        return replace(self._bounds, plugs=Capability.PLUG in hypervisor.caps)
 
     # -- carrying out
 
@@ -98,9 +109,12 @@ class Updates:
             Refused: The host has no room for what it is to be.
             HypervisorError: The definition is not accepted.
         """
-        domain = self._domain
-        bounds = self._bounds or Bounds(0, 0, running=False)
-        outcome = outcome_of(old, new, bounds, storage=frozenset(ON_THE_DOMAIN))
+        domain, bounds = self._domain, await self._bounds_now()
+        self._plugged = tuple(name for name in new if name in PLUGGED)
+        new = {name: value for name, value in new.items() if name not in PLUGGED}
+        outcome = outcome_of(
+            {name: old.get(name) for name in new}, new, bounds, storage=frozenset(ON_THE_DOMAIN)
+        )
         hypervisor = await domain.hypervisor()
         if {"memory", "vcpus"} & outcome.ways.keys():
             demand = Demand(domain.memory, domain.vcpus)
@@ -114,6 +128,29 @@ class Updates:
             domain.begin_watch()
         if later and bounds.running:
             await self._power(later)
+
+    async def plug(self) -> None:
+        """Plug in and out what was changed, now that what it may refer to has started.
+
+        Raises:
+            Refused: A disk or network is not there, or another machine has it.
+            HypervisorError: The definition is not accepted.
+        """
+        names, self._plugged = self._plugged, ()
+        if not names:
+            return
+        domain, bounds, before = self._domain, await self._bounds_now(), self._domain.making.xml
+        await domain.making.renew_extras()
+        if not await domain.making.rewrite() or not bounds.running:
+            return
+        left: set[str] = set(names)
+        if bounds.plugs:
+            hypervisor = await domain.hypervisor()
+            live = await hypervisor.xml(domain.uuid)
+            plugs = plugs_between(before, domain.making.xml, live)
+            left = set(await Plugging(domain, hypervisor).carry_out(plugs))
+        if left:
+            await self._power(sorted(left))
 
     async def _power(self, later: list[str]) -> None:
         domain = self._domain

@@ -26,14 +26,16 @@ Kind = Literal["network", "bridge"]
 
 
 class Uplink(Struct, frozen=True):
-    """The first interface of a machine.
+    """An interface of a machine.
 
     Attributes:
         kind: `network` or `bridge`.
         source: Name of the network or bridge.
         made: Made by a component of ours, so that it need not be there yet.
-        mac: Of the machine.
-        ip: Of the machine; empty for DHCP.
+        mac: Of the interface.
+        ip: Of the interface; empty for DHCP.
+        netmask: Dotted; goes with `ip`, and is told to the guest for further interfaces.
+        model: What the guest takes it for; empty: what is usual for the machine.
     """
 
     kind: Kind
@@ -41,11 +43,13 @@ class Uplink(Struct, frozen=True):
     made: bool
     mac: str
     ip: str
+    netmask: str = ""
+    model: str = ""
 
     @property
     def interface(self) -> InterfaceSpec:
         """Return it as it stands in the domain's specification."""
-        return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac)
+        return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac, model=self.model)
 
 
 def mac_for(mac: str, ip: str, uuid: str, prefix: str = "52:54") -> str:
@@ -113,6 +117,14 @@ def claim(uplink: Uplink, prim: Prim, uri: str) -> None:
     if uplink.ip:
         claims.take(prim, "ip", f"{uri} {uplink.kind} {uplink.source}", uplink.ip)
     claims.take(prim, "mac", uri, uplink.mac)
+
+
+def release(uplink: Uplink, prim: Prim, uri: str) -> None:
+    """Give back what an interface had that the machine has no more."""
+    claims = prim.service(Claims)
+    if uplink.ip:
+        claims.give_back(prim, "ip", f"{uri} {uplink.kind} {uplink.source}", uplink.ip)
+    claims.give_back(prim, "mac", uri, uplink.mac)
 
 
 async def check_mac(uplink: Uplink, uuid: str, prim: Prim, hypervisor: Hypervisor) -> None:

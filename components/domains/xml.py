@@ -100,7 +100,7 @@ def _domain(spec: DomainSpec) -> DomainXml:
         kernel=spec.kernel,
         initrd=spec.initrd,
         cmdline=spec.cmdline,
-        boot="hd" if spec.disks and not spec.kernel and _os_type(spec) == "hvm" else "",
+        boot=_boot(spec),
         features=_features(spec),
         cpu=_cpu(spec.cpu_model),
         clock="utc",
@@ -119,6 +119,12 @@ def _os_type(spec: DomainSpec) -> str:
     if spec.machine not in types:
         raise BadSpecError(f"machine: {spec.machine!r} is not one of xenpv, xenpvh, xenfv")
     return types[spec.machine]
+
+
+def _boot(spec: DomainSpec) -> str:
+    """Say what it boots from, unless one of its disks says so."""
+    by_disk = spec.kernel or not spec.disks or any(disk.boot for disk in spec.disks)
+    return "" if by_disk or _os_type(spec) != "hvm" else "hd"
 
 
 def _features(spec: DomainSpec) -> FeaturesXml | None:
@@ -170,6 +176,9 @@ def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
         target=disk.target,
         bus=disk.bus,
         readonly=disk.readonly,
+        shareable=disk.shareable,
+        boot="1" if disk.boot else "",
+        alias=disk.alias,
     )
 
 
@@ -181,6 +190,7 @@ def _interface(interface: InterfaceSpec, kind: Kind) -> InterfaceXml:
         bridge=interface.source if interface.kind == "bridge" else "",
         model=interface.model,
         script=interface.script,
+        alias=interface.alias,
         backend_domain=interface.backend_domain,
         # Without network boot the firmware does not wait for it.
         rom="no" if kind in {"kvm", "qemu"} else "",

@@ -21,6 +21,7 @@ class Capability(enum.Enum):
     UNDEFINE_SAVED = "undefine-saved"
     AGENT = "agent"
     VOLUME_CONTENT = "volume-content"
+    PLUG = "plug"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
@@ -36,7 +37,9 @@ _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
             Capability.UNDEFINE_SNAPSHOTS,
         }
     ),
-    "TEST": frozenset({Capability.START_PAUSED, Capability.AGENT, Capability.VOLUME_CONTENT}),
+    "TEST": frozenset(
+        {Capability.START_PAUSED, Capability.AGENT, Capability.VOLUME_CONTENT, Capability.PLUG}
+    ),
 }
 """Only what is known for certain; all else is tried once per connection and then remembered."""
 

@@ -72,6 +72,13 @@ def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
         persistent=bool(domain.isPersistent()),
         type=root.get("type", ""),
         macs=tuple(mac.get("address", "").lower() for mac in root.findall("devices/interface/mac")),
+        disks=tuple(
+            place
+            for disk in root.findall("devices/disk")
+            if disk.find("readonly") is None and disk.find("shareable") is None
+            for source in disk.findall("source")
+            if (place := source.get("file") or source.get("dev") or "")
+        ),
         networks=tuple(
             source.get("network", "")
             for source in root.findall("devices/interface[@type='network']/source")

@@ -59,6 +59,7 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
         type: Type in its XML: "kvm", "qemu", "xen", "test".
         macs: MAC addresses of its interfaces, lower case with colons.
         networks: Names of the virtual networks its interfaces are on.
+        disks: Files and devices it writes to, and nobody else may.
     """
 
     uuid: str
@@ -71,6 +72,7 @@ class DomainFacts(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     macs: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:

@@ -7,8 +7,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from components.domains.further import ALIAS, Existing, placed
 from components.domains.profile import Machine
-from components.domains.xml import DiskSpec, DomainSpec
+from components.domains.xml import BadSpecError, DiskSpec, DomainSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
 CACHE_MIB = 32
@@ -64,8 +65,10 @@ class KvmProfile(Struct, frozen=True):
             kernel=machine.kernel,
             initrd=machine.ramdisk,
             cmdline=self._command_line(machine),
-            disks=tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks)),
-            interfaces=tuple(replace(nic, model=self.nic_model) for nic in machine.interfaces),
+            disks=self._disks(machine),
+            interfaces=tuple(
+                replace(nic, model=nic.model or self.nic_model) for nic in machine.interfaces
+            ),
             console_log=machine.console_log,
             agent=self.agent_channel,
             cpu_model=self.cpu_model or ("qemu64" if emulated else "host-model"),
@@ -84,6 +87,30 @@ class KvmProfile(Struct, frozen=True):
             return ""
         words = [] if "console=" in machine.extra else [f"console={self.console}"]
         return " ".join([*words, *([machine.extra] if machine.extra else [])])
+
+    def _disks(self, machine: Machine) -> tuple[DiskSpec, ...]:
+        volumes = tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks))
+        prefix = "vd" if self.disk_bus == "virtio" else "sd"
+        further = placed(machine.further, prefix, [disk.target for disk in volumes])
+        return (*volumes, *(self._further(disk) for disk in further))
+
+    def _further(self, disk: Existing) -> DiskSpec:
+        bus = "scsi" if self.disk_bus == "scsi" else "sata"
+        if disk.target.startswith("xvd"):
+            raise BadSpecError(f"target: {disk.target} is a name of Xen's; here they are vdb, sdb")
+        return DiskSpec(
+            path=disk.path,
+            target=disk.target,
+            kind=disk.kind,
+            format=disk.format,
+            bus="virtio" if disk.target.startswith("vd") else bus,
+            cache=self.disk_cache,
+            io=self.disk_io,
+            readonly=disk.read_only,
+            shareable=disk.shareable,
+            boot=disk.boot,
+            alias=f"{ALIAS}{disk.target}",
+        )
 
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how the `index`-th disk is seen by the guest."""

@@ -44,3 +44,8 @@ class Claims:
                 where=prim.path, hint=f"give {prim.path} another {kind}, or end {holder.path} first",
             )  # fmt: skip
         self._held[kind, scope, value] = prim
+
+    def give_back(self, prim: Prim, kind: str, scope: str, value: str) -> None:
+        """End a claim before its component ends; one of another component stays."""
+        if self._held.get((kind, scope, value)) is prim:
+            del self._held[kind, scope, value]

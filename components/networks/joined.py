@@ -17,8 +17,8 @@ from engine.wire.messages import Handle
 class User:
     """What may be asked of a machine that is on a network or bridge."""
 
-    async def let_go(self) -> None:
-        """Stop using it: it is about to go."""
+    async def let_go(self, of: str = "") -> None:
+        """Stop using it: it is about to go; `of` is its path."""
 
 
 class Joined(Reporting):
@@ -65,6 +65,11 @@ class Joined(Reporting):
         return self.device_name()
 
     @exposed()
+    async def leave(self, user: Handle) -> None:
+        """Say that a machine is on it no more."""
+        self._users.pop(user.name, None)
+
+    @exposed()
     async def retain(self) -> None:
         """Stay at the end: a machine on it goes on."""
         for made in list(self.live.effects):
@@ -74,6 +79,6 @@ class Joined(Reporting):
     async def on_terminate(self, record: Record) -> None:
         for user in self._users.values():
             try:
-                await self.call(user, User, "let_go")
+                await self.call(user, User, "let_go", self.path)
             except EngineError as error:
                 self.log.debug("%s is gone already: %s", user.name, error)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from components.domains.further import ALIAS, Existing, free_target, placed
 from components.domains.profile import Machine
-from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
+from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, InterfaceSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
 CONSOLES = "/var/log/xen/console"
@@ -77,7 +78,7 @@ class XenProfile(Struct, frozen=True):
             bootloader=self.bootloader,
             bootloader_args=self.bootloader_args,
             cmdline=self._command_line(machine),
-            disks=tuple(self.disk(offer, index) for index, offer in enumerate(machine.disks)),
+            disks=self._disks(machine),
             interfaces=tuple(self._interface(each) for each in machine.interfaces),
             loader=self.loader if self.mode == "hvm" else "",
             emulator=self.emulator if self.mode == "hvm" else "",
@@ -94,6 +95,39 @@ class XenProfile(Struct, frozen=True):
     def _interface(self, interface: InterfaceSpec) -> InterfaceSpec:
         script = self.vif_script if interface.kind == "bridge" else ""
         return replace(interface, script=script, backend_domain=self.driver_domain)
+
+    def _disks(self, machine: Machine) -> tuple[DiskSpec, ...]:
+        """Put together all disks; what tells the guest has a name that no other has."""
+        volumes = [self.disk(offer, index) for index, offer in enumerate(machine.disks)]
+        names = [disk.target for disk in volumes]
+        if machine.disks and machine.disks[-1].role == CONTEXT and names[-1] in names[:-1]:
+            volumes[-1] = replace(volumes[-1], target=free_target("xvd", names))
+        taken = [disk.target for disk in volumes]
+        further = placed(machine.further, "xvd", taken)
+        first = [
+            self._further(disk) for disk in further if disk.boot
+        ]  # a bootloader takes the first
+        last = [self._further(disk) for disk in further if not disk.boot]
+        return (*first, *volumes, *last)
+
+    def _further(self, disk: Existing) -> DiskSpec:
+        if not disk.target.startswith("xvd"):
+            raise BadSpecError(f"target: {disk.target} is no name of Xen's, such as xvdb")
+        if disk.boot and self.mode == "hvm" and disk.target != "xvda":
+            raise BadSpecError(f"boot: an hvm guest of Xen boots from xvda, not from {disk.target}")
+        raw = disk.kind == "block" or disk.format == "raw"
+        return DiskSpec(
+            path=disk.path,
+            target=disk.target,
+            kind=disk.kind,
+            format=disk.format,
+            bus="xen",
+            driver="phy" if raw else "qemu",
+            backend_domain=self.driver_domain,
+            readonly=disk.read_only,
+            shareable=disk.shareable,
+            alias=f"{ALIAS}{disk.target}",
+        )
 
     def disk(self, offer: DiskOffer, index: int) -> DiskSpec:
         """Return how a disk is seen by the guest: by its role, else in order."""

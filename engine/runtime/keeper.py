@@ -44,6 +44,7 @@ class Saboteur(Protocol):
 
 
 GRACE_S = 2.0
+UNMAKE_S = 30.0
 """Seconds a cancelled undo gets on top of its deadline."""
 
 
@@ -205,6 +206,12 @@ class Keeper:
                 made.row = replace(made.row, data=self._encoded(live, after)[1])
                 await self._process.ledger.durable(put_effect(made.row))
                 await after.make(made.site)
+
+    async def unmake(self, live: Live, effect: Effect) -> None:
+        """Undo one effect of a component that goes on; see `Prim.unmake`."""
+        for made in [each for each in live.effects if each.effect == effect]:
+            live.effects.remove(made)
+            await self.undo(made, UNMAKE_S)
 
     async def undo(self, made: Made, timeout_s: float) -> str | None:
         """Undo one effect; on failure it goes to the reaper.

@@ -21,13 +21,13 @@ GUEST = """
 #include "components/vm.sf"
 sfConfig extends PhysicalHost {
     sfSyncTerminate true; sfUpdatable true; hypervisorUri "URI";
+    loop extends LoopbackStorageBackend {
+        baseImage "DISK"; volumeSize "32m"; swapSize 0; spaceReserve 0;
+    }
     vm extends KvmDomain {
         MORE kernel "KERNEL"; ramdisk "RAMDISK"; extra "quiet panic=1 sd.beat=0.2 sd.name=g";
         startMode "booted"; bootTimeout 100; stopTimeout 20; stopMode "destroy";
         storageBackend LAZY ATTRIB loop; sfStartTimeout 110;
-    }
-    loop extends LoopbackStorageBackend {
-        baseImage "DISK"; volumeSize "32m"; swapSize 0; spaceReserve 0;
     }
 }
 """
@@ -64,6 +64,45 @@ def virsh(host, *words):
     return done.stdout
 
 
+def devices(host):
+    """Return the disks by name and the interfaces by MAC address of the one guest that runs."""
+    name = virsh(host, "list", "--name").split()[0]
+    rows = [line.split() for line in virsh(host, "domblklist", name).splitlines()[2:] if line]
+    nics = [line.split() for line in virsh(host, "domiflist", name).splitlines()[2:] if line]
+    return {row[0]: row[1] for row in rows}, {row[4]: row[2] for row in nics}
+
+
+def plug(client, host, image, folder, more):
+    """Plug a disk and an interface in, change one, and plug them out, as the guest runs."""
+    one, two = folder / "one.img", folder / "two.img"
+    for path in (one, two):
+        path.write_bytes(bytes(2**20))
+    fixed, free = "52:54:00:00:00:77", '(extends { bridge "br0"; })'
+    both = (
+        f'{more} disks ["{one}", (extends {{ path "{two}"; readOnly true; }})]; '
+        f'interfaces [(extends {{ bridge "br0"; mac "{fixed}"; }}), {free}];'
+    )
+    client.update("pool", described(host, image, both)).result()
+    disks, nics = devices(host)
+    (root,) = disks.keys() - {"vdb", "vdc"}
+    assert (disks["vdb"], disks["vdc"]) == (str(one), str(two))
+    assert nics.pop(fixed) == "br0"
+    (stable,) = nics
+
+    fewer = f'{more} disks [(extends {{ path "{two}"; }})]; interfaces [{free}];'
+    client.update("pool", described(host, image, fewer)).result()
+    disks, nics = devices(host)
+    assert disks.keys() == {root, "vdc"}  # changed, under the name it had
+    name = virsh(host, "list", "--name").split()[0]
+    assert "<readonly/>" not in virsh(host, "dumpxml", name)
+    assert "<readonly/>" not in virsh(host, "dumpxml", "--inactive", name)
+    assert nics.keys() == {stable}
+
+    client.update("pool", described(host, image, more)).result()
+    assert devices(host) == ({root: disks[root]}, {})
+    assert client.value("pool:vm:pendingChanges") == ""
+
+
 def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_path, host, image):
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -88,6 +127,8 @@ def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_
         assert client.value("pool:vm:pendingChanges") == ""
 
         more = "memory 160; maxMemory 192; vcpus 2; maxVcpus 2; cpuPin [|0|];"
+        plug(client, host, image, tmp_path, more)
+        assert list(host.qemu_pids().values()) == [emulator]
         deferred = f'{more} cpuModel "qemu32";'
         client.update("pool", described(host, image, deferred)).result()
         assert list(host.qemu_pids().values()) == [emulator]

@@ -7,6 +7,7 @@ import lxml.etree  # type: ignore[import-untyped]  # has no types of its own
 import msgspec
 import pytest
 
+from components.domains.further import Existing
 from components.domains.profile import Machine
 from components.domains.xml import (
     BadSpecError,
@@ -67,6 +68,9 @@ KVM = KvmProfile(
     nic_model="virtio", agent_channel=True,
 )  # fmt: skip
 ON_BRIDGE = InterfaceSpec(kind="bridge", source="br0", mac="52:54:0A:4D:00:65", model="virtio")
+FURTHER_NIC = InterfaceSpec(
+    kind="bridge", source="br1", mac="52:54:00:01:02:03", model="e1000", alias="ua-nic-525400010203"
+)
 
 CASES = {
     "test_driver": PLAIN,
@@ -164,6 +168,29 @@ CASES = {
             cpu_percent=150,
             cpu_pin=(0, 2),
             interfaces=(msgspec.structs.replace(ON_BRIDGE, into_kbps=8192, out_kbps=4096),),
+        )
+    ),
+    "profile_kvm_further": KVM.spec(
+        msgspec.structs.replace(
+            MACHINE,
+            further=(
+                Existing("/srv/data.img", "file", "raw"),
+                Existing("/srv/tools.qcow2", "file", "qcow2", read_only=True, target="sdb"),
+                Existing("/dev/vg1/shared", "block", "raw", shareable=True),
+                Existing("/srv/system.img", "file", "raw", boot=True),
+            ),
+            interfaces=(*MACHINE.interfaces, FURTHER_NIC),
+        )
+    ),
+    "profile_xen_further": BOOTLOADER.spec(
+        msgspec.structs.replace(
+            MACHINE,
+            further=(
+                Existing("/srv/data.img", "file", "raw", read_only=True, target="xvdd"),
+                Existing("/dev/vg1/shared", "block", "raw", shareable=True),
+                Existing("/srv/system.img", "file", "raw", boot=True),
+            ),
+            interfaces=(*MACHINE.interfaces, FURTHER_NIC),
         )
     ),
     "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
@@ -292,6 +319,14 @@ BAD = [
     ({"kind": "kvm", "tb_cache_mib": 32}, "tb_cache_mib"),
     ({"interfaces": (InterfaceSpec(kind="user", mac="52-54"),)}, "mac: '52-54'"),
     ({"interfaces": (InterfaceSpec(kind="bridge", mac="52:54:00:00:00:01"),)}, "needs a source"),
+    (
+        {"disks": (DiskSpec(path="/a", target="vda"), DiskSpec(path="/b", target="vda"))},
+        "target: vda is that of two disks",
+    ),
+    (
+        {"interfaces": (ON_BRIDGE, ON_BRIDGE)},
+        "mac: 52:54:0a:4d:00:65 is that of two interfaces",
+    ),
     (
         {"interfaces": (InterfaceSpec(kind="user", source="x", mac="52:54:00:00:00:01"),)},
         "takes no source",

@@ -1,0 +1,154 @@
+"""Disks that are there already: found before a machine is made, and never written to by two."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from components.domains.further import Existing, FurtherDisk
+from components.hypervisor.owner import holder_of
+from components.hypervisor.protocol import Hypervisor
+from engine.core.faults import BadDescription, Refused
+from engine.prim import Prim
+from sfdl.values import Reference
+
+QCOW2 = b"QFI\xfb"
+
+
+def sharing(disk: Existing) -> str:
+    """Say with whom a disk can be had: any who share or read it as well; empty: with nobody."""
+    return "shareable" if disk.shareable else "readOnly" if disk.read_only else ""
+
+
+class Uses:
+    """Which machines of this process have which disks that were there; a machine's end is their end."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._used: WeakKeyDictionary[Prim, tuple[Existing, ...]] = WeakKeyDictionary()
+
+    def take(self, prim: Prim, disks: tuple[Existing, ...]) -> None:
+        """Say which disks a machine has from now on, instead of what it had.
+
+        Raises:
+            Refused: Another machine has one, and they do not both share it.
+        """
+        wanted = {os.path.realpath(disk.path): disk for disk in disks}
+        for other, theirs in self._others(prim):
+            mine = wanted.get(os.path.realpath(theirs.path))
+            if mine is not None and not (sharing(mine) and sharing(mine) == sharing(theirs)):
+                raise _taken(mine, f"{other.path} has it already", prim.path)
+        self._used[prim] = disks
+
+    def _others(self, prim: Prim) -> Iterator[tuple[Prim, Existing]]:
+        for other, disks in list(self._used.items()):
+            living = other.live.process.lives.get(other.live.id) is other.live
+            if other is not prim and living:
+                for disk in disks:
+                    yield other, disk
+
+
+def _taken(disk: Existing, why: str, where: str) -> Refused:
+    hint = "give one machine at a time a disk, or say shareable true, or readOnly true, for all of them"
+    return Refused(f"disk {disk.path}: {why}", code="SF-DOM-014", where=where, hint=hint)
+
+
+def check_wanted(
+    disks: tuple[FurtherDisk, ...], prim: Prim, *, boots: bool, diskless: bool
+) -> None:
+    """Refuse disks that contradict what else is said of a machine.
+
+    Raises:
+        BadDescription: The text says what does.
+    """
+    wrong = (
+        (diskless and bool(disks), "diskless is true, and there are disks"),
+        (any(disk.boot for disk in disks) and not boots, "boot: it boots the kernel that is given"),
+    )
+    for failed, text in wrong:
+        if failed:
+            raise BadDescription(f"disks: {text}", code="SF-DOM-013", where=prim.path)
+
+
+async def check_unused(
+    disks: tuple[Existing, ...], uuid: str, prim: Prim, hypervisor: Hypervisor
+) -> None:
+    """Refuse a disk that a domain of the hypervisor writes to.
+
+    Raises:
+        Refused: The text names that domain.
+    """
+    wanted = {os.path.realpath(disk.path): disk for disk in disks}
+    for facts in await hypervisor.facts() if disks else ():
+        for path in facts.disks if facts.uuid != uuid else ():
+            disk = wanted.get(os.path.realpath(path))
+            if disk is not None:
+                who = f"it is that of domain {facts.name} ({holder_of(facts)}, UUID {facts.uuid})"
+                raise _taken(disk, who, prim.path)
+
+
+async def find(disks: tuple[FurtherDisk, ...], prim: Prim) -> tuple[Existing, ...]:
+    """Look at the disks a machine is to have.
+
+    Raises:
+        Refused: One is not there, or is no disk, or of another format than it seems.
+        BadDescription: What says where one is says something else.
+    """
+    return tuple([await _find(disk, prim) for disk in disks])
+
+
+def literal(disks: tuple[FurtherDisk, ...]) -> tuple[FurtherDisk, ...]:
+    """Return those whose place is known before anything has started."""
+    return tuple(disk for disk in disks if isinstance(disk.path, str))
+
+
+async def _find(disk: FurtherDisk, prim: Prim) -> Existing:
+    path = disk.path
+    if isinstance(path, Reference):
+        found = await prim.live.process.resolver.resolve(prim.live, path)
+        if not isinstance(found, str):
+            raise BadDescription(
+                "the path of a disk leads to something that is no path", code="SF-DOM-013",
+                where=prim.path, hint="such as LAZY ATTRIB data:volumePath for a Volume called data",
+            )  # fmt: skip
+        path = found
+    place = Path(path).expanduser()
+    if not place.is_absolute():
+        place = prim.work_folder / place
+    kind, looks = await prim.run_blocking(_look, place, prim.path)
+    if looks == "qcow2" and not disk.format:
+        raise Refused(
+            f"disk {place} looks like qcow2, and no format is given", code="SF-DOM-013",
+            where=prim.path, hint='say format "qcow2", or format "raw" if the guest is to see it so',
+        )  # fmt: skip
+    if disk.format == "qcow2" and looks != "qcow2":
+        raise Refused(
+            f"disk {place} is no qcow2 file", code="SF-DOM-013", where=prim.path,
+            hint="leave format out for a raw disk",
+        )  # fmt: skip
+    return Existing(
+        str(place), kind, disk.format or "raw", read_only=disk.read_only, shareable=disk.shareable,
+        boot=disk.boot, target=disk.target,
+    )  # fmt: skip
+
+
+def _look(path: Path, where: str) -> tuple[Literal["file", "block"], str]:
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise Refused(
+                f"disk {path} is no file and no block device", code="SF-DOM-013", where=where
+            )
+        with path.open("rb") as file:
+            looks = "qcow2" if file.read(4) == QCOW2 else "raw"
+    except OSError as error:
+        raise Refused(
+            f"disk {path} cannot be had: {error.strerror}", code="SF-DOM-013", where=where,
+            hint="disks are paths on the host the machine runs on; a volume of its own is made by a "
+            "storageBackend",
+        ) from error  # fmt: skip
+    return ("block" if stat.S_ISBLK(mode) else "file"), looks
