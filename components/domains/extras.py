@@ -172,6 +172,11 @@ class Extras:
                 if (host.mac, host.ip) in lost:
                     await domain.unmake(made.effect)
 
+    async def retain(self) -> None:
+        """Have the networks and bridges stay at the end: the guest goes on."""
+        for handle in self._joined.values():
+            await self._domain.call(handle, Joined, "retain")
+
     async def _leave(self, handle: Handle, place: tuple[str, str]) -> None:
         """Tell a network that the machine is on it no more, unless with its first interface."""
         domain, first = self._domain, self._domain.making.uplink

@@ -257,6 +257,7 @@ class Making:
         for kind, given in (("network", domain.network), ("bridge", domain.bridge)):
             if given.given and isinstance(await domain.get(kind), Handle):
                 await given.api.retain()
+        await self.extras.retain()
 
     async def define(self) -> None:
         """Have the guest told what it is to know, and define the machine, when it is its turn."""

@@ -77,7 +77,7 @@ class Joined(Reporting):
 
     @override
     async def on_terminate(self, record: Record) -> None:
-        for user in self._users.values():
+        for user in list(self._users.values()):
             try:
                 await self.call(user, User, "let_go", self.path)
             except EngineError as error:
