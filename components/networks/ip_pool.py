@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import ipaddress
 import time
@@ -18,8 +17,7 @@ from components.networks.addresses import ip_kind
 from components.networks.allotting import Row, Subnets, choose, span_of
 from components.networks.journal import FileJournal, Journal, MemoryJournal
 from components.reporting import Reporting
-from engine.core.faults import BadDescription, EngineError, NotFound, Refused
-from engine.core.lifecycle import State
+from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, Kind, duration_s, list_, shown, str_, strings
@@ -289,12 +287,8 @@ class IpPool(Reporting, type="net.ippool"):
 
     async def _has_ended(self, owner: Handle) -> bool:
         """Say whether a machine has ended, and nothing of it is left that could use its address."""
-        calls = self.live.process.calls
         try:
-            with contextlib.suppress(NotFound):
-                if await calls.state_of(owner) != State.TERMINATED.value:
-                    return False
-            return not await calls.owes(owner)
+            return await self.live.process.calls.is_over(owner)
         except EngineError:
             return False
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import time
 import uuid as uuids
 from abc import abstractmethod
@@ -13,28 +11,27 @@ from pathlib import Path
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 from typing_extensions import override
 
-from components.images.kinds import ImageFacts, digest_of, examine
-from components.storage.declared import ON_THE_DOMAIN, StorageAttributes
+from components.images.kinds import ImageFacts
+from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.saving import SavedImage
+from components.storage.sourcing import Sourced, Wanted
+from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
-from components.system.shell import Shell, ShellExecutor
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
-from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.kinds import BadValueError
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
-ROOM = 1.1
-"""A volume that an archive or folder is unpacked to must be so much larger."""
 AS_LONG_AS_MADE = SHUTDOWN
 """Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
 ALWAYS = f"always {DEPLOYMENT_FAILURE}"
@@ -68,22 +65,6 @@ class DiskOffer(Struct, frozen=True):
     format: str
 
 
-class Wanted(Struct, frozen=True):
-    """A volume that is to be.
-
-    Attributes:
-        role: `root`, `swap` or `data`.
-        name: Its name, without folder, group or pool.
-        size_bytes: Its size.
-        make_fs: Filesystem maker and arguments; `none` for no filesystem.
-    """
-
-    role: str
-    name: str
-    size_bytes: int
-    make_fs: tuple[str, ...]
-
-
 class User:
     """What a backend may ask of the domain it serves."""
 
@@ -91,7 +72,7 @@ class User:
         """Stop using the disks: the backend is about to remove them."""
 
 
-class StorageBackend(StorageAttributes):
+class StorageBackend(Sourced):
     """Makes the volumes of one domain when it starts; what becomes of them at the end is a table.
 
     A domain binds the backend in its own deploy phase, so the backend knows whom it serves, and what
@@ -108,9 +89,9 @@ class StorageBackend(StorageAttributes):
 
     def __init__(self) -> None:
         """Serve nobody yet."""
+        super().__init__()
         self._user: Handle | None = None
         self._bound_name = ""
-        self._user_shell: Handle | None = None
         self._offers: list[DiskOffer] = []
         self._resumes = False
         self._retained = False
@@ -142,7 +123,7 @@ class StorageBackend(StorageAttributes):
         await self._bind_early()
         self._user = user
         self._bound_name = domain_name
-        self._user_shell = shell
+        self.user_shell = shell
         if not self.live.state.ended:
             await self.check_host()
 
@@ -197,6 +178,9 @@ class StorageBackend(StorageAttributes):
         self._retained = True
         for made in list(self.live.effects):
             await self.amend(made.effect, ALWAYS)
+            if isinstance(made.effect, VolumesInUse):
+                kept = replace(made.effect, kept=True)
+                await self.live.process.keeper.renew(self.live, made.effect, kept)
 
     @exposed()
     async def disks(self) -> list[DiskOffer]:
@@ -228,6 +212,10 @@ class StorageBackend(StorageAttributes):
             Refused: One is missing.
         """
 
+    def is_local(self, offer: DiskOffer) -> bool:
+        """Say whether a volume is on this host, so that it can be written beside it who uses it."""
+        return bool(offer.path)
+
     def given_up(self, offer: DiskOffer) -> Effect:
         """Return the effect whose undoing removes a volume that was found."""
         return GivenUpVolume(offer.path, wipe=self.wipe_on_remove)
@@ -240,16 +228,31 @@ class StorageBackend(StorageAttributes):
 
     async def _provide(self) -> None:
         if self.using_existing_volumes:
-            self._offers = await self.find_volumes(self.layout())
+            found = await self.find_volumes(self.layout())
+            await self._use(found)
+            self._offers = found
             return
-        image, made = await self.image(), []
-        for wanted in self.layout():
-            effect = await self.volume(wanted, image)
-            keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
-            made.append(
+        image = await self.image()
+        effects = [await self.volume(wanted, image) for wanted in self.layout()]
+        await self._use(self._offers_of(effects))
+        keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
+        self._offers = self._offers_of(
+            [
                 await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
-            )
-        self._offers = self._offers_of(made)
+                for effect in effects
+            ]
+        )
+
+    async def _use(self, offers: Sequence[DiskOffer]) -> None:
+        """Have nobody else use these volumes.
+
+        Raises:
+            Refused: VolumeInUse: somebody does.
+        """
+        paths = tuple(offer.path for offer in offers if self.is_local(offer))
+        if paths:
+            use = VolumesInUse(paths, self._user or self.handle, kept=self._resumes)
+            await self.make(use, keep=AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
@@ -262,6 +265,7 @@ class StorageBackend(StorageAttributes):
         offers = (self.offer_of(effect) for effect in effects)
         return [offer for offer in offers if offer is not None]
 
+    @override
     def layout(self) -> tuple[Wanted, ...]:
         """Return the volumes to be: root, swap if there is one, then data volumes.
 
@@ -326,75 +330,6 @@ class StorageBackend(StorageAttributes):
         """Return a UUID for a filesystem or swap area, the same at each deployment."""
         text = f"{self.live.process.community}/{self.path}/{role}"
         return str(uuids.uuid5(uuids.NAMESPACE_URL, text))
-
-    async def image(self) -> ImageFacts:
-        """Return what fills the root volume.
-
-        Raises:
-            Refused: It is missing, unreadable, another one than expected, or larger than the volume.
-        """
-        if not self.base_image.given:
-            raise BadDescription(
-                "baseImage must be given", code="SF-STORE-006", where=self.path,
-                hint="name an image, or say usingExistingVolumes true",
-            )  # fmt: skip
-        if self.base_image.text:
-            facts = await self.run_blocking(examine, Path(self.base_image.text).expanduser())
-        else:
-            facts = await self.base_image.api.facts()
-        if self.image_digest and facts.kind != "directory":
-            found = await self.run_blocking(digest_of, Path(facts.path))
-            if found != self.image_digest:
-                raise Refused(
-                    f"image {facts.path} has digest {found}, not {self.image_digest}",
-                    code="SF-IMAGE-004", where=self.path,
-                    hint="get the image anew, or correct imageDigest",
-                )  # fmt: skip
-        room = ROOM if facts.kind in {"tar", "directory"} else 1.0
-        if facts.size_bytes * room > self.volume_size:
-            raise Refused(
-                f"ImageTooBig: image {facts.path} needs {round(facts.size_bytes * room)} bytes, "
-                f"volumeSize is {self.volume_size}",
-                code="SF-IMAGE-005", where=self.path, hint="raise volumeSize",
-            )  # fmt: skip
-        self.check_image(facts)
-        return facts
-
-    def check_image(self, image: ImageFacts) -> None:
-        """Refuse an image that volumes of this kind cannot be filled from.
-
-        Raises:
-            Refused: It needs a filesystem maker that this host does not have, or that cannot fill one.
-        """
-        maker = self.make_fs[0]
-        try:
-            how = how_to_fill(self.populate_mode, image.kind, maker, root=os.geteuid() == 0)
-        except BadValueError as error:
-            raise Refused(
-                f"makeFs {maker} with populateMode {self.populate_mode}: {error}",
-                code="SF-STORE-001", where=self.path, hint="use mkfs.ext4, or another populateMode",
-            ) from error  # fmt: skip
-        makers = {one.make_fs[0] for one in self.layout() if one.role == "data"} - {"none"}
-        for program in sorted(makers | ({maker} if how != "copy" else set())):
-            if shutil.which(program, path=search_path()) is None:
-                raise Refused(
-                    f"makeFs {program}: there is no such program on this host", code="SF-STORE-001",
-                    where=self.path, hint="install it, or use mkfs.ext4 or another maker",
-                )  # fmt: skip
-
-    def executor(self) -> ShellExecutor | None:
-        """Return who runs host commands, if not the daemon itself."""
-        if self.shell.given:
-            return ShellExecutor(self.shell.api.execute)
-        if self._user_shell is not None:
-            return ShellExecutor(self._through(self._user_shell))
-        return None
-
-    def _through(self, shell: Handle) -> ShellExecutor.Execute:
-        async def execute(script: str, timeout_s: float) -> object:
-            return await self.call(shell, Shell, "execute", script, timeout_s)
-
-        return execute
 
     # -- the end
 

@@ -8,6 +8,7 @@ from typing import Self
 from typing_extensions import override
 
 from components.storage.filling import overwrite
+from components.storage.using import refuse_used
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Presence, Site
@@ -47,6 +48,7 @@ class GivenUpVolume(Effect, frozen=True):
         owner = self._as_ours().owner()
         if owner is not None and not owner.same_place(at.owner):
             raise Refused(f"{self.path} belongs to {owner.path}: it stays")
+        await refuse_used(at, self.path)
         await at.blocking(self._remove)
 
     def _remove(self) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend, Wanted
+from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.sourcing import Wanted
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr

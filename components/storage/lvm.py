@@ -14,24 +14,22 @@ from typing_extensions import override
 
 from components.hypervisor.names import name_kind
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend, Wanted
+from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.sourcing import Wanted
+from components.storage.thin_pool import WATCH_S, alarm_about, thin_pools, trouble_with_pool
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
-from engine.runtime.effects import Effect, NameTaken, Owner, OwnExecutor, Presence, Site
+from engine.runtime.effects import Effect, Executor, NameTaken, Owner, OwnExecutor, Presence, Site
 from engine.runtime.kinds import BadValueError, Kind, int_, strings
 from sfdl.values import Value
 
 CONTROL = Path("/dev/mapper/control")
-FULL_PERCENT = 90
-"""A thin pool with more of its data or metadata in use takes no further volume."""
 
 
 class _Volume(Struct, frozen=True):
     lv_tags: str = ""
     lv_device_open: str = ""
-    data_percent: str = ""
-    metadata_percent: str = ""
 
 
 class _Group(Struct, frozen=True):
@@ -70,19 +68,6 @@ def _tags(value: Value) -> tuple[str, ...]:
 
 
 tags_kind = Kind("list of tags", "Vector", _tags)
-
-
-def trouble_with_pool(pools: Sequence[_Volume], name: str) -> str:
-    """Say why a thin pool takes no further volume; nothing if it does.
-
-    Example:
-        >>> trouble_with_pool([_Volume(data_percent="91.00", metadata_percent="3.00")], "vg1/thin")
-        'thin pool vg1/thin is 91 % full'
-    """
-    if not pools:
-        return f"there is no thin pool {name}"
-    full = max(float(pools[0].data_percent or 0), float(pools[0].metadata_percent or 0))
-    return f"thin pool {name} is {full:g} % full" if full > FULL_PERCENT else ""
 
 
 class LogicalVolume(Effect, frozen=True):
@@ -258,6 +243,9 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
 
     Where there is no device-mapper, the daemon's setting `lvm = "recorded"` writes the commands down
     and makes sparse files instead; it is never chosen silently.
+
+    Events:
+        warning: A thin pool is more than 95 % full; told every minute.
     """
 
     volume_group = attr(name_kind, "vg1", doc="Volume group.", called="volumeGroup")
@@ -299,10 +287,35 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         if not self.snapshot_of and (self.base_image.text or not self.base_image.given):
             await self.image()
 
+    @override
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._watch_pool()
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await super().on_adopt(effects)
+        self._watch_pool()
+
+    def _watch_pool(self) -> None:
+        if self.thin_pool and not self._recorded:
+            self.spawn(self._look_at_pool())
+
+    async def _look_at_pool(self) -> None:
+        """Warn once a minute as long as the thin pool is nearly full."""
+        while True:
+            pools = await thin_pools(self._runner(), self.volume_group, self.thin_pool)
+            alarm = alarm_about(pools, f"{self.volume_group}/{self.thin_pool}")
+            if alarm:
+                self.note(alarm, "warning")
+            await self.sleep(WATCH_S)
+
+    def _runner(self) -> Executor:
+        return self.executor() or OwnExecutor()
+
     async def _report(self, *words: str) -> _Listing:
-        executor = self.executor() or OwnExecutor()
         argv = (words[0], "--reportformat", "json", "--units", "b", "--nosuffix", *words[1:])
-        output = await executor.run(argv, input_=b"", timeout_s=60)
+        output = await self._runner().run(argv, input_=b"", timeout_s=60)
         if output.status != 0:
             return _Listing()
         report = msgspec.json.decode(output.stdout, type=_Report).report
@@ -320,12 +333,7 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         if not self.thin_pool:
             self.refuse_space(f"volume group {group}", int(float(groups[0].vg_free)))
             return
-        pools = (
-            await self._report(
-                "lvs", "-o", "data_percent,metadata_percent",
-                "-S", f"vg_name={group} && lv_name={self.thin_pool}",
-            )
-        ).lv  # fmt: skip
+        pools = await thin_pools(self._runner(), group, self.thin_pool)
         trouble = trouble_with_pool(pools, f"{group}/{self.thin_pool}")
         if trouble:
             raise Refused(trouble, code="SF-STORE-017", where=self.path, hint="extend it: lvextend")

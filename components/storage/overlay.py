@@ -14,10 +14,12 @@ from typing_extensions import override
 
 from components.images.kinds import ImageFacts, digest_of
 from components.images.store import Store
-from components.storage.backend import DiskOffer, Wanted
+from components.storage.backend import DiskOffer
 from components.storage.filling import overwrite
 from components.storage.found import GivenUpVolume
 from components.storage.loopback import FileStorageBackend
+from components.storage.sourcing import Wanted
+from components.storage.using import refuse_used
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect, NameTaken, Owner, OwnExecutor, Presence, Site
@@ -122,6 +124,7 @@ class OverlayFile(Effect, frozen=True):
     async def undo(self, at: Site) -> None:
         record = self._record()
         if record is not None and record.owner == at.owner:
+            await refuse_used(at, self.path)
             await at.blocking(self._remove)
 
     def _remove(self) -> None:

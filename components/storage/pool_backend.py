@@ -9,13 +9,14 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.hypervisor.capabilities import Capability
-from components.hypervisor.choice import uri_kind
+from components.hypervisor.choice import is_local, scheme_of, uri_kind
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend, Wanted
+from components.storage.backend import DiskOffer, StorageBackend
 from components.storage.pool_effects import GivenUpPoolVolume, PoolVolume
 from components.storage.pool_xml import IN_FILES, Access, VolumeSpec
+from components.storage.sourcing import Wanted
 from components.storage.storage_pool import (
     Place,
     StoragePool,
@@ -131,6 +132,12 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
             for one, found in pairs
             if found is not None
         ]
+
+    @override
+    def is_local(self, offer: DiskOffer) -> bool:
+        place = self._place
+        ours = place is not None and is_local(place.uri) and scheme_of(place.uri) != "test"
+        return ours and Path(offer.path).is_absolute()
 
     @override
     def given_up(self, offer: DiskOffer) -> Effect:

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from components.images.kinds import refuse_escape
 from components.storage.filling import mount_words, overwrite, take_space
+from components.storage.using import refuse_used
 from engine.core.faults import Refused
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
@@ -231,6 +232,7 @@ class VolumeFile(Effect, frozen=True):
     @override
     async def undo(self, at: Site) -> None:
         if self.owner() == at.owner:
+            await refuse_used(at, self.path)
             await at.blocking(self._remove)
 
     def _detach(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from engine.core.events import Ident
-from engine.core.faults import Ended, EngineError, NotAllowed, WrongState
+from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, WrongState
 from engine.core.lifecycle import State
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
+from engine.runtime.reaper import KEPT
 from engine.wire.codec import encode, unflatten
 from engine.wire.messages import (
     Call,
@@ -68,16 +70,32 @@ class Calls:
             raise EngineError(f"{target.address} gave another answer than asked for")
         return row.state
 
+    async def is_over(self, target: Handle) -> bool:
+        """Say whether a component has ended and all it made is undone.
+
+        Raises:
+            EngineError: That cannot be told, as its process does not answer.
+        """
+        with contextlib.suppress(NotFound):
+            if await self.state_of(target) != State.TERMINATED.value:
+                return False
+        return not await self.owes(target)
+
     async def owes(self, target: Handle) -> bool:
-        """Say whether something that a component has made is still to be undone, though it has ended."""
+        """Say whether what a component has made could not be undone yet, though it has ended.
+
+        Raises:
+            EngineError: That cannot be told.
+        """
         if target.ident.daemon == self._process.daemon_id:
-            return any(item.made.row.path == target.name for item in self._process.reaper.items)
+            rows = (item.made.row for item in self._process.reaper.items)
+            return any(row.path == target.name and not row.due_ms for row in rows)
         question = ReadDiagnosis(whole=True, path=target.name)
         found = await self._process.peers.read(target.address, question)
         if not isinstance(found, Diagnosis):
             raise EngineError(f"{target.address} gave another answer than asked for")
         pending = (row for table in found.tables if table.name == "reaper" for row in table.rows)
-        return any(row[0] == target.name for row in pending)
+        return any(row[0] == target.name and row[-1] != KEPT for row in pending)
 
     async def set(self, target: Handle, attribute: str, value: Value) -> Value:
         """Change an attribute of any component, and return its value before."""

@@ -28,6 +28,7 @@ from engine.runtime.effects import (
 )
 from engine.runtime.ledger import EffectRow, drop_effect, put_effect
 from engine.runtime.live import Live, Made
+from engine.runtime.reaper import KEPT
 
 if TYPE_CHECKING:
     from engine.runtime.process import Process
@@ -187,7 +188,7 @@ class Keeper:
     def undo_later(self, made: Made, after_s: float) -> None:
         """Leave an effect in place for some seconds; the reaper undoes it then."""
         due_ms = int((time.time() + after_s) * 1000)
-        made.row = replace(made.row, state="undoing", due_ms=due_ms, error="kept for a while")
+        made.row = replace(made.row, state="undoing", due_ms=due_ms, error=KEPT)
         self._process.ledger.lazy(put_effect(made.row))
         self._process.reaper.add(made, after_s)
 

@@ -11,6 +11,8 @@ from engine.runtime.live import Made
 if TYPE_CHECKING:
     from engine.runtime.process import Process
 
+KEPT = "kept for a while"
+"""Why something is to be undone that nothing is wrong with."""
 FIRST_S, MOST_S = 1.0, 300.0
 """Seconds before the second attempt, and at most between two; doubled each time."""
 

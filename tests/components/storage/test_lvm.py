@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -12,7 +14,7 @@ from engine.runtime.commands import Output
 from engine.runtime.effects import Owner, Presence, Site
 from engine.runtime.services import Services
 from engine.runtime.workers import InlineWorkers
-from engine.testing.kit import engines
+from engine.testing.kit import engines, virtual_time
 
 OWNER = Owner("c", "pool", "pool:host1:lvm", 7)
 POOL = """
@@ -113,3 +115,71 @@ async def test_without_device_mapper_the_backend_is_refused_unless_told_to_recor
             "lvremove -y vg1/d-volume1-swap",
             "lvremove -y vg1/d-volume1",
         ]
+
+
+THIN = """
+#include "components/vm.sf"
+sfConfig extends Compound {
+    lvm extends LVMStorageBackend {
+        domainName "d"; volumeGroup "vg1"; thinPool "thin"; usingExistingVolumes true;
+    }
+}
+"""
+
+
+class Lvm:
+    """Answers for a group with a thin pool that gets fuller with each look."""
+
+    def __init__(self, *percents):
+        self.percents = list(percents)
+
+    async def run(self, argv, *, input_, timeout_s):
+        assert argv[0] == "lvs"
+        percent = self.percents.pop(0) if len(self.percents) > 1 else self.percents[0]
+        rows = [{"data_percent": f"{percent:.2f}", "metadata_percent": "1.00"}]
+        return Output(0, msgspec.json.encode({"report": [{"lv": rows}]}), b"")
+
+
+def test_a_thin_pool_that_is_nearly_full_is_told_of_every_minute(tmp_path, monkeypatch, caplog):
+    import sfdl
+
+    async def none(self, wanted):
+        return []
+
+    async def story():
+        async with engines(tmp_path / "real") as (_, (one,)):
+            await one.deploy("app", sfdl.compile(THIN).root)
+            await asyncio.sleep(5.5 * 60)
+            await one.terminate("app")
+
+    lvm = Lvm(80, 95, 96, 97, 94)
+    monkeypatch.setattr("components.storage.lvm.CONTROL", tmp_path)
+    monkeypatch.setattr("components.storage.lvm.OwnExecutor", lambda: lvm)
+    monkeypatch.setattr("components.storage.lvm.LVMStorageBackend.find_volumes", none)
+    virtual_time(story())
+
+    told = [each.message for each in caplog.records if "thin pool" in each.message]
+    assert [line.partition("vg1/thin is ")[2].partition(":")[0] for line in told] == [
+        "96 % full", "97 % full",
+    ]  # fmt: skip
+
+
+def test_a_thin_pool_that_is_nearly_full_takes_no_volume(tmp_path, monkeypatch):
+    import sfdl
+
+    class Full(Lvm):
+        async def run(self, argv, *, input_, timeout_s):
+            if argv[0] == "vgs":
+                return Output(0, b'{"report": [{"vg": [{"vg_free": "99999999999"}]}]}', b"")
+            return await super().run(argv, input_=input_, timeout_s=timeout_s)
+
+    async def story():
+        text = THIN.replace("usingExistingVolumes true", 'baseImage "/usr/share/common-licenses"')
+        async with engines(tmp_path / "real") as (_, (one,)):
+            with pytest.raises(EngineError, match=r"thin pool vg1/thin is 90.01 % full") as why:
+                await one.deploy("app", sfdl.compile(text).root)
+            assert why.value.fault.chain()[-1].code == "SF-STORE-017"
+
+    monkeypatch.setattr("components.storage.lvm.CONTROL", tmp_path)
+    monkeypatch.setattr("components.storage.lvm.OwnExecutor", lambda: Full(90.01))
+    virtual_time(story())

@@ -56,7 +56,8 @@ async def test_hosts_that_share_a_directory_use_it_and_leave_what_they_wrote_awa
     assert len(shared.value("seenBy").split(", ")) == 2
     assert shared.value("fsyncSeconds") > 0
     assert names(folder) == [
-        "d-volume1", "d-volume1-swap", "d-volume1-swap.owner.json", "d-volume1.owner.json",
+        "d-volume1", "d-volume1-swap", "d-volume1-swap.lock", "d-volume1-swap.owner.json",
+        "d-volume1.lock", "d-volume1.owner.json",
     ]  # fmt: skip
     await two[0].terminate("app")
     assert names(folder) == ["saved.tar", "saved.tar.json"]
