@@ -303,6 +303,10 @@ class Prim:
         """
         await self.live.process.keeper.unmake(self.live, effect)
 
+    async def forget(self, effect: Effect) -> None:
+        """Take in that something made is gone, or was set aside by wish; nothing is undone."""
+        await self.live.process.keeper.forget(self.live, effect)
+
     async def run_blocking(self, function: Callable[..., T], *data: object) -> T:
         """Run a function in a worker thread; when cancelled, undo waits for the thread."""
         return await self.live.process.workers.run(function, *data, pending=self.live.threads)
@@ -379,6 +383,7 @@ class Prim:
     def progress(self, fraction: float, text: str) -> None:
         """Tell what the component is doing, and how far it has come from 0 to 1."""
         self.live.process.events.progress(self.live, fraction, text)
+        self.live.process.operations.report(fraction, text)
 
     async def sleep(self, seconds: float) -> None:
         """Wait without blocking the loop."""

@@ -20,10 +20,10 @@ class Way(Enum):
 
 POLICIES = frozenset({
     "domainLivenessCheck", "domainLivenessDelay", "domainLivenessFactor", "domainLivenessMethods",
-    "consoleQuiet", "connectionGrace", "startMode", "readyMarker", "readyChecks", "bootTimeout",
-    "onGuestShutdown", "onGuestReboot", "onGuestCrash", "restartLimit", "restartWindow", "stopMode",
-    "onDaemonStop", "stopTimeout", "updateMode", "allowReplace", "driftPolicy", "driftPeriod",
-    "priority", "labels",
+    "consoleQuiet", "connectionGrace", "agentTimeout", "startMode", "readyMarker", "readyChecks",
+    "bootTimeout", "onGuestShutdown", "onGuestReboot", "onGuestCrash", "restartLimit", "restartWindow",
+    "stopMode", "onDaemonStop", "stopTimeout", "updateMode", "allowReplace", "driftPolicy",
+    "driftPeriod", "priority", "labels",
 })  # fmt: skip
 """What only we go by."""
 LIVE = frozenset({

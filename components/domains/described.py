@@ -140,6 +140,10 @@ class Conducted(Described):
         doc="Ways to look at it: state, agent, ping, console, tcp:PORT; all must find it well.",
         called="domainLivenessMethods",
     )  # fmt: skip
+    agent_timeout = attr(
+        duration_s, 5, ge=1, le=600, called="agentTimeout",
+        doc="Seconds the guest's agent has for an answer.",
+    )  # fmt: skip
     console_quiet = attr(
         duration_s, 60, ge=1, doc="Seconds the console may be silent, where that is looked at.",
         called="consoleQuiet",

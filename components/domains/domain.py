@@ -14,10 +14,11 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.domains import telling, uplink
+from components.domains.acting import Acting
+from components.domains.acts import Acts
 from components.domains.booting import check_kernel
 from components.domains.conduct import check_conduct
 from components.domains.console import Shown, Typed
-from components.domains.described import Conducted
 from components.domains.drift import Drift
 from components.domains.effects import (
     ConsoleLog,
@@ -61,7 +62,7 @@ BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
 """Seconds a guest may take to boot, where the description does not say."""
 
 
-class Domain(Conducted):
+class Domain(Acting):
     """A virtual machine: defined and started once its storage is there, watched, stopped in stages.
 
     It checks and reserves in its deploy phase and makes nothing before every host of the application
@@ -70,8 +71,6 @@ class Domain(Conducted):
     Attributes:
         called: Its name at the hypervisor, once deployed.
         uri: Its hypervisor, once deployed.
-        stopping: Ends its guest.
-        making: Makes what it is made of.
         updates: Takes changes of its description.
 
     Events:
@@ -80,6 +79,12 @@ class Domain(Conducted):
         warning: What is wrong with the guest or its hypervisor, and what is done about it.
 
     Errors:
+        SF-DOM-013: Something else is under way with the machine.
+        SF-DOM-014: The guest did not shut down in time.
+        SF-DOM-015: The hypervisor refuses what was asked for.
+        SF-DOM-016: Nothing of the guest is saved.
+        SF-DOM-017: It cannot have so much while it runs.
+        SF-DOM-018: A command in the guest is not done in time, or its agent is not understood.
         SF-DOM-004: A kernel or RAM disk is not there on the host.
         SF-DOM-005: The machine as described cannot be written as XML.
         SF-DOM-006: The guest has not booted in time; the message has the end of its console.
@@ -105,6 +110,7 @@ class Domain(Conducted):
         """Be nowhere yet."""
         self.called = ""
         self.uri = ""
+        self.acts = Acts(self)
         self.stopping = Stopping(self)
         self.making = Making(self)
         self.updates = Updates(self)
@@ -250,6 +256,11 @@ class Domain(Conducted):
     # -- while it runs
 
     @property
+    @override
+    def asks_agent(self) -> bool:
+        return self.make_profile().agent_channel
+
+    @property
     def boot_limit_s(self) -> float:
         """Return how many seconds it may take to boot."""
         if self.boot_timeout is not None:
@@ -281,6 +292,7 @@ class Domain(Conducted):
 
     @override
     async def check_update(self, new: Mapping[str, Value]) -> bool:
+        self.acts.refuse_second()
         return await self.updates.check(new)
 
     @override
@@ -289,8 +301,10 @@ class Domain(Conducted):
 
     @override
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
-        with self.step("update", "takes a changed description"):
+        async def work(_hypervisor: Hypervisor) -> None:
             await self.updates.apply(old, new)
+
+        await self.acts.run("update", "takes a changed description", work)
 
     @override
     async def on_update_started(self) -> None:
@@ -313,12 +327,23 @@ class Domain(Conducted):
         else:
             self.spawn(Drift(self).run())
         self._watching = Watching(self)
+        self._watching.hold(on=self.acts.paused is True)
         self.spawn(self._watching.run())
         return self._watching
 
+    def watch_no_more(self) -> None:
+        """Leave the guest alone: what it does from now on is expected."""
+        if self._watching is not None:
+            self._watching.end()
+
+    def hold_watch(self, *, on: bool) -> None:
+        """Expect nothing of the guest as long as its processors are held."""
+        if self._watching is not None:
+            self._watching.hold(on=on)
+
     @override
     async def check(self) -> None:
-        if self._watching is not None and not self.stopping.asked:
+        if self._watching is not None and not self.stopping.asked and not self.acts.off:
             trouble = self._watching.trouble()
             if trouble:
                 raise Unwell(trouble)
@@ -348,7 +373,7 @@ class Domain(Conducted):
         await show(self)
         if running:
             self.begin_watch()
-        self.set_ready(True)
+        self.set_ready(running or self.start_mode == "defined")
 
     @override
     async def open_channel(self, name: str) -> Duplex:
@@ -390,6 +415,7 @@ class Domain(Conducted):
 
     @override
     async def on_terminate(self, record: Record) -> None:
+        await self.acts.end()
         with contextlib.suppress(HypervisorError):  # what is left is for undo
             await self._end(record)
         await self.making.give_address_back()
@@ -403,6 +429,7 @@ class Domain(Conducted):
         """
         if self.live.segment.updating and self.making.extras.stands_beside(of):
             return
+        await self.acts.end()
         await self._end(self._reason())
 
     async def _end(self, record: Record) -> None:

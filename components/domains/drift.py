@@ -149,7 +149,7 @@ class Drift:
             autostart=autostart,
         )
         wanted = shape_of(
-            domain.making.xml, paused=domain.start_mode == "created", autostart=domain.autostart
+            domain.making.xml, paused=domain.acts.wants_pause, autostart=domain.autostart
         )
         return drifted(wanted, found, domain.pending())
 
@@ -179,7 +179,7 @@ class Drift:
                     await machines.vcpus(domain.uuid, domain.vcpus)
                 case "autostart":
                     await machines.autostart(domain.uuid, on=domain.autostart)
-                case "state" if domain.start_mode != "created":
+                case "state" if not domain.acts.wants_pause:
                     await hypervisor.resume(domain.uuid)
                 case _:
                     continue

@@ -59,6 +59,34 @@ class ConsoleLog(Effect, frozen=True):
         await at.blocking(lambda: Path(self.path).unlink(missing_ok=True))
 
 
+class Screen(Effect, frozen=True):
+    """A picture of a machine's screen; the next one replaces it."""
+
+    path: str
+
+    @override
+    def label(self) -> str:
+        return f"picture {Path(self.path).name}"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        return Presence.OURS if Path(self.path).exists() else Presence.ABSENT
+
+    @override
+    async def make(self, at: Site) -> Self:
+        await at.blocking(self.write, b"")
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Replace the picture; blocks."""
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.path).write_bytes(data)
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await at.blocking(lambda: Path(self.path).unlink(missing_ok=True))
+
+
 class _OnHypervisor(Effect, frozen=True):
     """Common part of what is looked up at a hypervisor by its UUID."""
 

@@ -366,6 +366,10 @@ class Making:
     def _file_name(self) -> str:
         return f"{self._domain.called}-{self._domain.uuid[:8]}"
 
+    def screen_file(self, suffix: str) -> Path:
+        """Return where a picture of its screen is kept."""
+        return self._domain.work_folder / "screens" / f"{self._file_name()}{suffix}"
+
     def _console_path(self) -> str:
         domain = self._domain
         theirs = domain.make_profile().console_log(domain.called)

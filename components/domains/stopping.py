@@ -56,7 +56,7 @@ class Stopping:
         uuid = self._domain.uuid
         try:
             if end is End.SAVE:
-                self._domain.progress(0.0, "saving the guest")
+                self._domain.progress(0.0, "saves its guest")
                 await hypervisor.machines.save(uuid)
             elif end is End.SUSPEND:
                 await hypervisor.suspend(uuid)
@@ -76,6 +76,11 @@ class Stopping:
             if not self.asked and await self._is_active(hypervisor):
                 await self._destroy(hypervisor)
             return not self.asked
+
+    async def ask(self, hypervisor: Hypervisor) -> bool:
+        """Ask the guest to stop, and wait; say whether it did in time."""
+        async with self._one_at_a_time:
+            return not await self._is_active(hypervisor) or await self._shut_down(hypervisor)
 
     async def pause_for(self, hypervisor: Hypervisor, end: End) -> None:
         """End the guest's instance so that it can be started again as it is defined now."""
@@ -106,7 +111,9 @@ class Stopping:
         loop = asyncio.get_running_loop()
         until = loop.time() + domain.stop_timeout
         ask_at = loop.time()
-        domain.progress(0.0, "waiting for the guest to shut down")
+        domain.progress(0.0, "waits for its guest to shut down")
+        with contextlib.suppress(HypervisorError):  # one that is suspended hears nothing
+            await hypervisor.resume(domain.uuid)
         while loop.time() < until:
             if loop.time() >= ask_at:
                 ask_at = loop.time() + AGAIN_S

@@ -65,6 +65,10 @@ class Watching:
         if self._task is not None:
             self._task.cancel()
 
+    def hold(self, *, on: bool) -> None:
+        """Expect the guest to answer nobody, or again to do so."""
+        self._prober.awaited = on
+
     def trouble(self) -> str:
         """Say what is wrong, in constant time; empty when all is well or cannot be told."""
         return self._watch.trouble(asyncio.get_running_loop().time())

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
-from components.hypervisor.machines import Machines, Share
+from components.hypervisor.machines import Machines, Picture, Share
 from components.hypervisor.owner import OwnerRecord
 
 T = TypeVar("T")
 
 MachineMethod = Literal[
     "create", "starts_with_host",
-    "save", "is_saved", "claim", "autostart", "reboot", "reset", "keys", "memory", "vcpus",
+    "save", "is_saved", "claim", "autostart", "reboot", "reset", "keys", "screenshot", "memory", "vcpus",
     "share", "pin", "bandwidth", "attach", "detach", "resize_disk",
 ]  # fmt: skip
 
@@ -71,6 +71,10 @@ class FaultyMachines:
     async def keys(self, uuid: str, codes: Sequence[int]) -> None:
         """Press keys together."""
         await self._pass("keys", uuid, lambda: self._inner.keys(uuid, codes))
+
+    async def screenshot(self, uuid: str) -> Picture:
+        """Take a picture of its screen."""
+        return await self._pass("screenshot", uuid, lambda: self._inner.screenshot(uuid))
 
     async def memory(self, uuid: str, size_bytes: int) -> None:
         """Give it so much memory."""

@@ -8,7 +8,7 @@ import libvirt
 
 from components.hypervisor import machine_operations as operations
 from components.hypervisor.line import Line
-from components.hypervisor.machines import Share
+from components.hypervisor.machines import Picture, Share
 from components.hypervisor.network_operations import identity
 from components.hypervisor.owner import OwnerRecord
 
@@ -76,6 +76,12 @@ class LibvirtMachines:
         """Press keys together."""
         await self._change(
             "keys", uuid, lambda connection: operations.keys(connection, uuid, codes)
+        )
+
+    async def screenshot(self, uuid: str) -> Picture:
+        """Take a picture of its screen."""
+        return await self._line.change(
+            "screenshot", uuid, lambda connection: operations.screenshot(connection, uuid)
         )
 
     async def memory(self, uuid: str, size_bytes: int) -> None:

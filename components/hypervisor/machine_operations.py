@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import libvirt
 
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.machines import Share, kib_per_s
+from components.hypervisor.machines import Picture, Share, kib_per_s
 from components.hypervisor.operations import by_name, fact, find, parse, same_owner, taken
 from components.hypervisor.owner import NAMESPACE, OwnerRecord, owner_in, owner_text
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+MOST_PICTURE = 2**26
+"""Bytes of the largest picture of a screen that is taken."""
 PERIOD_US = 100_000
 """Microseconds over which a limit of processor time is held."""
 
@@ -76,6 +78,28 @@ def keys(connection: libvirt.virConnect, uuid: str, codes: Sequence[int]) -> Non
     """Press keys for a tenth of a second."""
     domain = connection.lookupByUUIDString(uuid)
     domain.sendKey(libvirt.VIR_KEYCODE_SET_LINUX, 100, list(codes), len(codes), 0)
+
+
+def screenshot(connection: libvirt.virConnect, uuid: str) -> Picture:
+    """Take a picture of the first screen, piece by piece."""
+    domain = connection.lookupByUUIDString(uuid)
+    stream = connection.newStream()
+    pieces: list[bytes] = []
+
+    def take(_stream: libvirt.virStream, data: bytes, _opaque: object) -> int:
+        pieces.append(data)
+        size = sum(map(len, pieces))
+        if size > MOST_PICTURE:
+            raise HypervisorError(
+                "Refused", f"the picture has more than {MOST_PICTURE} bytes", step="screenshot",
+                name=domain.name(),
+            )  # fmt: skip
+        return 0
+
+    kind = str(domain.screenshot(stream, 0))
+    stream.recvAll(take, None)
+    stream.finish()
+    return Picture(kind, b"".join(pieces))
 
 
 def memory(connection: libvirt.virConnect, uuid: str, size_bytes: int) -> None:

@@ -22,6 +22,26 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     percent: int | None = None
 
 
+SUFFIXES = {"image/png": ".png", "image/x-portable-pixmap": ".ppm"}
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A picture of a screen.
+
+    Attributes:
+        type: Media type, as the hypervisor says it.
+        data: The picture.
+    """
+
+    type: str
+    data: bytes
+
+    @property
+    def suffix(self) -> str:
+        """Return what the name of its file ends in."""
+        return SUFFIXES.get(self.type, ".img")
+
+
 def kib_per_s(kbps: int) -> int:
     """Convert Kbit/s; a limit is never rounded to none.
 
@@ -72,6 +92,9 @@ class Machines(Protocol):
 
     async def keys(self, uuid: str, codes: Sequence[int]) -> None:
         """Press keys of its keyboard together, by Linux key codes. Raises `NotFound`, `Refused`."""
+
+    async def screenshot(self, uuid: str) -> Picture:
+        """Take a picture of its first screen. Raises `NotFound`, `Refused` (it has none)."""
 
     async def memory(self, uuid: str, size_bytes: int) -> None:
         """Give it so much memory, at most what it was started with as its maximum."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 
 import msgspec
 
-from engine.core.events import Event
+from engine.core.events import Event, Ident
 from engine.core.faults import EngineError, Refused, TimedOut, Unreachable, raised
 from engine.core.findings import Finding
 from engine.core.records import Record
@@ -20,6 +20,7 @@ from engine.wire.messages import (
     SIGNATURE,
     Answer,
     AttributeRow,
+    Call,
     Cancel,
     Cancelled,
     Change,
@@ -65,6 +66,7 @@ from engine.wire.messages import (
     ReadValue,
     Request,
     Resolved,
+    Returned,
     Set,
     SetLevel,
     Stop,
@@ -371,6 +373,15 @@ class Client:
         id_ = request_id or _new_id()
         op = Set(tuple(changes), ref=ref, expect=expect)
         return Operation(self, op, id_, self._timeout_s, Changed)
+
+    def call(
+        self, target: Ident, method: str, arguments: Sequence[object], *, request_id: str = "",
+        budget_s: float = 600.0,
+    ) -> Operation[Returned]:  # fmt: skip
+        """Have an exposed method of a component carried out, which this process must hold itself."""
+        id_ = request_id or _new_id()
+        op = Call(target, method, encode(list(arguments)))
+        return Operation(self, op, id_, budget_s, Returned)
 
     def detach(self, ref: str, *, request_id: str = "") -> Operation[Cut]:
         """Have a component cut off: an application of its own from then on."""

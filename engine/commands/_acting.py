@@ -11,7 +11,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from engine.client.client import Client, DaemonUnreachable
-from engine.commands import _changing, _ending, _growing, _looking, _reporting
+from engine.commands import _calling, _changing, _ending, _growing, _looking, _reporting
 from engine.commands._actions import DEPLOYING, Action, ActionError, Verb
 from engine.commands._exit import Exit, exit_of
 from engine.commands._front import Front
@@ -302,6 +302,13 @@ def _update(site: Site, action: Action) -> Outcome:
     return _changing.update(site.front, site.client(), site.host, _name(action), tree)
 
 
+def _call(site: Site, action: Action) -> Outcome:
+    words = [word.strip() for word in action.sub.split(",")] if action.sub else []
+    return _calling.call(
+        site.front, site.client(), _name(action), action.source, words, site.front.client
+    )
+
+
 TABLE: dict[Verb, Callable[[Site, Action], Outcome]] = {
     Verb.DEPLOY: _deploy,
     Verb.DEPLOYWAIT: _deploy_and_wait,
@@ -319,5 +326,6 @@ TABLE: dict[Verb, Callable[[Site, Action], Outcome]] = {
     Verb.PARSE: _parse,
     Verb.PLAN: _plan,
     Verb.STATUS: _status,
+    Verb.CALL: _call,
 }
 """What each action does."""

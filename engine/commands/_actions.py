@@ -31,13 +31,16 @@ class Verb(Enum):
     PARSE = "PARSE"
     PLAN = "PLAN"
     STATUS = "STATUS"
+    CALL = "CALL"
 
 
 DESCRIBED = {Verb.DEPLOY, Verb.DEPLOYWAIT, Verb.LOAD, Verb.UPDATE, Verb.PARSE, Verb.PLAN}
 """Actions that need a description."""
+CALLED = {Verb.CALL}
+"""Actions whose SFREF is what the component is to do, and whose SUBREF its arguments."""
 DEPLOYING = {Verb.DEPLOY, Verb.DEPLOYWAIT, Verb.LOAD}
 """Actions that make something."""
-NAMED = {Verb.DETACH, Verb.DETaTERM, Verb.UPDATE, Verb.DUMP}
+NAMED = {Verb.DETACH, Verb.DETaTERM, Verb.UPDATE, Verb.DUMP, Verb.CALL}
 """Actions that need a name."""
 FIELDS_AFTER = 4
 
@@ -52,8 +55,8 @@ class Action(NamedTuple):
     Attributes:
         name: Of the application or component; empty: the process itself.
         verb: What to do.
-        source: The description, as a file.
-        sub: The part of the description meant.
+        source: The description, as a file; of `CALL`, what the component is to do.
+        sub: The part of the description meant; of `CALL`, arguments with commas between.
         hosts: Where, in turn; never empty.
         process: Name of the sub-process there; empty: the root process.
     """
@@ -100,6 +103,8 @@ def parse(text: str) -> Action:
     )  # fmt: skip
     if action.verb in DESCRIBED and not action.source:
         raise ActionError(f"{text!r}: {action.verb.value} needs a description as its SFREF")
+    if action.verb in CALLED and not action.source:
+        raise ActionError(f"{text!r}: CALL needs what the component is to do as its SFREF")
     if action.verb in NAMED and not action.name:
         raise ActionError(f"{text!r}: {action.verb.value} needs a NAME")
     return action

@@ -68,6 +68,8 @@ def _undone(operation: Operation[T]) -> str:
         return _unknown(operation, "it may be there, or be rolled back")
     except EngineError as error:
         fault = error.fault
+        if fault.code == "SF-OP-005":
+            return f"interrupted: {fault.message}"
         if fault.code in {"SF-OP-002", "SF-HOOK-003"} or fault.undone:
             return _rolled_back(fault)
         return _unknown(operation, fault.message)

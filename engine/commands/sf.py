@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.commands._actions import Action
 
 EPILOG = """ACTION is one of DEPLOY, DEPLOYWAIT, LOAD, TERMINATE, DETACH, DETaTERM, UPDATE, PING, DUMP,
-LIST, DIAGNOSTICS, PARSE, PLAN, STATUS. Empty fields are allowed, the last ones may be left out; a
+LIST, DIAGNOSTICS, PARSE, PLAN, STATUS, CALL. Empty fields are allowed, the last ones may be left out; a
 field that holds a colon is quoted; HOST may be a list such as [node7,node8]. An example:
 sf pool:DEPLOY:pool.sf::node7 pool:STATUS:::node7"""
 

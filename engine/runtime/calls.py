@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from engine.core.events import Ident
-from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, WrongState
+from engine.core.faults import Ended, EngineError, NotAllowed, NotFound, Refused, WrongState
 from engine.core.lifecycle import State
 from engine.runtime.handles import NOT_EXPOSED, decode_arguments
 from engine.runtime.reaper import KEPT
@@ -124,5 +127,14 @@ class Calls:
         if live.state is State.CREATING:
             raise WrongState("component is still being created", where=live.path)
         function = getattr(live.prim, method)
-        result = await function(*decode_arguments(function, arguments))
+        try:
+            given = decode_arguments(function, arguments)
+            inspect.signature(function).bind(*given)
+        except (msgspec.ValidationError, TypeError) as error:
+            words = ", ".join(inspect.signature(function).parameters)
+            raise Refused(
+                f"{method} of {live.path} does not take these arguments: {error}", code="SF-CALL-002",
+                where=live.path, hint=f"it takes: {words}" if words else "it takes none",
+            ) from error  # fmt: skip
+        result = await function(*given)
         return encode(result)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from engine.core.faults import Refused
 from engine.core.lifecycle import Phase
 from engine.runtime.grafting import Grafting
 from engine.wire.messages import (
@@ -72,8 +74,17 @@ class Dispatch:
         return await self._table[type(operation.op)](operation.op, operation)
 
     async def _call(self, op: Call, operation: Operation) -> Returned:
-        del operation
-        return Returned(await self._process.calls.invoke(op.target, op.method, op.arguments))
+        """Carry a call out as work of its own, so that somebody can have it stopped."""
+        calling = self._process.calls.invoke(op.target, op.method, op.arguments)
+        work = asyncio.ensure_future(calling)
+        operation.stop = work.cancel
+        try:
+            return Returned(await work)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the process stops
+            raise Refused(f"{op.method} was cancelled by request", code="SF-OP-005") from None
 
     async def _cancel(self, op: Cancel, operation: Operation) -> Cancelled:
         del operation

@@ -214,6 +214,12 @@ class Keeper:
             live.effects.remove(made)
             await self.undo(made, UNMAKE_S)
 
+    async def forget(self, live: Live, effect: Effect) -> None:
+        """Strike an effect off the ledger without undoing it; durable when it returns."""
+        for made in [each for each in live.effects if each.effect == effect]:
+            live.effects.remove(made)
+            await self._process.ledger.durable(drop_effect(made.row.id))
+
     async def undo(self, made: Made, timeout_s: float) -> str | None:
         """Undo one effect; on failure it goes to the reaper.
 

@@ -175,6 +175,12 @@ class Operations:
         now = tracing.current()
         return now if now.operation in self._running else NONE
 
+    def report(self, fraction: float, text: str) -> None:
+        """Show how far the operation is that the present work belongs to, if it is one of a user."""
+        operation = self._running.get(tracing.current().operation)
+        if operation is not None and isinstance(operation.op, Call):
+            operation.step(text, round(fraction * 100), 100)
+
     async def submit(self, request: Request) -> Answer:
         """Start an operation, or say how a known one stands, waiting a while for its end."""
         operation = self._running.get(request.id)

@@ -161,6 +161,14 @@ class Sleeper(Prim, type="test.sleeper"):
         if self.ends_after >= 0:
             self.spawn(self._end_later())
 
+    @exposed()
+    async def doze_off(self, seconds: float, mark: str) -> str:
+        """Leave a file as a mark, tell how far it is, and come back after so many seconds."""
+        self.progress(0.5, "half asleep")
+        await self.run_blocking(Path(mark).touch)
+        await self.sleep(seconds)
+        return "slept"
+
     async def _end_later(self) -> None:
         await self.sleep(self.ends_after)
         await self.finish(Record(self.record, "slept long enough"))

@@ -57,6 +57,35 @@ _sfca_completion_setup() {
 
 _sfca_completion_setup;
 complete -o nosort -F _sfca_completion sfCa
+_sfcall_completion() {
+    local IFS=$'\n'
+    local response
+
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD _SFCALL_COMPLETE=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=($value)
+        fi
+    done
+
+    return 0
+}
+
+_sfcall_completion_setup() {
+    complete -o nosort -F _sfcall_completion sfcall
+}
+
+_sfcall_completion_setup;
+complete -o nosort -F _sfcall_completion sfCall
 _sfconsole_completion() {
     local IFS=$'\n'
     local response

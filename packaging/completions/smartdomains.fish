@@ -35,6 +35,24 @@ end;
 
 complete --no-files --command sfca --arguments "(_sfca_completion)";
 complete --no-files --command sfCa --arguments "(_sfca_completion)"
+function _sfcall_completion;
+    set -l response (env _SFCALL_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfcall);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command sfcall --arguments "(_sfcall_completion)";
+complete --no-files --command sfCall --arguments "(_sfcall_completion)"
 function _sfconsole_completion;
     set -l response (env _SFCONSOLE_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) sfconsole);
 

@@ -32,6 +32,7 @@ READ = {
     "a:LIST:::'PING'": ("a", Verb.LIST, "", "", ("PING",), ""),
     "x:DEPLOY:a.sf:LIST:h:p": ("x:DEPLOY:a.sf", Verb.LIST, "h", "p", ("localhost",), ""),
     "'a:b':c:PING": ("a:b:c", Verb.PING, "", "", ("localhost",), ""),
+    "a:b:CALL:resizeMemory:1g:h": ("a:b", Verb.CALL, "resizeMemory", "1g", ("h",), ""),
     "a:PARSE:f.sf": ("a", Verb.PARSE, "f.sf", "", ("localhost",), ""),
 }  # fmt: skip
 
@@ -41,6 +42,9 @@ WRONG = {
     "pool:deploy:x.sf": "no action",
     "pool:DEPLOY": "needs a description",
     "DETACH": "needs a NAME",
+    "CALL": "needs what the component is to do",
+    ":CALL:suspend": "needs a NAME",
+    "a:CALL": "needs what the component is to do",
     ":DUMP": "needs a NAME",
     "a:PING:1:2:3:4:5": "no action",
     "a:PING:::'h": "' is missing",

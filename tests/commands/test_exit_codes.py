@@ -41,6 +41,7 @@ def test_1_refused_or_failed_and_nothing_is_left(sh, file, tmp_path):
         ("sfupdate", "localhost", "app"),
         ("sfstop", "localhost", "--drain", "soon"),
         ("sfping", "localhost", "-c", "0"),
+        ("sfcall", "localhost", "app"),
         ("sfstatus", "localhost", "--depth", "-1"),
         ("sfdrain", "localhost", "--limit", "-1"),
         ("sf", "nonsense"),
@@ -69,7 +70,7 @@ def test_3_is_also_a_value_that_does_not_fit(sh, file):
         ("sfremove", "localhost", "app:a"), ("sfdetach", "localhost", "app:a"),
         ("sfdetachandterminate", "localhost", "app:a"), ("sfdrain", "localhost"),
         ("sfupdate", "localhost", "app", "--revert"), ("sflog", "localhost"),
-        ("sfconsole", "localhost", "app"),
+        ("sfconsole", "localhost", "app"), ("sfcall", "localhost", "app", "end", "normal"),
         ("sfterminate", "localhost", "app"), ("sfevents", "localhost"), ("sfstop", "localhost"),
     ],
 )  # fmt: skip

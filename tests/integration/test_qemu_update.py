@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 import sfdl
-from components.testbed.guest_image import GuestImage, default_cache
+from components.testbed.guest_image import READY, GuestImage, default_cache
 from components.testbed.private_libvirtd import PrivateLibvirtd
+from engine.core.faults import Refused
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
+from engine.wire.codec import decode
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 
@@ -103,6 +105,41 @@ def plug(client, host, image, folder, more):
     assert client.value("pool:vm:pendingChanges") == ""
 
 
+def act(client, action, *words):
+    row = next(iter(client.tree("pool:vm", depth=0).rows))
+    return decode(client.call(row.ident, action, words, budget_s=120.0).result().value, object)
+
+
+def _told_what_to_do(client, host, name, tmp_path):
+    """What only a real guest proves of the actions, in the middle of its story."""
+    found = act(client, "exec", "echo $((6 * 7)); echo no >&2; exit 3")
+    assert found == {"status": 3, "out": "42\n", "err": "no\n"}
+    act(client, "send_keys", "shift-a enter")
+    with pytest.raises(Refused):  # it has no screen
+        act(client, "screenshot")
+
+    act(client, "suspend")
+    assert virsh(host, "domstate", name).strip() == "paused"
+    act(client, "resume")
+    assert act(client, "exec", "exit 0")["status"] == 0
+
+    (console,) = tmp_path.glob("*/port-*/work/console/*.log")
+    boots = console.read_text(errors="replace").count(READY)
+    act(client, "exec", "echo kept > /tmp/kept")
+    act(client, "save")
+    assert not host.qemu_pids()
+    act(client, "start")
+    assert act(client, "exec", "cat /tmp/kept")["out"] == "kept\n"
+    assert console.read_text(errors="replace").count(READY) == boots
+
+    act(client, "shutdown")
+    assert not host.qemu_pids()
+    assert client.value("pool:vm:status") == "its guest is off"
+    act(client, "start")
+    assert console.read_text(errors="replace").count(READY) == boots + 1
+    assert client.value("pool:vm:status") == "its guest runs"
+
+
 def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_path, host, image):
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -139,6 +176,7 @@ def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_
         ).result()
         assert list(host.qemu_pids().values()) != [emulator]
         assert client.value("pool:vm:pendingChanges") == ""
+        _told_what_to_do(client, host, name, tmp_path)
         client.terminate("pool", Record.normal()).result()
         assert not host.qemu_pids()
         client.close()

@@ -1,0 +1,24 @@
+"""`sfcall`: have a component do something."""
+
+from __future__ import annotations
+
+import click
+
+from engine.commands._front import Command, Front, shared
+
+
+@click.command(cls=Command)
+@click.argument("host")
+@click.argument("name")
+@click.argument("action")
+@click.argument("words", nargs=-1, metavar="[ARGUMENT]...")
+@shared(timeout_s=600.0)
+def main(host: str, name: str, action: str, words: tuple[str, ...], *, front: Front) -> None:
+    """Have the component NAME at HOST do ACTION, such as suspend, and print what it answers.
+
+    What a component can do stands in its section of the reference. An ARGUMENT is a literal of the
+    description language; anything else is text as it stands. Ctrl-C stops it.
+    """
+    from engine.commands import _calling
+
+    front.give(_calling.call(front, front.reach(host), name, action, words, front.client))
