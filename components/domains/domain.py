@@ -183,7 +183,7 @@ class Domain(Acting):
             uplink.check_address(
                 self.ip, self.netmask, "" if self.gateway_on_link else self.gateway, self.path
             )
-        if not (self.storage_backend.given or self.diskless or self.live.value("disks")):
+        if not (self.storage_backend.given or self.diskless or self.disks):
             raise BadDescription(
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
                 hint="or disks that are there, or say diskless true",
@@ -235,7 +235,7 @@ class Domain(Acting):
         self.publish("paused" if self.start_mode == "created" else "running")
         await show(self, began=True)
         watching = self.begin_watch()
-        if self.making.was is None:
+        if self.start_mode == "booted" and self.making.was is None:
             with self.step("boot", "waits until its guest has booted"):
                 await watching.booted()
             await show(self)

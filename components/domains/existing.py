@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from components.domains.further import Existing, FurtherDisk
 from components.hypervisor.owner import holder_of
@@ -29,7 +29,8 @@ class Uses:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._used: WeakKeyDictionary[Prim, tuple[Existing, ...]] = WeakKeyDictionary()
+        self._used: WeakKeyDictionary[Prim, dict[str, Existing]] = WeakKeyDictionary()
+        self._users: dict[str, WeakSet[Prim]] = {}
 
     def take(self, prim: Prim, disks: tuple[Existing, ...]) -> None:
         """Say which disks a machine has from now on, instead of what it had.
@@ -38,18 +39,24 @@ class Uses:
             Refused: Another machine has one, and they do not both share it.
         """
         wanted = {os.path.realpath(disk.path): disk for disk in disks}
-        for other, theirs in self._others(prim):
-            mine = wanted.get(os.path.realpath(theirs.path))
-            if mine is not None and not (sharing(mine) and sharing(mine) == sharing(theirs)):
-                raise _taken(mine, f"{other.path} has it already", prim.path)
-        self._used[prim] = disks
+        for path, mine in wanted.items():
+            for other in self._others(prim, path):
+                if not (sharing(mine) and sharing(mine) == sharing(self._used[other][path])):
+                    raise _taken(mine, f"{other.path} has it already", prim.path)
+        for path in self._used.pop(prim, {}):
+            self._users[path].discard(prim)
+            if not self._users[path]:
+                del self._users[path]
+        if wanted:
+            self._used[prim] = wanted
+        for path in wanted:
+            self._users.setdefault(path, WeakSet()).add(prim)
 
-    def _others(self, prim: Prim) -> Iterator[tuple[Prim, Existing]]:
-        for other, disks in list(self._used.items()):
+    def _others(self, prim: Prim, path: str) -> Iterator[Prim]:
+        for other in list(self._users.get(path, ())):
             living = other.live.process.lives.get(other.live.id) is other.live
             if other is not prim and living:
-                for disk in disks:
-                    yield other, disk
+                yield other
 
 
 def _taken(disk: Existing, why: str, where: str) -> Refused:

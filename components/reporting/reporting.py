@@ -83,9 +83,9 @@ class Reporting(Prim):
 
     def _say(self, text: str, percent: int | None = None) -> None:
         if self.live.value("status") != text:
-            self.status = text
-            self.since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-        self.live.write("progress", percent)
+            since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+            self.live.keep(status=text, since=since)
+        self.live.keep(progress=percent)
 
     @override
     def progress(self, fraction: float, text: str) -> None:
@@ -140,7 +140,7 @@ class Reporting(Prim):
         took = dict(known.attributes) if isinstance(known, Description) else {}
         so_far = took.get(name)
         took[name] = round(seconds + (so_far if isinstance(so_far, float) else 0.0), 3)
-        self.timings = Description(tuple(took.items()), data=True)
+        self.live.keep(timings=Description(tuple(took.items()), data=True))
 
     @override
     async def make(

@@ -251,6 +251,10 @@ class Live:
         self.changes[name] = value
         self.process.events.attribute(self, name, value)
 
+    def keep(self, **values: Value) -> None:
+        """Set attributes from inside of which no event tells: what they say others have told."""
+        self.changes.update(values)
+
     def is_secret(self, name: str) -> bool:
         """Say whether an attribute is tagged secret, by the description or its type, or led to one."""
         if name in self.confided or name in secret_names(self.description):
