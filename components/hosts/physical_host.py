@@ -7,15 +7,18 @@ import asyncio
 from typing_extensions import override
 
 from components.hosts.admission import LIMITS, Capacity, Demand, Rules, room
+from components.hosts.facts import facts_of, storage_here
+from components.hosts.leftovers import Leftover, files_left, networks_left
 from components.hosts.orphans import Orphan, known_to, orphans_among, remove, suspects_among
 from components.hosts.reservations import Reservations
-from components.hypervisor.choice import uri_for, uri_kind
+from components.hypervisor.choice import is_local, uri_for, uri_kind
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
-from components.hypervisor.protocol import Hypervisor, NodeFacts, Version
+from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.protocol import Link as Line
 from components.reporting import Reporting
 from engine.compound import Compound
+from engine.core.faults import BadDescription
 from engine.runtime.attributes import attr, on_change, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import bool_, duration_s, float_, int_, size_bytes, str_, strings
@@ -44,6 +47,7 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         SF-ADM-002: CPUs are short, likewise
         SF-ADM-003: the host has `maxDomains` machines already
         SF-ADM-004: the host is in maintenance
+        SF-ADM-006: powerMax is less than powerIdle
     """
 
     hypervisor_uri = attr(
@@ -78,9 +82,29 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
     )  # fmt: skip
     maintenance = attr(bool_, False, doc="Take no new machines; those there go on.")
     labels = attr(strings, (), doc="Words that stand for what it has, for placement.")
+    zone = attr(str_, "", doc="Where it stands, in the words of the site; one of its facts.")
+    power_idle = attr(
+        float_,
+        0.0,
+        ge=0,
+        doc="Watts it takes with nothing to do; 0: not known.",
+        called="powerIdle",
+    )
+    power_max = attr(
+        float_, 0.0, ge=0, doc="Watts it takes when all its CPUs are busy; 0: not known.",
+        called="powerMax",
+    )  # fmt: skip
+    price_per_hour = attr(
+        float_, 0.0, ge=0, doc="What an hour of it costs, in the site's currency.",
+        called="pricePerHour",
+    )  # fmt: skip
+    reliability = attr(
+        float_, 1.0, ge=0, le=1, doc="How likely it is to stay up, as a share of time."
+    )
     orphan_policy = attr(
         str_, "report", choices=("report", "remove"), called="orphanPolicy",
-        doc="What becomes of domains with our record whose component does not exist.",
+        doc="What becomes of domains with our record whose component does not exist; volumes, pools "
+        "and networks are told of only.",
     )  # fmt: skip
     orphan_grace = attr(
         duration_s, 3600, doc="Seconds a domain must have been one before it is removed.",
@@ -101,8 +125,14 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
     )
     used = output(Description, doc="Bytes of memory in use on the host, as data.")
     domains = output(Vector, doc="Complete names of the machines of ours.")
-    orphans = output(Vector, doc="Domains with our record whose component does not exist.")
-    facts = output(Vector, doc="What the hypervisor said of the host: arch, driver, networks.")
+    orphans = output(
+        Vector, doc="Domains, networks, volumes and storage pools with our record whose component does "
+        "not exist.",
+    )  # fmt: skip
+    facts = output(
+        Vector, doc="What was found on the host, as name=value: arch, cpu, hypervisor, kvm, storage, "
+        "network, zone.",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         """Have looked at nothing yet."""
@@ -112,6 +142,11 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
 
     @override
     async def on_deploy(self) -> None:
+        if 0 < self.power_max < self.power_idle:
+            raise BadDescription(
+                f"powerMax {self.power_max:g} is less than powerIdle {self.power_idle:g}",
+                code="SF-ADM-006", where=self.path, hint="both are in watts",
+            )  # fmt: skip
         await self._begin()
 
     @override
@@ -175,7 +210,9 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
             self.used = _data(memory=Long(node.memory_bytes - node.free_bytes))
         networks = await hypervisor.networks.facts()
         names = sorted(one.name for one in networks if one.active)
-        self.facts = Vector(facts_of(version, node, names))
+        local = is_local(self._uri) and not known.invented
+        storage = await self.run_blocking(lambda: list(storage_here())) if local else []
+        self.facts = Vector(facts_of(version, node, names, storage, self.zone))
         if orphans:
             await self._look_for_orphans(hypervisor)
 
@@ -219,19 +256,17 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
                 ):
                     del self._since[orphan]
                     self.note(f"removed domain {orphan.line()}: it had no component", "warning")
-        self.orphans = Vector(tuple(each.line() for each in self._since))
+        lines = [each.line() for each in self._since]
+        lines += [each.line() for each in await self._leftovers(hypervisor)]
+        self.orphans = Vector(tuple(lines))
 
-
-def facts_of(version: Version, node: NodeFacts, networks: list[str]) -> tuple[str, ...]:
-    """Return what is known of a host, as words of the form `name=value`.
-
-    Example:
-        >>> version = Version(driver="QEMU", library="9.0.0", hypervisor="7.2.0")
-        >>> facts_of(version, NodeFacts(arch="x86_64", cpus=2, memory_bytes=2**30), ["lan"])
-        ('arch=x86_64', 'hypervisor=QEMU', 'network=lan')
-    """
-    words = [f"arch={node.arch}", f"hypervisor={version.driver}"]
-    return (*words, *(f"network={name}" for name in networks))
+    async def _leftovers(self, hypervisor: Hypervisor) -> list[Leftover]:
+        process = self.live.process
+        known = await known_to(process, ())
+        left = list(networks_left(await hypervisor.networks.facts(), known))
+        if not process.subprocesses.addresses:  # what those have made is for them to say
+            left += await self.run_blocking(lambda: list(files_left(self.work_folder, known)))
+        return sorted(left, key=Leftover.line)
 
 
 def reserved_of(held: tuple[Demand, ...], capacity: Capacity, rules: Rules) -> Description:

@@ -6,6 +6,7 @@ pass through unmapped; what we refuse ourselves is a `HypervisorError`.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
@@ -175,7 +176,15 @@ def node(connection: libvirt.virConnect) -> NodeFacts:
         free = connection.getFreeMemory()
     except libvirt.libvirtError:
         free = None
-    return NodeFacts(arch=arch, cpus=cpus, memory_bytes=memory_mib * 2**20, free_bytes=free)
+    model, types = "", set[str]()
+    with contextlib.suppress(libvirt.libvirtError, ET.ParseError):
+        told = ET.fromstring(connection.getCapabilities())  # noqa: S314 - written by libvirt
+        model = told.findtext("host/cpu/model", "")
+        types = {each.get("type", "") for each in told.iterfind("guest/arch/domain")}
+    return NodeFacts(
+        arch=arch, cpus=cpus, memory_bytes=memory_mib * 2**20, free_bytes=free, cpu_model=model,
+        domain_types=tuple(sorted(types)),
+    )  # fmt: skip
 
 
 def ladder(

@@ -194,12 +194,16 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
         cpus: Processors guests can use.
         memory_bytes: Memory in all.
         free_bytes: Memory not in use now; none where the driver cannot tell.
+        cpu_model: As the hypervisor calls it, such as "EPYC"; empty where it cannot tell.
+        domain_types: Kinds of machines it can run, such as "kvm" and "qemu".
     """
 
     arch: str
     cpus: int
     memory_bytes: int
     free_bytes: int | None = None
+    cpu_model: str = ""
+    domain_types: tuple[str, ...] = ()
 
 
 class Console(Protocol):

@@ -213,9 +213,9 @@ class Network(Joined, type="net.network"):
     async def on_start(self) -> None:
         keep = "always" if self.keep_network is True else "never"
         first, last = self.range or ("", "")
+        owner = owner_record(self._owner(), self.live.process.daemon_id)
         spec = NetworkSpec(
-            name=self._name, uuid=self.uuid, owner=owner_record(self._owner()), forward=self.forward,
-            bridge=self.bridge, subnet=self.subnet, dhcp=self.dhcp, first=first, last=last,
+            name=self._name, uuid=self.uuid, owner=owner, forward=self.forward, bridge=self.bridge, subnet=self.subnet, dhcp=self.dhcp, first=first, last=last,
             hosts=self.dhcp_hosts or (), dns=self.dns, domain=self.domain, mtu=self.mtu,
             vlan=self.vlan,
         )  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 
 import pytest
 
 import sfdl
+from components.hosts.facts import storage_here
 from components.hosts.reservations import Reservations
 from components.hypervisor.owner import OwnerRecord
 from components.hypervisor.pool import HypervisorPool
@@ -241,6 +243,67 @@ async def test_only_an_orphan_that_this_daemon_made_is_removed_and_only_after_th
     assert host.value("orphans").items[0].startswith("theirs")
     assert await names(bench) == {"test", "theirs", "foreign", "peers", "app-host-vm0"}
     await bench.one.terminate("app")
+
+
+KEPT = """
+#include "components/vm.sf"
+sfConfig extends Compound {
+    hypervisorUri "test:///default";
+    lan extends Network { networkName "lan"; subnet "10.77.9.1/24"; keepNetwork true; }
+    loop extends LoopbackStorageBackend {
+        domainName "d"; baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4"; keepVolumes true;
+        volumeSize "8m"; swapSize 0; spaceReserve 0;
+    }
+    layer extends OverlayStorageBackend {
+        domainName "o"; baseImage "%s"; keepVolumes true; swapSize 0; volumeSize "8m"; spaceReserve 0;
+    }
+}
+"""
+
+
+async def test_networks_and_volumes_that_nobody_has_are_told_of_and_stay(bench, tmp_path):
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(2**20))
+    kept = KEPT % disk
+    await bench.deploy(kept, name="before")
+    await bench.deploy(pool("", 'lookPeriod 0.05; orphanPolicy "remove"; orphanGrace 0;'))
+    host = bench.find("host")
+    await until(lambda: host.changes.get("orphans"))
+    assert host.value("orphans").items == ()
+
+    await bench.one.terminate("before")
+    await until(lambda: len(host.value("orphans").items) == 3)
+
+    volumes = bench.work / "volumes"
+    assert host.value("orphans").items == (
+        "network lan (before:lan)",
+        f"volume {volumes}/d-volume1 (before:loop)",
+        f"volume {volumes}/o-volume1 (before:layer)",
+    )
+    assert (volumes / "d-volume1").exists()
+    await bench.deploy(kept.replace("keepVolumes true", "keepVolumes false").replace(
+        "keepNetwork true", "keepNetwork false"), name="before")  # fmt: skip
+    await until(lambda: host.value("orphans").items == ())
+    await bench.one.terminate("before")
+    await bench.one.terminate("app")
+
+
+async def test_a_host_says_what_it_is_like_and_a_contradiction_is_refused(bench):
+    figures = 'powerIdle 90; powerMax 210; pricePerHour 0.12; reliability 0.999; zone "cellar";'
+    await bench.deploy(pool("", figures))
+    host = bench.find("host")
+    assert {"arch=i686", "hypervisor=TEST", "zone=cellar"} <= set(host.value("facts").items)
+    assert (host.prim.power_idle, host.prim.power_max, host.prim.reliability) == (90, 210, 0.999)
+    await bench.one.terminate("app")
+
+    with pytest.raises(EngineError, match="powerMax 50 is less than powerIdle 90"):
+        await bench.deploy(pool("", "powerIdle 90; powerMax 50;"))
+
+
+def test_what_can_keep_volumes_here_is_found_by_looking():
+    kinds = list(storage_here())
+    assert kinds[0] == "loop"
+    assert ("overlay" in kinds) == bool(shutil.which("qemu-img"))
 
 
 async def test_a_machine_of_another_application_here_is_no_orphan(bench):
