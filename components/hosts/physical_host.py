@@ -69,6 +69,10 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         float_, None, ge=0, called="cpuOvercommit",
         doc="Factor on the CPUs that are left; 4 if not given, on the test driver no limit.",
     )  # fmt: skip
+    disk_overcommit = attr(
+        float_, 1.0, ge=0, called="diskOvercommit",
+        doc="Factor on the free space that volumes may be promised, as long as they have not taken it.",
+    )  # fmt: skip
     max_domains = attr(
         int_,
         0,

@@ -215,8 +215,9 @@ class Network(Joined, type="net.network"):
         first, last = self.range or ("", "")
         owner = owner_record(self._owner(), self.live.process.daemon_id)
         spec = NetworkSpec(
-            name=self._name, uuid=self.uuid, owner=owner, forward=self.forward, bridge=self.bridge, subnet=self.subnet, dhcp=self.dhcp, first=first, last=last,
-            hosts=self.dhcp_hosts or (), dns=self.dns, domain=self.domain, mtu=self.mtu,
+            name=self._name, uuid=self.uuid, owner=owner, forward=self.forward, bridge=self.bridge,
+            subnet=self.subnet, dhcp=self.dhcp, first=first, last=last, hosts=self.dhcp_hosts or (),
+            dns=self.dns, domain=self.domain, mtu=self.mtu,
             vlan=self.vlan,
         )  # fmt: skip
         defined = DefinedNetwork(self._uri, self.uuid, self._name, network_xml(spec))

@@ -21,6 +21,7 @@ from components.storage.found import GivenUpVolume
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Sourced, Wanted
+from components.storage.space import Promise, Promises, on_disk, outstanding, overcommit_above
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
@@ -311,20 +312,36 @@ class StorageBackend(Sourced):
         """Return how many bytes the volumes may take, and how many are to stay free."""
         return sum(one.size_bytes for one in self.layout()) + self.space_reserve
 
-    def refuse_space(self, where: str, free: int) -> None:
-        """Refuse to make volumes where they do not fit.
+    async def reserve_space(
+        self, where: str, free: int, place: str, files: tuple[str, ...] = ()
+    ) -> None:
+        """Have room kept for its volumes, or refuse to make them where they do not fit.
+
+        Args:
+            where: The place, for people.
+            free: Bytes that are free there.
+            place: The place, for comparing.
+            files: The volumes, where their size on disk says how much of it they have taken.
 
         Raises:
             Refused: NoSpace, with numbers.
         """
-        wanted = self.space_wanted()
-        if free < wanted:
+        promises = self.service(Promises)
+        others = promises.to_others(place, self)
+        promised = await self.run_blocking(outstanding, others)
+        have = await self.run_blocking(on_disk, files)
+        factor = await overcommit_above(self)
+        wanted = self.space_wanted() - have
+        if free * factor < wanted + promised:
+            more = f"; {promised} are promised to others" if promised else ""
             raise Refused(
-                f"NoSpace: {where} has {free} bytes free; {wanted} are wanted, {self.space_reserve} "
-                "of them to stay free",
+                f"NoSpace: {where} has {free} bytes free{more}; {wanted} are wanted, "
+                f"{self.space_reserve} of them to stay free",
                 code="SF-STORE-004", where=self.path,
-                hint="choose another place, smaller volumes or a smaller spaceReserve",
+                hint="choose another place, smaller volumes or a smaller spaceReserve, or raise "
+                "diskOvercommit above it",
             )  # fmt: skip
+        promises.make(self, Promise(place, self.space_wanted() - self.space_reserve, files))
 
     def identity(self, role: str) -> str:
         """Return a UUID for a filesystem or swap area, the same at each deployment."""

@@ -12,6 +12,7 @@ from typing_extensions import override
 from components.images.kinds import ImageFacts
 from components.storage.backend import DiskOffer, StorageBackend
 from components.storage.sourcing import Wanted
+from components.storage.space import Promise, Promises
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr
@@ -36,11 +37,27 @@ class FileStorageBackend(StorageBackend):
         if self.using_existing_volumes:
             await self.find_volumes(self.layout())
             return
-        await self.run_blocking(self._check_space)
+        where, free, device = await self.run_blocking(self._look_for_space)
+        await self.reserve_space(where, free, f"device {device}", self.files_promised())
         if self.base_image.text or not self.base_image.given:
             await self.image()
 
-    def _check_space(self) -> None:
+    def files_promised(self) -> tuple[str, ...]:
+        """Return the volumes that space is kept for, in the order of the layout."""
+        return tuple(str(self.folder() / one.name) for one in self.layout())
+
+    @override
+    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await super().on_adopt(effects)
+        if not self.using_existing_volumes:
+            device = await self.run_blocking(lambda: self.folder().stat().st_dev)
+            wanted = self.space_wanted() - self.space_reserve
+            self.service(Promises).make(
+                self, Promise(f"device {device}", wanted, self.files_promised())
+            )
+
+    def _look_for_space(self) -> tuple[str, int, int]:
+        """Return the folder that is there already, what is free in it, and the device it is on."""
         folder = self.folder()
         while not folder.exists():
             folder = folder.parent
@@ -49,7 +66,7 @@ class FileStorageBackend(StorageBackend):
                 f"{folder} is no folder that volumes can be made in", code="SF-STORE-012",
                 where=self.path, hint="choose another directory, or let the daemon's user write there",
             )  # fmt: skip
-        self.refuse_space(str(folder), shutil.disk_usage(folder).free)
+        return str(folder), shutil.disk_usage(folder).free, folder.stat().st_dev
 
     @override
     async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:

@@ -331,7 +331,8 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
                 hint="name another volumeGroup, or make it: vgcreate",
             )  # fmt: skip
         if not self.thin_pool:
-            self.refuse_space(f"volume group {group}", int(float(groups[0].vg_free)))
+            where = f"volume group {group}"
+            await self.reserve_space(where, int(float(groups[0].vg_free)), where)
             return
         pools = await thin_pools(self._runner(), group, self.thin_pool)
         trouble = trouble_with_pool(pools, f"{group}/{self.thin_pool}")

@@ -214,6 +214,10 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         return super().space_wanted() - self.volume_size
 
     @override
+    def files_promised(self) -> tuple[str, ...]:
+        return super().files_promised()[1:]  # a layer takes what its guest comes to write
+
+    @override
     def check_image(self, image: ImageFacts) -> None:
         if image.kind not in BASES:
             raise Refused(

@@ -72,7 +72,8 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
             if self.using_existing_volumes:
                 await self.find_volumes(self.layout())
                 return
-            self.refuse_space(f"storage pool {place.name}", facts.available_bytes)
+            where = f"storage pool {place.name}"
+            await self.reserve_space(where, facts.available_bytes, f"pool {place.uri} {place.uuid}")
         if self.base_image.text or not (self.base_image.given or self.using_existing_volumes):
             await self.image()
 

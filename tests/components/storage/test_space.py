@@ -1,0 +1,91 @@
+"""Volumes are not promised more space than there is, also those that take it only later."""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+import pytest
+
+import sfdl
+from components.storage.space import Promise, Promises, outstanding
+from engine.core.faults import EngineError
+from engine.testing.kit import begin, engines
+
+MIB = 2**20
+TWO = """
+#include "components/vm.sf"
+sfConfig extends Compound {
+    hypervisorUri "test:///default"; %s
+    a extends LoopbackStorageBackend {
+        domainName "a"; baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4";
+        volumeSize "60m"; swapSize "1m"; spaceReserve "10m";
+    }
+    b extends LoopbackStorageBackend {
+        domainName "b"; baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4";
+        volumeSize "60m"; swapSize "1m"; spaceReserve "10m";
+    }
+    vma extends KvmDomain { storageBackend LAZY ATTRIB a; memory 64; startMode "defined"; }
+    vmb extends KvmDomain { storageBackend LAZY ATTRIB b; memory 64; startMode "defined"; }
+}
+"""
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A disk with 100 MiB free, whatever is written to it."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(200 * MIB, 100 * MIB, 100 * MIB))
+
+
+async def test_two_that_fit_alone_and_not_together_are_refused_before_anything_is_made(
+    bench, small
+):
+    with pytest.raises(EngineError, match=r"NoSpace: .* are promised to others") as why:
+        await bench.deploy(TWO % "")
+
+    assert why.value.fault.where == "app:vmb"
+    assert not (bench.work / "volumes").exists()
+    assert bench.one.process.lives == bench.two.process.lives == {}
+
+
+async def test_sparse_volumes_may_be_promised_more_where_that_is_said(bench, small):
+    await bench.deploy(TWO % "diskOvercommit 2;")
+    promised = bench.holder.process.services.get(Promises)
+    assert len(promised._held) == 2
+    await bench.one.terminate("app")
+
+    with pytest.raises(EngineError, match="diskOvercommit above it must be a number"):
+        await bench.deploy(TWO % 'diskOvercommit "much";')
+
+
+def test_what_a_volume_has_taken_is_not_counted_twice(tmp_path):
+    half = tmp_path / "half"
+    half.write_bytes(b"x" * 5 * MIB)
+
+    assert outstanding([Promise("/", 8 * MIB, (str(half),))]) == 3 * MIB
+
+
+async def test_after_a_restart_what_was_promised_is_known_again(tmp_path, small):
+    root = sfdl.compile(TWO % "diskOvercommit 2;").root
+    async with engines(tmp_path, 1, threads=True) as (network, (one,)):
+        await one.deploy("app", root)
+        old = one.process
+        network.kill(old)
+        peers = {"host1": "host1:3800"}
+        again = await begin(network, tmp_path / "host1", "host1", "host1:3800", peers, threads=True)
+        try:
+            with pytest.raises(EngineError, match="are promised to others"):
+                await again.deploy(
+                    "more", sfdl.compile((TWO % "").replace("domainName", "x 1; domainName")).root
+                )
+            await again.terminate("app")
+        finally:
+            network.verbs.pop("host1:3800", None)
+            await again.process.stop()
+            await old.services.close()
