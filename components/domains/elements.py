@@ -45,6 +45,13 @@ class DiskXml(Element, frozen=True):
     boot: Annotated[str, At("boot/@order")] = ""
     alias: Annotated[str, At("alias/@name")] = ""
     backend_domain: Annotated[str, At("backenddomain/@name")] = ""
+    discard: Annotated[str, At("driver/@discard")] = ""
+    total_bytes: Annotated[int | None, At("iotune/total_bytes_sec")] = None
+    read_bytes: Annotated[int | None, At("iotune/read_bytes_sec")] = None
+    write_bytes: Annotated[int | None, At("iotune/write_bytes_sec")] = None
+    total_iops: Annotated[int | None, At("iotune/total_iops_sec")] = None
+    read_iops: Annotated[int | None, At("iotune/read_iops_sec")] = None
+    write_iops: Annotated[int | None, At("iotune/write_iops_sec")] = None
 
 
 class InterfaceXml(Element, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from components.hypervisor.owner import OwnerRecord
 from components.hypervisor.xmltree import BadSpecError
+from components.storage.limits import IoLimits
 
 Kind = Literal["kvm", "qemu", "xen", "test"]
 
@@ -32,6 +33,8 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
         boot: The guest boots from it, whatever else it has.
         alias: Its name at the hypervisor while it is plugged in; empty: the hypervisor's choice.
         device: What the guest takes it for.
+        limits: Most the guest gets of it in a second; nothing: no limits.
+        discard: What the guest gives up is given back to the host.
     """
 
     path: str
@@ -48,6 +51,8 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
     boot: bool = False
     alias: str = ""
     device: Literal["disk", "cdrom"] = "disk"
+    limits: IoLimits | None = None
+    discard: bool = False
 
 
 class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):

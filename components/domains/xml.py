@@ -6,6 +6,8 @@ a line there, and setting it in the matching function here.
 
 from __future__ import annotations
 
+import msgspec
+
 from components.domains.elements import (
     BalloonXml,
     ChannelXml,
@@ -163,6 +165,7 @@ def _devices(spec: DomainSpec) -> DevicesXml:
 
 
 def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
+    limits = {} if disk.limits is None else msgspec.structs.asdict(disk.limits)
     return DiskXml(
         type=disk.kind,
         device=disk.device,
@@ -179,6 +182,8 @@ def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
         shareable=disk.shareable,
         boot="1" if disk.boot else "",
         alias=disk.alias,
+        discard="unmap" if disk.discard else "",
+        **limits,
     )
 
 

@@ -130,6 +130,8 @@ class KvmProfile(Struct, frozen=True):
             cache="" if told else self.disk_cache,
             io="" if told else self.disk_io,
             readonly=told,
+            limits=offer.limits,
+            discard=offer.discard,
         )
 
     def console_log(self, name: str) -> str:

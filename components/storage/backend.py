@@ -19,6 +19,7 @@ from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
+from components.storage.limits import IoLimits
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Sourced, Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding, overcommit_above
@@ -58,12 +59,16 @@ class DiskOffer(Struct, frozen=True):
         path: File or device on the host.
         kind: `file` or `block`.
         format: `raw` or `qcow2`.
+        limits: Most the guest gets of it in a second; nothing: no limits.
+        discard: What the guest gives up is given back to the host.
     """
 
     role: str
     path: str
     kind: str
     format: str
+    limits: IoLimits | None = None
+    discard: bool = False
 
 
 class User:
@@ -189,7 +194,7 @@ class StorageBackend(Sourced):
         async with self._providing:
             if not self._offers and self.provision_on == "attach":
                 await self._provide()
-        return list(self._offers)
+        return [replace(offer, limits=self.io_limits) for offer in self._offers]
 
     # -- volumes
 
@@ -358,6 +363,11 @@ class StorageBackend(Sourced):
         now = {name: self.live.bound.get(name, self.live.value(name)) for name in names}
         wanted = {name: bound.get(name, new.get(name)) for name in names}
         made_from = [name for name in names if now[name] != wanted[name] and name not in ENDINGS]
+        if made_from == ["ioLimits"] and self._offers:
+            raise Refused(
+                "ioLimits count when its machine is made, and it is there", code="SF-STORE-022",
+                where=self.path, hint="end the application and start it anew",
+            )  # fmt: skip
         if made_from and self._offers:
             raise Refused(
                 f"{', '.join(made_from)}: the volumes would have to be made anew, which would lose "

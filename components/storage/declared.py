@@ -11,6 +11,7 @@ from components.images.base_image import BaseImage
 from components.images.kinds import digest_kind
 from components.reporting import Reporting
 from components.storage.keeping import AS_BEFORE, keep_kind
+from components.storage.limits import limits_kind
 from components.storage.saving import EXTENSIONS
 from components.system.shell import Shell
 from engine.runtime.attributes import attr, link
@@ -33,7 +34,7 @@ ON_THE_DOMAIN = (
     "volumeNames", "keepVolumes", "keepOnFailure", "makeFs", "tempMountPoint", "saveImage",
     "saveImageName", "saveImagePath", "saveImageExtension", "saveImageOn", "saveImageKeep",
     "dataVolumes", "populateMode", "spaceReserve", "preallocate", "wipeOnRemove", "provisionOn",
-    "saveImageSysprep",
+    "saveImageSysprep", "ioLimits",
 )  # fmt: skip
 """Storage attributes that may stand on the domain instead; there they win."""
 
@@ -164,6 +165,11 @@ class StorageAttributes(Reporting):
     wipe_on_remove = attr(
         bool_, False, doc="Overwrite volumes before they are removed.", called="wipeOnRemove"
     )
+    io_limits = attr(
+        limits_kind, None, called="ioLimits",
+        doc="Most its guest gets of each volume in a second, as DATA with bytes, readBytes and "
+        "writeBytes (sizes), iops, readIops and writeIops; no limits if not given.",
+    )  # fmt: skip
     provision_on = attr(
         str_, "start", choices=("start", "attach"), called="provisionOn",
         doc="When volumes are made: as the backend starts, or as its domain does.",

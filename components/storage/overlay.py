@@ -204,6 +204,11 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     lazy_refcounts = attr(
         bool_, False, called="lazyRefcounts", doc="Faster writes; a check after a crash."
     )
+    discard = attr(
+        bool_,
+        True,
+        doc="Give back to the host what the guest gives up, so that the layer stays small.",
+    )
     max_chain = attr(
         int_, 8, ge=1, le=200, called="maxChain",
         doc="How many files deep it may be, the layer and its bases.",
@@ -306,7 +311,7 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     @override
     def offer_of(self, effect: Effect) -> DiskOffer | None:
         if isinstance(effect, OverlayFile):
-            return DiskOffer("root", effect.path, "file", "qcow2")
+            return DiskOffer("root", effect.path, "file", "qcow2", discard=self.discard)
         return super().offer_of(effect)
 
     @override

@@ -137,6 +137,8 @@ class XenProfile(Struct, frozen=True):
                 path=offer.path, target="xvdc", bus="xen", driver="qemu", readonly=True,
                 device="cdrom" if emulated else "disk",
             )  # fmt: skip
+        if offer.limits is not None:
+            raise BadSpecError("ioLimits: Xen has none for disks; leave them out")
         named = {"root": self.root_target, "swap": self.swap_target}
         # A raw file becomes a loop device, by Xen's own script; all else needs a QEMU in dom0.
         raw = offer.kind == "block" or offer.format == "raw"

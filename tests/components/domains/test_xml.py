@@ -21,6 +21,7 @@ from components.domains.xml import (
 from components.hypervisor.connection import LibvirtHypervisor
 from components.kvm.profile import KvmProfile
 from components.storage.backend import DiskOffer
+from components.storage.limits import IoLimits
 from components.xen.profile import XenProfile
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -180,6 +181,22 @@ CASES = {
                 Existing("/srv/system.img", "file", "raw", boot=True),
             ),
             interfaces=(*MACHINE.interfaces, FURTHER_NIC),
+        )
+    ),
+    "profile_kvm_io_limits": KVM.spec(
+        msgspec.structs.replace(
+            MACHINE,
+            disks=(
+                DiskOffer(
+                    "root",
+                    "/srv/vm1.qcow2",
+                    "file",
+                    "qcow2",
+                    IoLimits(read_bytes=20 * MIB, write_bytes=10 * MIB, total_iops=500),
+                    discard=True,
+                ),
+                DiskOffer("swap", "/srv/vm1-swap", "file", "raw", IoLimits(total_bytes=MIB)),
+            ),
         )
     ),
     "profile_xen_further": BOOTLOADER.spec(

@@ -141,6 +141,14 @@ def test_what_is_overwritten_holds_nothing_any_more(tmp_path):
         ('volumeSize "8k";', "at least 1 MiB"),
         ('preallocate "maybe";', "must be one of sparse, falloc, full"),
         ('spaceReserve "900t";', "NoSpace: "),
+        ("ioLimits 7;", "ioLimits: must be a component of data"),
+        ("ioLimits extends DATA { speed 7; }", "ioLimits: has no speed; it has bytes, readBytes"),
+        ("ioLimits extends DATA { iops 0; }", "iops must be at least 1"),
+        (
+            'ioLimits extends DATA { bytes "1m"; readBytes "1m"; }',
+            "has both bytes, for all together",
+        ),
+        ('ioLimits extends DATA { readIops "few"; }', "must be a whole number"),
     ],
 )
 async def test_what_does_not_fit_is_refused_before_anything_is_made(engine, tree, more, words):
