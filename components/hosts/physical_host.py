@@ -47,7 +47,7 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         SF-ADM-002: CPUs are short, likewise
         SF-ADM-003: the host has `maxDomains` machines already
         SF-ADM-004: the host is in maintenance
-        SF-ADM-006: powerMax is less than powerIdle
+        SF-ADM-005: powerMax is less than powerIdle
     """
 
     hypervisor_uri = attr(
@@ -83,6 +83,10 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
     max_parallel_creates = attr(
         int_, 4, ge=1, doc="Most machines being started at a time.",
         called="maxParallelCreates",
+    )  # fmt: skip
+    max_parallel_image_writes = attr(
+        int_, 2, ge=1, called="maxParallelImageWrites",
+        doc="Most volumes being filled from an image, or packed into one, at a time.",
     )  # fmt: skip
     maintenance = attr(bool_, False, doc="Take no new machines; those there go on.")
     labels = attr(strings, (), doc="Words that stand for what it has, for placement.")
@@ -149,7 +153,7 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         if 0 < self.power_max < self.power_idle:
             raise BadDescription(
                 f"powerMax {self.power_max:g} is less than powerIdle {self.power_idle:g}",
-                code="SF-ADM-006", where=self.path, hint="both are in watts",
+                code="SF-ADM-005", where=self.path, hint="both are in watts",
             )  # fmt: skip
         await self._begin()
 

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
+from components.hosts.above import said_above
 from components.hosts.admission import (
     LIMITS,
     PARALLEL_CREATES,
@@ -26,11 +27,8 @@ from components.hosts.admission import (
 )
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.protocol import Hypervisor
-from engine.core.faults import BadDescription, Refused
+from engine.core.faults import Refused
 from engine.prim import Prim
-from engine.runtime.kinds import BadValueError
-from engine.wire.messages import Handle
-from sfdl.values import Kept, Reference, Value
 
 
 class Held(Struct, frozen=True):
@@ -155,26 +153,7 @@ async def rules_above(prim: Prim) -> Rules:
     """
     given: dict[str, Any] = {}
     for name, (field, kind) in LIMITS.items():
-        value = await _nearest(prim, name)
-        if value is None or isinstance(value, Handle):
-            continue
-        try:
-            given[field] = kind.read(value)
-        except BadValueError as error:
-            raise BadDescription(
-                f"{name} above it {error}", code="SF-ATTR-001", where=prim.path
-            ) from error
-    return Rules(**given)
-
-
-async def _nearest(prim: Prim, name: str) -> Value | Handle:
-    """Return an attribute of that name above a component; the engine is asked beyond this process."""
-    live = prim.live.parent
-    while live is not None:
-        value = live.value(name)
-        if isinstance(value, Reference | Kept):
-            break
+        value = await said_above(prim, name, kind)
         if value is not None:
-            return value
-        live = live.parent
-    return None if live is None and prim.live.segment.parent is None else await prim.above(name)
+            given[field] = value
+    return Rules(**given)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid as uuids
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from typing_extensions import override
 
+from components.hosts.above import said_above
+from components.hosts.reservations import Gate
 from components.images.kinds import ImageFacts
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
@@ -22,18 +25,20 @@ from components.storage.keeping import Ending, ending_of, image_saved, volumes_s
 from components.storage.limits import IoLimits
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Sourced, Wanted
-from components.storage.space import Promise, Promises, on_disk, outstanding, overcommit_above
+from components.storage.space import Promise, Promises, on_disk, outstanding
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.effects import Effect, NameTaken
-from engine.runtime.kinds import BadValueError
+from engine.runtime.kinds import BadValueError, float_, int_
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
+PARALLEL = 2
+"""Images written at a time where nothing is said."""
 AS_LONG_AS_MADE = SHUTDOWN
 """Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
 ALWAYS = f"always {DEPLOYMENT_FAILURE}"
@@ -71,6 +76,14 @@ class DiskOffer(Struct, frozen=True):
     discard: bool = False
 
 
+class ImageWrites:
+    """Turns at writing images, of one process."""
+
+    def __init__(self) -> None:
+        """Let the first ones in."""
+        self.gate = Gate()
+
+
 class User:
     """What a backend may ask of the domain it serves."""
 
@@ -90,6 +103,8 @@ class StorageBackend(Sourced):
         "sfOrphanPolicy": "keep", "sfStartTimeout": 3600, "sfTerminateTimeout": 3600,
     }  # fmt: skip
 
+    writes_images: ClassVar[bool] = True
+    """Whether its root volumes are filled with the whole of an image."""
     resumable: ClassVar[bool] = True
     """Whether volumes of an earlier creation can be taken over as they are."""
 
@@ -242,12 +257,22 @@ class StorageBackend(Sourced):
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
         await self._use(self._offers_of(effects))
         keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
-        self._offers = self._offers_of(
-            [
+        async with self._turn():
+            made = [
                 await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
                 for effect in effects
             ]
-        )
+        self._offers = self._offers_of(made)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn at writing an image, as `maxParallelImageWrites` above it says."""
+        if not self.writes_images:
+            yield
+            return
+        most = await said_above(self, "maxParallelImageWrites", int_)
+        async with self.service(ImageWrites).gate.turn(max(1, PARALLEL if most is None else most)):
+            yield
 
     async def _use(self, offers: Sequence[DiskOffer]) -> None:
         """Have nobody else use these volumes.
@@ -335,9 +360,9 @@ class StorageBackend(Sourced):
         others = promises.to_others(place, self)
         promised = await self.run_blocking(outstanding, others)
         have = await self.run_blocking(on_disk, files)
-        factor = await overcommit_above(self)
+        factor = await said_above(self, "diskOvercommit", float_)
         wanted = self.space_wanted() - have
-        if free * factor < wanted + promised:
+        if free * (1.0 if factor is None else factor) < wanted + promised:
             more = f"; {promised} are promised to others" if promised else ""
             raise Refused(
                 f"NoSpace: {where} has {free} bytes free{more}; {wanted} are wanted, "
@@ -443,7 +468,8 @@ class StorageBackend(Sourced):
             keep_newest=self.save_image_keep, then=then, sysprep=self.save_image_sysprep,
         )  # fmt: skip
         try:
-            await self.make(image, keep="always")
+            async with self._turn():
+                await self.make(image, keep="always")
         except asyncio.CancelledError:
             self._tell_unsaved("it took longer than sfTerminateTimeout")
             raise

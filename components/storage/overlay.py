@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 from msgspec import Struct
@@ -189,6 +189,8 @@ class GivenUpLayer(GivenUpVolume, frozen=True):
 
 class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     """Makes the root volume in no time: a qcow2 layer over an image that stays as it is."""
+
+    writes_images: ClassVar[bool] = False
 
     cluster_size = attr(
         int_, None, ge=4, le=2048, called="clusterSize",

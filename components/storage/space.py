@@ -8,9 +8,7 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from engine.core.faults import BadDescription
 from engine.prim import Prim
-from engine.runtime.kinds import BadValueError, float_
 
 
 class Promise(Struct, frozen=True):
@@ -74,21 +72,3 @@ def outstanding(promises: Iterable[Promise]) -> int:
         5120
     """
     return sum(max(0, each.wanted - on_disk(each.files)) for each in promises)
-
-
-async def overcommit_above(prim: Prim) -> float:
-    """Return the factor on free space that stands above a component, 1 if there is none.
-
-    Raises:
-        BadDescription: It is none.
-    """
-    found = await prim.above("diskOvercommit")
-    if found is None:
-        return 1.0
-    try:
-        factor = float_.read(found)  # type: ignore[arg-type] # a handle is no number either
-    except BadValueError as error:
-        raise BadDescription(
-            f"diskOvercommit above it {error}", code="SF-ATTR-001", where=prim.path
-        ) from error
-    return factor

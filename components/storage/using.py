@@ -165,7 +165,7 @@ class VolumesInUse(Effect, frozen=True):
             quicker = await at.blocking(write, lock, mine, stale)
         except OSError as error:
             raise Refused(
-                f"{lock} cannot be locked: {error.strerror}", code="SF-STORE-023",
+                f"{lock} cannot be locked: {error.strerror}", code="SF-STORE-024",
                 hint="volumes need a filesystem with locks that the daemon may write to",
             ) from error  # fmt: skip
         if quicker is not None:
@@ -175,7 +175,7 @@ class VolumesInUse(Effect, frozen=True):
     async def undo(self, at: Site) -> None:
         calls = at.service(Calls)  # type: ignore[arg-type] # put there by the process
         if self.user.name != at.owner.path and await calls.owes(self.user):
-            raise Busy(f"{self.user.name} may still be writing to them", code="SF-STORE-023")
+            raise Busy(f"{self.user.name} may still be writing to them", code="SF-STORE-024")
         for volume in self.volumes:
             await at.blocking(clear, lock_of(volume), at.owner)
 
@@ -188,13 +188,13 @@ async def refuse_used(at: Site, volume: str) -> None:
     """
     use = await at.blocking(read, lock_of(volume))
     if use is not None and not use.owner.same_place(at.owner):
-        raise Busy(f"{volume} is in use by {use.user.name}", code="SF-STORE-023")
+        raise Busy(f"{volume} is in use by {use.user.name}", code="SF-STORE-024")
 
 
 def in_use(volume: str, use: Use, lock: Path) -> Refused:
     """Make the error of a volume that somebody else is using."""
     return Refused(
         f"VolumeInUse: {volume} is in use by {use.user.name} at {use.user.address}",
-        code="SF-STORE-023",
+        code="SF-STORE-024",
         hint=f"end that one first, or name another volume; if it is gone for good, remove {lock}",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pytest
 
 import sfdl
 from components.storage.space import Promise, Promises, outstanding
+from components.storage.volume_file import VolumeFile
 from engine.core.faults import EngineError
 from engine.testing.kit import begin, engines
 
@@ -89,3 +91,38 @@ async def test_after_a_restart_what_was_promised_is_known_again(tmp_path, small)
             network.verbs.pop("host1:3800", None)
             await again.process.stop()
             await old.services.close()
+
+
+MANY = """
+#include "components/vm.sf"
+Filled extends LoopbackStorageBackend {
+    baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4"; volumeSize "8m"; swapSize 0;
+    spaceReserve 0;
+}
+sfConfig extends Compound {
+    sfConcurrency 0; maxParallelImageWrites %d;
+    a extends Filled { domainName "a"; } b extends Filled { domainName "b"; }
+    c extends Filled { domainName "c"; } d extends Filled { domainName "d"; }
+    e extends Filled { domainName "e"; }
+}
+"""
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_images_are_written_as_many_at_a_time_as_is_said(bench, monkeypatch, most):
+    inside, seen = 0, 0
+    write = VolumeFile.write
+
+    async def slow(self, at):
+        nonlocal inside, seen
+        inside += 1
+        seen = max(seen, inside)
+        await asyncio.sleep(0.05)
+        await write(self, at)
+        inside -= 1
+
+    monkeypatch.setattr(VolumeFile, "write", slow)
+    await bench.deploy(MANY % most)
+
+    assert seen == most
+    await bench.one.terminate("app")

@@ -52,7 +52,7 @@ async def test_a_second_machine_on_a_volume_is_refused_until_the_first_has_ended
         EngineError, match=r"VolumeInUse: .*shared is in use by app:vm at host"
     ) as why:
         await bench.deploy(text(folder), "other")
-    assert why.value.fault.chain()[-1].code == "SF-STORE-023"
+    assert why.value.fault.chain()[-1].code == "SF-STORE-024"
     assert (folder / "shared").read_bytes() == b"x" * 4096
 
     await bench.one.terminate("app")
@@ -181,3 +181,18 @@ async def test_what_is_kept_for_a_while_is_not_removed_under_who_took_it(tmp_pat
 
         assert await one.process.reaper.retry(item)
         assert names(place) == []
+
+
+async def test_a_guest_that_goes_on_without_its_volume_is_not_taken_up(bench, folder):
+    await bench.deploy(text(folder, 'stopMode "leave";'))
+    await bench.one.terminate("app")
+    (folder / "shared").rename(folder / "elsewhere")
+
+    made = 'baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4"; volumeSize "8m"; spaceReserve 0'
+    with pytest.raises(EngineError, match="of an earlier start is still there") as why:
+        await bench.deploy(text(folder).replace("usingExistingVolumes true", made))
+
+    assert "SF-DOM-011" in {fault.code for fault in why.value.fault.chain()}
+    (folder / "elsewhere").rename(folder / "shared")
+    await bench.deploy(text(folder))
+    await bench.one.terminate("app")
