@@ -28,6 +28,7 @@ from components.hypervisor.owner import owner_record
 from components.hypervisor.protocol import DomainFacts, DomainState
 from components.networks.allotted import AllottedAddress
 from components.networks.joined import Joined
+from components.networks.probing import refuse_taken
 from components.storage.backend import (
     ALWAYS,
     AS_LONG_AS_MADE,
@@ -87,6 +88,7 @@ class Making:
         self.xml = ""
         self.extras = Extras(domain)
         self._resumes = False
+        self._probes = False
 
     # -- what it is made from
 
@@ -127,6 +129,7 @@ class Making:
             bound = domain.live.bound
             bound["ip"], bound["netmask"] = allotted.ip, allotted.netmask
             bound["gateway"] = domain.gateway or allotted.gateway
+            self._probes = allotted.probe
 
     async def take_address_again(self) -> None:
         """Have it said again after a restart; a pool that does not answer is no reason to end."""
@@ -152,6 +155,9 @@ class Making:
         """Write down, before anything that could use it, that the address is to be given back."""
         domain = self._domain
         if domain.ip_pool.given:
+            if self._probes and self.uplink is not None:
+                there = await domain.hypervisor(), self.uplink.kind, self.uplink.source
+                await refuse_taken(domain, *there, domain.ip, self.uplink.mac)
             pool = await domain.ip_pool.handle()
             place = domain.uri, domain.uuid
             await self._make(AllottedAddress(pool, domain.handle, domain.ip, *place))

@@ -20,7 +20,7 @@ from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
-from engine.runtime.kinds import BadValueError, Kind, duration_s, list_, shown, str_, strings
+from engine.runtime.kinds import BadValueError, Kind, bool_, duration_s, list_, shown, str_, strings
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
@@ -77,11 +77,13 @@ class Allotted(Struct, frozen=True):
         ip: The address.
         netmask: Dotted.
         gateway: In its subnet; empty for none.
+        probe: Whether it is to be made sure that nobody else uses it.
     """
 
     ip: str
     netmask: str
     gateway: str
+    probe: bool = False
 
 
 class Journals:
@@ -137,6 +139,11 @@ class IpPool(Reporting, type="net.ippool"):
     quarantine = attr(
         duration_s, 60, doc="Seconds before an address that was given back goes to another machine."
     )
+    probe_address = attr(
+        bool_, False, called="probeAddress",
+        doc="Ask everybody on the machine's bridge for its address before it is started, and refuse one "
+        "that somebody answers for.",
+    )  # fmt: skip
     inUse = output(int, doc="How many addresses are handed out.")
 
     reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep"}
@@ -203,7 +210,7 @@ class IpPool(Reporting, type="net.ippool"):
         network = subnets.network_of(ip)
         mask = str(network.netmask) if network is not None else ""
         same = self.gateway and network == subnets.network_of(self.gateway)
-        return Allotted(ip, mask, self.gateway if same else "")
+        return Allotted(ip, mask, self.gateway if same else "", self.probe_address)
 
     async def _none_left(self, journal: Journal, wanted: str, owner: Handle) -> Refused:
         rows = await self.run_blocking(journal.rows)

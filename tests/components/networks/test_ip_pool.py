@@ -14,7 +14,7 @@ from components.hypervisor.faulty import FaultyHypervisor, Raise
 from components.hypervisor.pool import HypervisorPool
 from components.networks.allotting import Row, Subnets, choose
 from components.networks.journal import FileJournal, MemoryJournal
-from engine.core.faults import EngineError
+from engine.core.faults import EngineError, Refused
 from engine.core.lifecycle import State
 from engine.core.records import Record
 from engine.testing.kit import engines, until
@@ -334,3 +334,26 @@ def test_a_journal_is_there_after_a_crash_in_the_middle(tmp_path):
 
     rows = FileJournal(tmp_path / "a.sqlite").rows()
     assert {ip: row.owner for ip, row in rows.items()} == {"10.0.0.1": "a"}
+
+
+@pytest.mark.parametrize(("pool", "asked"), [("", 0), ("probeAddress true;", 1)])
+async def test_a_machine_whose_address_somebody_answers_for_is_not_made(
+    bench, monkeypatch, pool, asked
+):
+    seen = []
+
+    async def taken(prim, hypervisor, kind, source, ip, mac):
+        seen.append((hypervisor.uri, kind, source, ip))
+        raise Refused(f"{ip} is in use on br0", code="SF-NET-011", where=prim.path)
+
+    monkeypatch.setattr("components.domains.making.refuse_taken", taken)
+    whole = text(f'reserved [|[|"vm", "10.40.0.4"|]|]; {pool}', vm())
+    if not asked:
+        await bench.deploy(whole)
+        await bench.one.terminate("app")
+    else:
+        with pytest.raises(EngineError, match=r"10\.40\.0\.4 is in use on br0"):
+            await bench.deploy(whole)
+
+    assert seen == [(URI, "network", "default", "10.40.0.4")] * asked
+    assert bench.one.process.lives == bench.two.process.lives == {}
