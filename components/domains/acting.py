@@ -15,7 +15,7 @@ from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import exposed
 from engine.runtime.kinds import BadValueError
 from engine.wire.messages import Change, as_tree
-from sfdl.values import Value, Vector
+from sfdl.values import Kept, Reference, Value, Vector
 
 if TYPE_CHECKING:
     from components.domains.acts import Acts
@@ -146,6 +146,12 @@ class Acting(Conducted):
         async def work(hypervisor: Hypervisor) -> None:
             wanted, before = self._size("memory", size), self.memory
             self._within("maxMemory", wanted, self.max_memory or before, "bytes")
+            least = self._least_memory()
+            if wanted < least:
+                raise Refused(
+                    f"{wanted} bytes are less than its minMemory, {least}", code="SF-DOM-017",
+                    where=self.path, hint="say another minMemory with sfupdate",
+                )  # fmt: skip
             await self._admit(hypervisor, Demand(wanted, self.vcpus))
             try:
                 if await self.acts.state(hypervisor) is not None:
@@ -182,6 +188,14 @@ class Acting(Conducted):
             raise BadDescription(
                 f"{name}: {error}", code="SF-ATTR-001", where=self.path
             ) from error  # fmt: skip
+
+    def _least_memory(self) -> int:
+        """Return the least it may be given: half of what it boots with, where that is not said."""
+        if self.min_memory is not None:
+            return self.min_memory
+        described = self.live.description.get("memory")
+        literal = not isinstance(described, Reference | Kept)
+        return (self._size("memory", described) if literal else self.memory) // 2
 
     def _within(self, name: str, wanted: int, most: int, unit: str) -> None:
         if wanted > most:

@@ -23,7 +23,7 @@ POLICIES = frozenset({
     "consoleQuiet", "connectionGrace", "agentTimeout", "startMode", "readyMarker", "readyChecks",
     "bootTimeout", "onGuestShutdown", "onGuestReboot", "onGuestCrash", "restartLimit", "restartWindow",
     "stopMode", "onDaemonStop", "stopTimeout", "updateMode", "allowReplace", "driftPolicy",
-    "driftPeriod", "priority", "labels",
+    "driftPeriod", "priority", "minMemory", "capabilityPolicy", "labels",
 })  # fmt: skip
 """What only we go by."""
 LIVE = frozenset({
@@ -35,7 +35,7 @@ PLUGGED = frozenset({"disks", "interfaces"})
 IDENTITY = frozenset({
     "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
     "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
-    "guestMode",
+    "guestMode", "macMode", "macPrefix", "arch",
 })  # fmt: skip
 """What it is told, or known by, from its making on: another one is another machine."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from components.context import Context
 from components.domains.further import disks_kind, interfaces_kind
 from components.domains.methods import cpus, methods
+from components.domains.overriding import overrides_kind
 from components.hypervisor import names
 from components.hypervisor.choice import uri_kind
 from components.networks.addresses import (
     hostname_kind,
     ip_kind,
     mac_kind,
+    mac_prefix_kind,
     netmask_kind,
 )
 from components.networks.ip_pool import IpPool
@@ -44,6 +46,25 @@ class Described(Reporting, Compound):
     mac = attr(
         mac_kind, "", unique=True, doc="MAC address; from the ip, else from the UUID, if empty."
     )
+    mac_mode = attr(
+        str_, "ip", choices=("ip", "uuid"), called="macMode",
+        doc="What the MAC address stands for where mac is empty: the ip, if there is one, or the UUID.",
+    )  # fmt: skip
+    mac_prefix = attr(
+        mac_prefix_kind, "", called="macPrefix",
+        doc="First three octets of a MAC address that stands for the UUID; 52:54:00, on Xen with "
+        'macMode "uuid" 00:16:3e, if empty.',
+    )  # fmt: skip
+    given_uuid = attr(
+        names.uuid_kind, "", called="uuid", unique=True,
+        doc="UUID at the hypervisor; from the component's path, the same each time, if empty.",
+    )  # fmt: skip
+    arch = attr(
+        str_,
+        "",
+        choices=("", "x86_64", "i686"),
+        doc="Architecture of its processors; the host's if empty.",
+    )
     network = link(
         Joined, required=False, text=True,
         doc="Network it is on: a component, or a name at the hypervisor; the host's defaultNetwork "
@@ -61,6 +82,10 @@ class Described(Reporting, Compound):
     max_memory = attr(
         size_bytes, None, le=2**44, called="maxMemory",
         doc="Most memory it may be given while it runs; memory if not given.",
+    )  # fmt: skip
+    min_memory = attr(
+        size_bytes, None, ge=2**20, le=2**44, called="minMemory",
+        doc="Least memory it may be given while it runs; half of memory if not given.",
     )  # fmt: skip
     vcpus = attr(int_, 1, ge=1, le=1024, doc="Virtual CPUs at boot.")
     max_vcpus = attr(
@@ -118,6 +143,11 @@ class Described(Reporting, Compound):
         doc="What the guest learns at boot, and how; its name and address only if not given.",
     )  # fmt: skip
     diskless = attr(bool_, False, doc="Have no disks.")
+    xml_override = attr(
+        overrides_kind, (), called="xmlOverride",
+        doc="Last word on its XML, a list of [xpath, action, value]: set an attribute or text, add an "
+        "element below, remove.",
+    )  # fmt: skip
     hypervisor_uri = attr(
         uri_kind, "", doc="Hypervisor; found on the host if empty.", called="hypervisorUri"
     )
@@ -200,8 +230,14 @@ class Conducted(Described):
         called="onGuestReboot",
     )  # fmt: skip
     on_guest_crash = attr(
-        str_, "terminate", choices=("terminate", "restart"),
-        doc="What to do when the guest crashes, or its emulator dies.", called="onGuestCrash",
+        str_, "terminate", choices=("terminate", "restart", "dump"), called="onGuestCrash",
+        doc="What to do when the guest crashes, or its emulator dies; dump writes the memory of a guest "
+        "that has crashed to a file of its host, which stays, and ends it.",
+    )  # fmt: skip
+    capability_policy = attr(
+        str_, "degrade", choices=("degrade", "strict"), called="capabilityPolicy",
+        doc="What to do where its hypervisor cannot do something: it another way, told in degraded, or "
+        "nothing at all.",
     )  # fmt: skip
     restart_limit = attr(
         int_, 3, ge=0, doc="Restarts within restartWindow; one more ends it abnormally.",
@@ -244,5 +280,8 @@ class Conducted(Described):
     xml = output(str, doc="What it is defined as, as libvirt's XML.")
     contextMode = output(str, doc="How the guest was told its name and address.")
     pendingChanges = output(str, doc="Attributes that take effect at the next power cycle.")
+    escapes = output(
+        Vector, doc="What of its host it gets at by xmlOverride, beyond what is described."
+    )
     drift = output(str, doc="What somebody else has changed of the machine.")
     consolePath = output(str, doc="File with what the serial console shows.")

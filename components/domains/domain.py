@@ -17,7 +17,7 @@ from components.domains import telling, uplink
 from components.domains.acting import Acting
 from components.domains.acts import Acts
 from components.domains.booting import check_kernel
-from components.domains.conduct import check_conduct
+from components.domains.conduct import check_conduct, check_sizes
 from components.domains.console import Shown, Typed
 from components.domains.drift import Drift
 from components.domains.effects import (
@@ -38,6 +38,7 @@ from components.domains.watching import Watching
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor import names
+from components.hypervisor.capabilities import Capability
 from components.hypervisor.choice import scheme_of, uri_for
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import holder_of, is_ours
@@ -50,7 +51,7 @@ from engine.runtime.attributes import exposed
 from engine.runtime.channels import Duplex
 from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.live import Live
-from sfdl.values import Value
+from sfdl.values import Value, Vector
 
 AT_REST = {
     "defined": "is defined and not started", "running": "its guest runs", "blocked": "its guest runs",
@@ -79,11 +80,13 @@ class Domain(Acting):
         warning: What is wrong with the guest or its hypervisor, and what is done about it.
 
     Errors:
+        SF-DOM-020: Limits of memory or processors contradict what it is given at boot.
         SF-DOM-013: Something else is under way with the machine.
         SF-DOM-014: The guest did not shut down in time.
         SF-DOM-015: The hypervisor refuses what was asked for.
         SF-DOM-016: Nothing of the guest is saved.
         SF-DOM-017: It cannot have so much while it runs.
+        SF-DOM-019: Its hypervisor cannot do something, and it is not to be done another way.
         SF-DOM-018: A command in the guest is not done in time, or its agent is not understood.
         SF-DOM-004: A kernel or RAM disk is not there on the host.
         SF-DOM-005: The machine as described cannot be written as XML.
@@ -142,6 +145,7 @@ class Domain(Acting):
         hypervisor = await self.hypervisor()
         looked = (*self.domain_liveness_methods, *self.ready_checks)
         check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
+        self._check_capabilities(hypervisor)
         await self._check_free(hypervisor)
         await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
         await self.making.look_for_earlier()
@@ -163,6 +167,28 @@ class Domain(Acting):
                 code="SF-DOM-007", where=self.path,
                 hint="name another hypervisorUri, or use VM, which takes what the host has",
             )  # fmt: skip
+
+    def _check_capabilities(self, hypervisor: Hypervisor) -> None:
+        if self.start_mode == "created" and Capability.START_PAUSED not in hypervisor.caps:
+            if self.capability_policy == "strict":
+                raise Refused(
+                    f"{hypervisor.uri} cannot start a guest with its processors held",
+                    code="SF-DOM-019", where=self.path,
+                    hint='capabilityPolicy "degrade" holds them at once after the start',
+                )  # fmt: skip
+            self.degrade("start-paused", "its processors are held at once after the start")
+
+    @property
+    def mac_begins(self) -> str:
+        """Return the first three octets of a MAC address that stands for the UUID, if not the usual."""
+        return self.mac_prefix
+
+    @override
+    def doing(self) -> str:
+        escapes = self.live.value("escapes")
+        beyond = escapes.items if isinstance(escapes, Vector) else ()
+        more = f"gets at {', '.join(map(str, beyond))} by xmlOverride" if beyond else ""
+        return "; ".join(filter(None, (super().doing(), more)))
 
     @property
     def boots_directly(self) -> bool:
@@ -190,6 +216,7 @@ class Domain(Acting):
             )  # fmt: skip
         check_wanted(self.disks, self, boots=not self.boots_directly, diskless=self.diskless)
         check_kernel(self)
+        check_sizes(self)
 
     async def _identify(self) -> None:
         given = self.domain_name
@@ -198,7 +225,8 @@ class Domain(Acting):
         self.called = names.check_name(given or names.name_from_path(self.path), where=self.path)
         self.uri = await uri_for(self, self.hypervisor_uri)
         process = self.live.process
-        self.uuid = names.uuid_of(process.community, self.live.segment.application, self.path)
+        own = names.uuid_of(process.community, self.live.segment.application, self.path)
+        self.uuid = self.given_uuid or own
 
     async def hypervisor(self) -> Hypervisor:
         """Return the hypervisor it is at, connecting if need be.
@@ -287,7 +315,16 @@ class Domain(Acting):
         return said.split(", ") if isinstance(said, str) and said else []
 
     def lacks(self, name: str, error: HypervisorError) -> None:
-        """Show that something was asked for and cannot be had."""
+        """Show that something was asked for and cannot be had, or refuse to go on without it.
+
+        Raises:
+            Refused: It is not to be done another way.
+        """
+        if self.capability_policy == "strict":
+            raise Refused(
+                f"{name} cannot be had: {error.message}", code="SF-DOM-019", where=self.path,
+                hint='capabilityPolicy "degrade" goes on without',
+            ) from error  # fmt: skip
         self.degrade(name, f"it cannot be had while it runs: {error.message}")
 
     @override

@@ -56,6 +56,9 @@ class Guest(Protocol):
     def say(self, text: str) -> None:
         """Take in what people should know."""
 
+    async def dump(self) -> str:
+        """Write the memory of a guest that has crashed to a file; return which."""
+
     async def restart(self) -> None:
         """Stop the guest if it runs, and start it again."""
 
@@ -232,12 +235,22 @@ class GuestWatch:
                 return finding.record
             case "restart" | "recreate":
                 return await self._restart(finding)
+            case "dump":
+                return await self._dumped(finding.record)
             case "ignore":
                 self._resting = True
                 self._guest.say(f"{finding.record.description}: it stays as it is")
             case _:
                 pass
         return None
+
+    async def _dumped(self, record: Record) -> Record:
+        try:
+            where = f"its memory is in {await self._guest.dump()}"
+        except (EngineError, HypervisorError) as error:
+            where = f"its memory could not be kept: {fault_of(error).message}"
+        self._guest.say(where)
+        return Record.abnormal(f"{record.description}; {where}")
 
     async def _runs(self, hypervisor: Hypervisor) -> bool:
         try:

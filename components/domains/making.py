@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -20,6 +21,7 @@ from components.domains.effects import (
 )
 from components.domains.ends import End
 from components.domains.extras import Extras
+from components.domains.overriding import escapes, overridden
 from components.domains.profile import Machine
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
 from components.hosts.reservations import Reservations
@@ -42,7 +44,7 @@ from engine.runtime.effects import Effect
 from engine.runtime.handles import Link
 from engine.wire.codec import flatten
 from engine.wire.messages import Handle
-from sfdl.values import Description, Reference, Value
+from sfdl.values import Description, Reference, Value, Vector
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -51,6 +53,12 @@ DEFAULT_NETWORK = "default"
 """Network of a machine that has an address but names no network."""
 AT_ONCE = 32
 """Machines of one process that are being defined at a time: with more, nobody else has a turn."""
+
+
+def host_arch() -> str:
+    """Return the architecture of this host in libvirt's words."""
+    found = platform.machine()
+    return "i686" if found in {"i386", "i486", "i586"} else found
 
 
 class _Turns:
@@ -203,7 +211,10 @@ class Making:
 
     async def _find_uplink(self) -> uplink.Uplink | None:
         domain = self._domain
-        mac = uplink.mac_for(domain.mac, domain.ip, domain.uuid, self.outline.mac_prefix)
+        mac = uplink.mac_for(
+            domain.mac, domain.ip, domain.uuid, self.outline.mac_prefix,
+            by_ip=domain.mac_mode == "ip", begins=domain.mac_begins,
+        )  # fmt: skip
         given_by: dict[uplink.Kind, Link[Joined]] = {
             "network": domain.network, "bridge": domain.bridge,
         }  # fmt: skip
@@ -415,8 +426,20 @@ class Making:
             numa_node=domain.numa_node,
             graphics=cast('Literal["", "vnc", "spice"]', domain.graphics.replace("none", "")),
             graphics_listen=domain.graphics_listen,
+            arch=domain.arch or host_arch(),
+            keeps_crashed=domain.on_guest_crash == "dump",
         )
         try:
-            return domain_xml(domain.make_profile().spec(machine))
+            document = domain_xml(domain.make_profile().spec(machine))
+            document, before = overridden(document, domain.xml_override), document
         except BadSpecError as error:
             raise BadDescription(str(error), code="SF-DOM-005", where=domain.path) from error
+        if domain.xml_override:
+            self._tell_escapes(escapes(before, document))
+        return document
+
+    def _tell_escapes(self, found: tuple[str, ...]) -> None:
+        domain = self._domain
+        if found and domain.live.value("escapes") != Vector(found):
+            domain.note(f"by xmlOverride it gets at {', '.join(found)} of its host", "warning")
+        domain.escapes = Vector(found)

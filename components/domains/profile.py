@@ -36,6 +36,8 @@ class Machine(Struct, frozen=True):
     numa_node: int | None = None
     graphics: Literal["", "vnc", "spice"] = ""
     graphics_listen: str = "127.0.0.1"
+    arch: str = "x86_64"
+    keeps_crashed: bool = False
 
 
 class Profile(Protocol):

@@ -29,7 +29,7 @@ class Reactions(Struct, frozen=True):
     Attributes:
         on_shutdown: `terminate`, `restart` or `ignore`.
         on_reboot: `continue` or `recreate`.
-        on_crash: `terminate` or `restart`.
+        on_crash: `terminate`, `restart` or `dump`.
         limit: Restarts allowed within the window.
         window_s: Seconds.
     """

@@ -52,9 +52,26 @@ class Uplink(Struct, frozen=True):
         return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac, model=self.model)
 
 
-def mac_for(mac: str, ip: str, uuid: str, prefix: str = "52:54") -> str:
-    """Return a machine's MAC address: the one given, else that of its address, else of its UUID."""
-    return mac or (mac_from_ip(ip, prefix) if ip else mac_from_uuid(uuid))
+def mac_for(
+    mac: str, ip: str, uuid: str, prefix: str = "52:54", *, by_ip: bool = True, begins: str = ""
+) -> str:  # fmt: skip
+    """Return a machine's MAC address: the one given, else that of its address, else of its UUID.
+
+    Args:
+        mac: The one given.
+        ip: Its address.
+        uuid: Its UUID.
+        prefix: First two octets of one that stands for an address.
+        by_ip: Let it stand for the address, if there is one.
+        begins: First three octets of one that stands for the UUID; empty: the usual ones.
+
+    Example:
+        >>> mac_for("", "10.20.1.11", "u"), mac_for("", "10.20.1.11", "u", by_ip=False)[:8]
+        ('52:54:0a:14:01:0b', '52:54:00')
+    """
+    if mac or (ip and by_ip):
+        return mac or mac_from_ip(ip, prefix)
+    return mac_from_uuid(uuid, begins) if begins else mac_from_uuid(uuid)
 
 
 def check_address(ip: str, netmask: str, gateway: str, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,16 @@ class Watching:
         domain.publish("running")
         await self.booted()
         domain.set_ready(True)
+
+    async def dump(self) -> str:
+        """Write the memory of the guest to a file of the host that stays; return its path."""
+        domain = self._domain
+        folder = domain.work_folder / "dumps"
+        await domain.run_blocking(lambda: folder.mkdir(parents=True, exist_ok=True))
+        path = folder / f"{domain.called}-{time.strftime('%Y%m%d-%H%M%S')}.core"
+        with domain.step("dump", "writes the memory of its guest to a file"):
+            await (await domain.hypervisor()).machines.dump(domain.uuid, str(path))
+        return str(path)
 
     def seen(self, state: str, reason: str) -> None:
         """Take in the guest's run state."""

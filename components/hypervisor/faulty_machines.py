@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 MachineMethod = Literal[
     "create", "starts_with_host",
-    "save", "is_saved", "claim", "autostart", "reboot", "reset", "keys", "screenshot", "memory", "vcpus",
-    "share", "pin", "bandwidth", "attach", "detach", "resize_disk",
+    "save", "is_saved", "claim", "autostart", "reboot", "reset", "keys", "screenshot", "dump",
+    "memory", "vcpus", "share", "pin", "bandwidth", "attach", "detach", "resize_disk",
 ]  # fmt: skip
 
 
@@ -75,6 +75,10 @@ class FaultyMachines:
     async def screenshot(self, uuid: str) -> Picture:
         """Take a picture of its screen."""
         return await self._pass("screenshot", uuid, lambda: self._inner.screenshot(uuid))
+
+    async def dump(self, uuid: str, path: str) -> None:
+        """Write its memory to a file."""
+        await self._pass("dump", uuid, lambda: self._inner.dump(uuid, path))
 
     async def memory(self, uuid: str, size_bytes: int) -> None:
         """Give it so much memory."""

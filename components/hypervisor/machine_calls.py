@@ -84,6 +84,10 @@ class LibvirtMachines:
             "screenshot", uuid, lambda connection: operations.screenshot(connection, uuid)
         )
 
+    async def dump(self, uuid: str, path: str) -> None:
+        """Write its memory to a file."""
+        await self._change("dump", uuid, lambda connection: operations.dump(connection, uuid, path))
+
     async def memory(self, uuid: str, size_bytes: int) -> None:
         """Give it so much memory."""
         await self._change(

@@ -12,6 +12,11 @@ from components.hypervisor.operations import by_name, fact, find, parse, same_ow
 from components.hypervisor.owner import NAMESPACE, OwnerRecord, owner_in, owner_text
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+CANNOT = {
+    libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED, libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+}  # fmt: skip
+"""libvirt's numbers for what a driver cannot do."""
 MOST_PICTURE = 2**26
 """Bytes of the largest picture of a screen that is taken."""
 PERIOD_US = 100_000
@@ -100,6 +105,17 @@ def screenshot(connection: libvirt.virConnect, uuid: str) -> Picture:
     stream.recvAll(take, None)
     stream.finish()
     return Picture(kind, b"".join(pieces))
+
+
+def dump(connection: libvirt.virConnect, uuid: str, path: str) -> None:
+    """Write the memory alone where the driver can, which leaves out what devices map into it."""
+    domain = connection.lookupByUUIDString(uuid)
+    try:
+        domain.coreDump(path, libvirt.VIR_DUMP_MEMORY_ONLY)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in CANNOT and "unsupported flags" not in str(error):
+            raise
+        domain.coreDump(path, 0)
 
 
 def memory(connection: libvirt.virConnect, uuid: str, size_bytes: int) -> None:

@@ -96,6 +96,9 @@ class Machines(Protocol):
     async def screenshot(self, uuid: str) -> Picture:
         """Take a picture of its first screen. Raises `NotFound`, `Refused` (it has none)."""
 
+    async def dump(self, uuid: str, path: str) -> None:
+        """Write its memory to a new file of the hypervisor's host. Raises `NotFound`, `Refused`."""
+
     async def memory(self, uuid: str, size_bytes: int) -> None:
         """Give it so much memory, at most what it was started with as its maximum."""
 

@@ -73,6 +73,19 @@ def _name(value: Value) -> str:
     return value
 
 
+def _uuid(value: Value) -> str:
+    text = value if isinstance(value, str) else ""
+    if value == "":
+        return ""
+    try:
+        return str(uuids.UUID(text))
+    except ValueError:
+        raise BadValueError(
+            f"must be a UUID such as 6ba7b810-9dad-41d1-80b4-00c04fd430c8 (got {shown(value)})"
+        ) from None
+
+
+uuid_kind = Kind("UUID", "String", _uuid)
 name_kind = Kind("name", "String", _name)
 """A name at the hypervisor, at most 63 characters; empty where it is to be derived."""
 

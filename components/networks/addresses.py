@@ -24,10 +24,10 @@ def mac_from_ip(ip: str, prefix: str = "52:54") -> str:
     return prefix + "".join(f":{octet:02x}" for octet in ipaddress.IPv4Address(ip).packed)
 
 
-def mac_from_uuid(uuid: str) -> str:
-    """Derive a stable MAC address in the locally administered range."""
+def mac_from_uuid(uuid: str, prefix: str = "52:54:00") -> str:
+    """Derive a stable MAC address, by default in the locally administered range."""
     octets = hashlib.sha256(uuid.encode()).digest()[:3]
-    return "52:54:00" + "".join(f":{octet:02x}" for octet in octets)
+    return prefix + "".join(f":{octet:02x}" for octet in octets)
 
 
 def trouble_with_host(ip: str, mask: str) -> str:
@@ -102,6 +102,19 @@ def _mac(value: Value) -> str:
     return mac
 
 
+_PREFIX = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){2}")
+
+
+def _mac_prefix(value: Value) -> str:
+    text = _text(value).lower()
+    if text and (_PREFIX.fullmatch(text) is None or int(text[:2], 16) & 1):
+        raise BadValueError(
+            "must be three octets such as 00:16:3e, the first of them even, as begin MAC addresses of "
+            f"single machines (got {shown(value)})"
+        )
+    return text.replace("-", ":")
+
+
 def _subnet(value: Value) -> str:
     text = _text(value)
     if not text:
@@ -147,6 +160,7 @@ ip_kind = Kind("IPv4 address", "String", _ip)
 netmask_kind = Kind("netmask", "anyClass", _netmask)
 """A netmask, dotted or as a prefix length; read as dotted."""
 mac_kind = Kind("MAC address", "String", _mac)
+mac_prefix_kind = Kind("three octets", "String", _mac_prefix)
 """Six octets with `:` or `-`; read in lower case with `:`; may be empty."""
 subnet_kind = Kind("subnet", "String", _subnet)
 """The host's address in a subnet with prefix length, such as 10.30.0.1/24; may be empty."""

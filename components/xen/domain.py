@@ -14,6 +14,9 @@ from engine.core.faults import BadDescription
 from engine.runtime.attributes import attr
 from engine.runtime.kinds import str_
 
+XEN_MACS = "00:16:3e"
+"""First octets of the MAC addresses of Xen's guests."""
+
 
 class XenDomain(Domain, type="xen.domain"):
     """A virtual machine under Xen: paravirtual, pvh, or with full emulation."""
@@ -67,6 +70,11 @@ class XenDomain(Domain, type="xen.domain"):
             driver_domain=word("driverDomain"),
             vif_script=word("vifScript"),
         )
+
+    @property
+    @override
+    def mac_begins(self) -> str:
+        return self.mac_prefix or (XEN_MACS if self.mac_mode == "uuid" else "")
 
     @override
     async def on_deploy(self) -> None:

@@ -16,7 +16,7 @@ from components.domains.reactions import Reactions
 from components.hypervisor.capabilities import Capabilities
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import DomainEvent, DomainState, EventKind, Status
-from engine.core.faults import EngineError
+from engine.core.faults import EngineError, Refused
 from engine.runtime.kinds import BadValueError
 from engine.testing.kit import until, virtual_time
 from tests.components.domains.test_domain import hypervisor, ours, text
@@ -155,13 +155,19 @@ class Guest:
 
     def __init__(self, machine, fails=False):
         self.machine, self.fails = machine, fails
-        self.said, self.restarts = [], 0
+        self.said, self.restarts, self.dumps = [], 0, 0
 
     def seen(self, state, reason):
         pass
 
     def say(self, text):
         self.said.append(text)
+
+    async def dump(self):
+        self.dumps += 1
+        if self.fails:
+            raise Refused("no space")
+        return "/srv/dump"
 
     async def restart(self):
         self.restarts += 1
@@ -192,6 +198,25 @@ def in_virtual_time(test):
 
     run.__name__ = test.__name__
     return run
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [(False, "its memory is in /srv/dump"), (True, "its memory could not be kept: no space")],
+)
+def test_the_memory_of_a_crashed_guest_is_kept_before_it_ends(tmp_path, fails, said):
+    async def story():
+        machine = Machine()
+        guest = Guest(machine, fails)
+        watch = watched(machine, guest, tmp_path, on_crash="dump")
+        work = asyncio.ensure_future(watch.run(machine))
+        machine.state, machine.reason = DomainState.CRASHED, "panicked"
+        machine.tell(EventKind.CRASHED, "panicked")
+        record = await within(30, work)
+        assert (record.type, guest.dumps) == ("abnormal", 1)
+        assert record.description.endswith(said)
+
+    virtual_time(story())
 
 
 @in_virtual_time

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from components.domains.further import Existing
+from components.domains.overriding import QEMU, overridden, override
 from components.domains.profile import Machine
 from components.domains.xml import (
     BadSpecError,
@@ -210,10 +211,33 @@ CASES = {
             interfaces=(*MACHINE.interfaces, FURTHER_NIC),
         )
     ),
+    "profile_kvm_i686_keeps_crashed": KVM.spec(
+        msgspec.structs.replace(MACHINE, arch="i686", keeps_crashed=True)
+    ),
     "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
         MACHINE
     ),
 }
+
+OVERRIDES = {
+    "override_set_add_remove": (
+        override("devices/disk[1]/driver/@discard", "set", "unmap"),
+        override("/domain/devices/disk/driver/@cache", "remove", ""),
+        override("devices/controller", "remove", ""),
+        override("clock", "add", "<timer name='hpet' present='no'/>"),
+        override("on_reboot", "set", "destroy"),
+    ),
+    "override_passed_through": (
+        override(
+            "/domain/devices", "add",
+            "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>",
+        ),
+        override(
+            ".", "add",
+            f"<q:commandline xmlns:q='{QEMU}'><q:arg value='-no-hpet'/></q:commandline>",
+        ),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -222,7 +246,7 @@ def test_the_document_is_the_golden_one(case):
 
 
 def test_every_golden_file_has_its_case():
-    assert {path.stem for path in GOLDEN.glob("*.xml")} == set(CASES)
+    assert {path.stem for path in GOLDEN.glob("*.xml")} == set(CASES) | set(OVERRIDES)
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +254,14 @@ def schema():
     if not SCHEMA.exists():
         pytest.skip("libvirt's XML schemas are not installed")
     return lxml.etree.RelaxNG(lxml.etree.parse(SCHEMA))
+
+
+@pytest.mark.parametrize("case", OVERRIDES)
+def test_an_overridden_document_is_the_golden_one_and_valid(case, schema):
+    text = overridden(domain_xml(KVM.spec(MACHINE)), OVERRIDES[case])
+
+    assert text == (GOLDEN / f"{case}.xml").read_text()
+    schema.assertValid(lxml.etree.fromstring(text))
 
 
 @pytest.mark.parametrize("case", CASES)
