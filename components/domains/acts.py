@@ -76,7 +76,7 @@ class Acts:
         if now is not None:
             age_s = asyncio.get_running_loop().time() - now.began_s
             raise Busy(
-                f"{now.name} has been under way for {age_s:.0f} s", code="SF-DOM-013",
+                f"{now.name} has been under way for {age_s:.0f} s", code="SF-DOM-021",
                 where=self._domain.path, hint="wait until it is done, or cancel it",
             )  # fmt: skip
 
@@ -188,7 +188,7 @@ class Acts:
         if not ended:
             raise TimedOut(
                 f"the guest did not shut down within {domain.stop_timeout:g} s; it goes on",
-                code="SF-DOM-014", where=domain.path, hint="destroy ends it at once",
+                code="SF-DOM-022", where=domain.path, hint="destroy ends it at once",
             )  # fmt: skip
 
     async def _is_off(self, said: str) -> None:

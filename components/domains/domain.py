@@ -81,8 +81,8 @@ class Domain(Acting):
 
     Errors:
         SF-DOM-020: Limits of memory or processors contradict what it is given at boot.
-        SF-DOM-013: Something else is under way with the machine.
-        SF-DOM-014: The guest did not shut down in time.
+        SF-DOM-021: Something else is under way with the machine.
+        SF-DOM-022: The guest did not shut down in time.
         SF-DOM-015: The hypervisor refuses what was asked for.
         SF-DOM-016: Nothing of the guest is saved.
         SF-DOM-017: It cannot have so much while it runs.

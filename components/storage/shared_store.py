@@ -138,7 +138,7 @@ class SharedView(Prim, type="storage.sharedview"):
         ):
             raise Refused(
                 f"{self.path_} is no directory of this host that can be written to",
-                code="SF-STORE-022", where=self.path, hint="make or mount it, or say mount true",
+                code="SF-STORE-025", where=self.path, hint="make or mount it, or say mount true",
             )  # fmt: skip
 
     @override
@@ -290,7 +290,7 @@ class SharedStore(Reporting, Compound, type="storage.shared"):
             found = await self.call(self._views[name], SharedView, "write", token, nonce)
         except EngineError as error:
             raise Refused(
-                f"{self.path_} cannot be written to on {name}: {error}", code="SF-STORE-022",
+                f"{self.path_} cannot be written to on {name}: {error}", code="SF-STORE-025",
                 where=self.path,
             ) from error  # fmt: skip
         return found if isinstance(found, float) else 0.0
@@ -305,7 +305,7 @@ class SharedStore(Reporting, Compound, type="storage.shared"):
                 return
             if time.monotonic() >= end:
                 raise Refused(
-                    f"{self.path_} is not shared: {trouble}", code="SF-STORE-022", where=self.path,
+                    f"{self.path_} is not shared: {trouble}", code="SF-STORE-025", where=self.path,
                     hint="mount the same directory on both, or name the hosts that share it",
                 )  # fmt: skip
             await asyncio.sleep(0.5)
