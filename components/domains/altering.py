@@ -35,7 +35,7 @@ PLUGGED = frozenset({"disks", "interfaces"})
 IDENTITY = frozenset({
     "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
     "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
-    "guestMode", "macMode", "macPrefix", "arch",
+    "guestMode", "macMode", "macPrefix", "arch", "uuid",
 })  # fmt: skip
 """What it is told, or known by, from its making on: another one is another machine."""
 

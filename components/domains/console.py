@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,6 +75,8 @@ class ConsoleTail:
         """Say whether the marker has been written since the file was begun."""
         try:
             with self._path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._read:
+                    self._read = 0  # it was cut
                 file.seek(self._read)
                 data = file.read()
         except FileNotFoundError:

@@ -284,4 +284,7 @@ class Conducted(Described):
         Vector, doc="What of its host it gets at by xmlOverride, beyond what is described."
     )
     drift = output(str, doc="What somebody else has changed of the machine.")
-    consolePath = output(str, doc="File with what the serial console shows.")
+    consolePath = output(
+        str, doc="File with what the serial console shows; from 10 MiB on it is cut, and the last three "
+        "pieces stay beside it as .1, .2 and .3.",
+    )  # fmt: skip

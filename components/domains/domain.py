@@ -7,6 +7,7 @@ What its description may say stands in `described`; it makes things by `making`,
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -31,6 +32,8 @@ from components.domains.existing import check_wanted
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
+from components.domains.rotation import rotating
+from components.domains.shares import check_shares
 from components.domains.showing import show
 from components.domains.stopping import Stopping
 from components.domains.updating import Updates
@@ -39,16 +42,18 @@ from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor import names
 from components.hypervisor.capabilities import Capability
-from components.hypervisor.choice import scheme_of, uri_for
+from components.hypervisor.choice import is_local, scheme_of, uri_for
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import holder_of, is_ours
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
+from components.hypervisor.xmltree import BadSpecError
 from engine.core.faults import BadDescription, Refused
 from engine.core.records import Record
 from engine.prim import Unwell
 from engine.runtime.attributes import exposed
 from engine.runtime.channels import Duplex
+from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.live import Live
 from sfdl.values import Value, Vector
@@ -80,6 +85,7 @@ class Domain(Acting):
         warning: What is wrong with the guest or its hypervisor, and what is done about it.
 
     Errors:
+        SF-DOM-021: A folder or program of the host is missing, or does not go with something else.
         SF-DOM-020: Limits of memory or processors contradict what it is given at boot.
         SF-DOM-021: Something else is under way with the machine.
         SF-DOM-022: The guest did not shut down in time.
@@ -136,6 +142,7 @@ class Domain(Acting):
         self._check_attributes()
         await self._identify()
         self.check_hypervisor(self.uri)
+        self._check_profile()
         await self.making.bind_storage()
         await self.making.read_context()
         telling.check(
@@ -167,6 +174,21 @@ class Domain(Acting):
                 code="SF-DOM-007", where=self.path,
                 hint="name another hypervisorUri, or use VM, which takes what the host has",
             )  # fmt: skip
+
+    def _check_profile(self) -> None:
+        profile = self.make_profile()
+        try:
+            profile.check()
+        except BadSpecError as error:
+            raise BadDescription(str(error), code="SF-DOM-005", where=self.path) from error
+        check_shares(self, profile.shares, self.uri)
+        if is_local(self.uri) and scheme_of(self.uri) != "test":
+            for program in profile.programs:
+                if shutil.which(program, path=search_path()) is None:
+                    raise Refused(
+                        f"there is no program {program} on this host", code="SF-DOM-021",
+                        where=self.path, hint=f"install it: apt install {program}",
+                    )  # fmt: skip
 
     def _check_capabilities(self, hypervisor: Hypervisor) -> None:
         if self.start_mode == "created" and Capability.START_PAUSED not in hypervisor.caps:
@@ -363,6 +385,7 @@ class Domain(Acting):
             self._watching.end()
         else:
             self.spawn(Drift(self).run())
+            self.spawn(rotating(self))
         self._watching = Watching(self)
         self._watching.hold(on=self.acts.paused is True)
         self.spawn(self._watching.run())

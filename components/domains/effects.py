@@ -10,6 +10,7 @@ from typing import Self
 
 from typing_extensions import override
 
+from components.domains.rotation import pieces
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import is_ours, owner_record
 from components.hypervisor.pool import HypervisorPool
@@ -56,7 +57,8 @@ class ConsoleLog(Effect, frozen=True):
 
     @override
     async def undo(self, at: Site) -> None:
-        await at.blocking(lambda: Path(self.path).unlink(missing_ok=True))
+        for path in (Path(self.path), *pieces(Path(self.path))):
+            await at.blocking(lambda path=path: path.unlink(missing_ok=True))
 
 
 class Screen(Effect, frozen=True):

@@ -115,6 +115,32 @@ class BalloonXml(Element, frozen=True):
     period: Annotated[int | None, At("stats/@period")] = None
 
 
+class FilesystemXml(Element, frozen=True):
+    """<filesystem>: a folder of the host."""
+
+    type: Annotated[str, At("@type")]
+    accessmode: Annotated[str, At("@accessmode")]
+    driver: Annotated[str, At("driver/@type")]
+    folder: Annotated[str, At("source/@dir")]
+    tag: Annotated[str, At("target/@dir")]
+    readonly: Annotated[bool, At("readonly")]
+
+
+class TpmXml(Element, frozen=True):
+    """<tpm>: emulated on the host."""
+
+    model: Annotated[str, At("@model")] = "tpm-crb"
+    backend: Annotated[str, At("backend/@type")] = "emulator"
+    version: Annotated[str, At("backend/@version")] = "2.0"
+
+
+class FirmwareFeatureXml(Element, frozen=True):
+    """<feature> of firmware: what it must be able to do."""
+
+    enabled: Annotated[str, At("@enabled")]
+    name: Annotated[str, At("@name")]
+
+
 class RngXml(Element, frozen=True):
     """<rng>: random numbers of the host."""
 
@@ -152,6 +178,7 @@ class DevicesXml(Element, frozen=True):
     controller: Annotated[tuple[ControllerXml, ...], At(".")] = ()
     disk: Annotated[tuple[DiskXml, ...], At(".")] = ()
     interface: Annotated[tuple[InterfaceXml, ...], At(".")] = ()
+    filesystem: Annotated[tuple[FilesystemXml, ...], At(".")] = ()
     serial: Annotated[tuple[SerialXml, ...], At(".")] = ()
     console: Annotated[tuple[ConsoleXml, ...], At(".")] = ()
     channel: Annotated[tuple[ChannelXml, ...], At(".")] = ()
@@ -159,6 +186,7 @@ class DevicesXml(Element, frozen=True):
     graphics: Annotated[tuple[GraphicsXml, ...], At(".")] = ()
     watchdog: Annotated[tuple[WatchdogXml, ...], At(".")] = ()
     memballoon: Annotated[tuple[BalloonXml, ...], At(".")] = ()
+    tpm: Annotated[tuple[TpmXml, ...], At(".")] = ()
     rng: Annotated[tuple[RngXml, ...], At(".")] = ()
     panic: Annotated[tuple[PanicXml, ...], At(".")] = ()
 
@@ -185,9 +213,12 @@ class DomainXml(Element, frozen=True):
     numa_mode: Annotated[str, At("numatune/memory/@mode")]
     numa_nodes: Annotated[str, At("numatune/memory/@nodeset")]
     huge_pages: Annotated[bool, At("memoryBacking/hugepages")]
+    memory_source: Annotated[str, At("memoryBacking/source/@type")]
+    memory_access: Annotated[str, At("memoryBacking/access/@mode")]
     bootloader: Annotated[str, At("bootloader")]
     bootloader_args: Annotated[str, At("bootloader_args")]
     firmware: Annotated[str, At("os/@firmware")]
+    feature: Annotated[tuple[FirmwareFeatureXml, ...], At("os/firmware")]
     arch: Annotated[str, At("os/type/@arch")]
     machine: Annotated[str, At("os/type/@machine")]
     os_type: Annotated[str, At("os/type")]

@@ -23,6 +23,7 @@ from components.domains.ends import End
 from components.domains.extras import Extras
 from components.domains.overriding import escapes, overridden
 from components.domains.profile import Machine
+from components.domains.shares import serves_virtiofs
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
 from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
@@ -427,6 +428,7 @@ class Making:
             graphics=cast('Literal["", "vnc", "spice"]', domain.graphics.replace("none", "")),
             graphics_listen=domain.graphics_listen,
             arch=domain.arch or host_arch(),
+            virtiofs=serves_virtiofs(domain.uri),
             keeps_crashed=domain.on_guest_crash == "dump",
         )
         try:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from components.domains.further import Existing
+from components.domains.shares import SharedFolder
 from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
 from components.hypervisor.owner import OwnerRecord
 from components.storage.backend import DiskOffer
@@ -38,6 +39,7 @@ class Machine(Struct, frozen=True):
     graphics_listen: str = "127.0.0.1"
     arch: str = "x86_64"
     keeps_crashed: bool = False
+    virtiofs: bool = False
 
 
 class Profile(Protocol):
@@ -51,6 +53,24 @@ class Profile(Protocol):
     @property
     def emulated(self) -> bool:
         """Say whether its processors are emulated, which makes it slow."""
+        ...
+
+    @property
+    def shares(self) -> tuple[SharedFolder, ...]:
+        """Return the folders of the host that the guest can mount."""
+        ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return what must be installed on the host."""
+        ...
+
+    def check(self) -> None:
+        """Refuse what cannot be had together.
+
+        Raises:
+            BadSpecError: The text names the attributes.
+        """
         ...
 
     def spec(self, machine: Machine) -> DomainSpec:

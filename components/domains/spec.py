@@ -81,6 +81,22 @@ class InterfaceSpec(msgspec.Struct, frozen=True, kw_only=True):
     out_kbps: int = 0
 
 
+class FolderSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of the host that the guest can mount.
+
+    Attributes:
+        path: On the hypervisor's host.
+        tag: Name the guest mounts it by.
+        driver: Who serves it.
+        readonly: Refuse writes of the guest; not with virtiofs.
+    """
+
+    path: str
+    tag: str
+    driver: Literal["virtiofs", "9p"] = "9p"
+    readonly: bool = False
+
+
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A domain as it shall be defined.
 
@@ -119,6 +135,9 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
         interfaces: In the order the guest sees them.
         console_log: File on the host that the serial console is appended to; not for Xen.
         agent: Give the guest a guest-agent channel; not for Xen.
+        folders: Of the host, that it can mount.
+        tpm: Give it a TPM 2.0, emulated on the host.
+        secure_boot: Boot only what is signed; needs firmware "efi".
         on_poweroff: What the end of the guest does to the domain.
         on_reboot: What a reboot of the guest does to it.
         on_crash: What a crash of the guest does to it.
@@ -161,6 +180,9 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: tuple[InterfaceSpec, ...] = ()
     console_log: str = ""
     agent: bool = False
+    folders: tuple[FolderSpec, ...] = ()
+    tpm: bool = False
+    secure_boot: bool = False
     on_poweroff: Literal["destroy", "preserve"] = "destroy"
     on_reboot: Literal["restart", "destroy"] = "restart"
     on_crash: Literal["destroy", "preserve", "restart"] = "destroy"
@@ -195,6 +217,12 @@ def check(spec: DomainSpec) -> None:
         (spec.kind == "xen" and spec.agent, "agent: Xen has no such channel"),
         (bool(spec.bootloader) and spec.kind != "xen", "bootloader: for xen only"),
         (bool(spec.bootloader) and bool(spec.kernel), "bootloader: excludes kernel"),
+        (spec.secure_boot and spec.firmware != "efi", "secure_boot: needs firmware efi"),
+        (spec.kind == "xen" and bool(spec.folders), "folders: Xen shares none"),
+        (
+            any(folder.readonly and folder.driver == "virtiofs" for folder in spec.folders),
+            "folders: virtiofs knows no reading only",
+        ),
         (spec.kind != "qemu" and spec.tb_cache_mib is not None, "tb_cache_mib: for qemu only"),
     ):
         if wrong:

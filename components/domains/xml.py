@@ -18,17 +18,21 @@ from components.domains.elements import (
     DiskXml,
     DomainXml,
     FeaturesXml,
+    FilesystemXml,
+    FirmwareFeatureXml,
     GraphicsXml,
     InterfaceXml,
     PanicXml,
     RngXml,
     SerialXml,
+    TpmXml,
     VideoXml,
     WatchdogXml,
 )
 from components.domains.spec import (
     DiskSpec,
     DomainSpec,
+    FolderSpec,
     InterfaceSpec,
     Kind,
     check,
@@ -37,11 +41,15 @@ from components.hypervisor.machines import kib_per_s
 from components.hypervisor.owner import OwnerRecord, owner_of
 from components.hypervisor.xmltree import BadSpecError, write
 
+SECURE = (
+    FirmwareFeatureXml(enabled="yes", name="secure-boot"),
+    FirmwareFeatureXml(enabled="yes", name="enrolled-keys"),
+)
 PERIOD_US = 100_000
 """Microseconds over which a limit of processor time is held."""
 
 __all__ = [
-    "BadSpecError", "DiskSpec", "DomainSpec", "InterfaceSpec", "OwnerRecord", "domain_xml",
+    "BadSpecError", "DiskSpec", "DomainSpec", "FolderSpec", "InterfaceSpec", "OwnerRecord", "domain_xml",
     "owner_of",
 ]  # fmt: skip
 
@@ -91,9 +99,12 @@ def _domain(spec: DomainSpec) -> DomainXml:
         numa_mode="strict" if spec.numa_node is not None else "",
         numa_nodes="" if spec.numa_node is None else str(spec.numa_node),
         huge_pages=spec.huge_pages,
+        memory_source="memfd" if _shares_memory(spec) else "",
+        memory_access="shared" if _shares_memory(spec) else "",
         bootloader=spec.bootloader,
         bootloader_args=spec.bootloader_args,
         firmware="efi" if spec.firmware == "efi" else "",
+        feature=SECURE if spec.secure_boot else (),
         arch=spec.arch,
         machine=spec.machine,
         os_type=_os_type(spec),
@@ -111,6 +122,11 @@ def _domain(spec: DomainSpec) -> DomainXml:
         on_crash=spec.on_crash,
         devices=_devices(spec),
     )
+
+
+def _shares_memory(spec: DomainSpec) -> bool:
+    """Say whether somebody outside of the guest must see its memory, as who serves virtiofs does."""
+    return any(folder.driver == "virtiofs" for folder in spec.folders)
 
 
 def _os_type(spec: DomainSpec) -> str:
@@ -152,12 +168,14 @@ def _devices(spec: DomainSpec) -> DevicesXml:
         controller=() if xen else (ControllerXml(),),
         disk=tuple(_disk(disk, spec.kind) for disk in spec.disks),
         interface=tuple(_interface(one, spec.kind) for one in spec.interfaces),
+        filesystem=tuple(_folder(folder) for folder in spec.folders),
         serial=(SerialXml(path=spec.console_log),) if spec.console_log else (),
         console=(ConsoleXml(),) if xen else (),
         channel=(ChannelXml(),) if spec.agent else (),
         video=() if xen else (VideoXml(model="vga" if spec.graphics else "none"),),
         graphics=screens if spec.graphics else (),
         watchdog=(WatchdogXml(action=spec.watchdog),) if spec.watchdog else (),
+        tpm=(TpmXml(),) if spec.tpm else (),
         rng=(RngXml(),) if spec.rng else (),
         panic=(PanicXml(),) if spec.panic else (),
         memballoon=() if xen else (BalloonXml(period=spec.balloon_stats_s),),
@@ -184,6 +202,18 @@ def _disk(disk: DiskSpec, kind: Kind) -> DiskXml:
         alias=disk.alias,
         discard="unmap" if disk.discard else "",
         **limits,
+    )
+
+
+def _folder(folder: FolderSpec) -> FilesystemXml:
+    virtiofs = folder.driver == "virtiofs"
+    return FilesystemXml(
+        type="mount",
+        accessmode="passthrough" if virtiofs else "mapped",
+        driver="virtiofs" if virtiofs else "",
+        folder=folder.path,
+        tag=folder.tag,
+        readonly=folder.readonly,
     )
 
 

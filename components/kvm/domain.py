@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from components.domains.domain import Domain
 from components.domains.profile import Profile
+from components.domains.shares import SharedFolder, shares_kind
 from components.kvm.profile import KvmProfile
 from engine.runtime.attributes import attr
 from engine.runtime.kinds import bool_, duration_s, int_, str_
@@ -56,6 +57,16 @@ class KvmDomain(Domain, type="kvm.domain"):
     panic_device = attr(
         bool_, True, called="panicDevice", doc="Let it tell that its system has panicked."
     )
+    shares = attr(
+        shares_kind, (),
+        doc="Folders of the host it can mount, a list of [folder, tag, readOnly]: by virtiofs where the "
+        "host serves that, which needs root and cannot be read only, else by 9p.",
+    )  # fmt: skip
+    tpm = attr(bool_, False, doc="Give it a TPM 2.0, emulated by swtpm on the host.")
+    secure_boot = attr(
+        bool_, False, called="secureBoot",
+        doc='Boot only what is signed; needs firmware "efi" and a machine of kind q35, which it gets.',
+    )  # fmt: skip
     context_bus = attr(
         str_, "virtio", choices=("virtio", "sata"),
         doc="How a context disk is seen: a read-only disk, or a CD-ROM, which not every kernel for "
@@ -90,4 +101,7 @@ class KvmDomain(Domain, type="kvm.domain"):
             rng=values["rng"] is True,
             watchdog=cast('Literal["", "none", "reset", "poweroff", "pause"]', values["watchdog"]),
             panic=values["panicDevice"] is True,
+            shares=cast("tuple[SharedFolder, ...]", values["shares"]),
+            tpm=values["tpm"] is True,
+            secure_boot=values["secureBoot"] is True,
         )

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from components.domains.further import ALIAS, Existing, placed
 from components.domains.profile import Machine
-from components.domains.xml import BadSpecError, DiskSpec, DomainSpec
+from components.domains.shares import SharedFolder
+from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, FolderSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
 CACHE_MIB = 32
@@ -37,6 +38,31 @@ class KvmProfile(Struct, frozen=True):
     watchdog: Literal["", "none", "reset", "poweroff", "pause"] = ""
     panic: bool = False
 
+    shares: tuple[SharedFolder, ...] = ()
+    tpm: bool = False
+    secure_boot: bool = False
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return what emulates its devices beside QEMU."""
+        return ("swtpm",) if self.tpm else ()
+
+    def check(self) -> None:
+        """Refuse what QEMU cannot do together.
+
+        Raises:
+            BadSpecError: The text names the attributes.
+        """
+        for wrong, text in (
+            (self.secure_boot and self.firmware != "efi", 'secureBoot needs firmware "efi"'),
+            (
+                self.secure_boot and bool(self.machine) and "q35" not in self.machine,
+                f'secureBoot needs a machine of kind q35, not "{self.machine}"',
+            ),
+        ):
+            if wrong:
+                raise BadSpecError(text)
+
     @property
     def emulated(self) -> bool:
         """Say whether QEMU emulates its processors."""
@@ -63,7 +89,7 @@ class KvmProfile(Struct, frozen=True):
             graphics_listen=machine.graphics_listen,
             arch=machine.arch,
             on_crash="preserve" if machine.keeps_crashed else "destroy",
-            machine=self.machine,
+            machine=self.machine or ("q35" if self.secure_boot else ""),
             kernel=machine.kernel,
             initrd=machine.ramdisk,
             cmdline=self._command_line(machine),
@@ -82,6 +108,17 @@ class KvmProfile(Struct, frozen=True):
             rng=self.rng,
             watchdog=self.watchdog,
             panic=self.panic,
+            folders=tuple(
+                FolderSpec(
+                    path=one.path,
+                    tag=one.tag,
+                    readonly=one.read_only,
+                    driver=one.driver(virtiofs=machine.virtiofs),
+                )
+                for one in self.shares
+            ),
+            tpm=self.tpm,
+            secure_boot=self.secure_boot,
         )
 
     def _command_line(self, machine: Machine) -> str:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from components.domains.further import ALIAS, Existing, free_target, placed
 from components.domains.profile import Machine
+from components.domains.shares import SharedFolder
 from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, InterfaceSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
@@ -48,6 +49,19 @@ class XenProfile(Struct, frozen=True):
     def agent_channel(self) -> bool:
         """Say no: Xen has no such channel."""
         return False
+
+    @property
+    def shares(self) -> tuple[SharedFolder, ...]:
+        """Return none: libvirt's Xen driver shares no folders."""
+        return ()
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return nothing beyond Xen itself."""
+        return ()
+
+    def check(self) -> None:
+        """Refuse nothing: what cannot be had together is refused before."""
 
     @property
     def emulated(self) -> bool:

@@ -222,10 +222,11 @@ class Comparison:
 
 def _own(live: Live) -> dict[str, Value]:
     """Return a component's attributes without its children and what is written while it runs."""
-    written = type(live.prim).declarations.outputs
+    declared = type(live.prim).declarations
+    written = declared.outputs.keys() - declared.attrs.keys()
     return {
         name: value
-        for name, value in live.context().items()
+        for name, value in live.described().items()
         if name not in live.children
         and name not in written
         and name not in WRITTEN

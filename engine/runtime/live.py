@@ -239,6 +239,13 @@ class Live:
         whole = {**self._attributes(), **self.changes}
         return {name: value for name, value in whole.items() if not isinstance(value, Tbd)}
 
+    def described(self) -> dict[str, Value]:
+        """Return all attributes in order as others have set them, without what the component writes."""
+        written = type(self.prim).declarations.outputs
+        mine = {name: value for name, value in self.changes.items() if name not in written}
+        whole = {**self._attributes(), **mine}
+        return {name: value for name, value in whole.items() if not isinstance(value, Tbd)}
+
     def _attributes(self) -> dict[str, Value]:
         if self._table is None:
             self._table = dict(self.description.attributes)

@@ -229,7 +229,7 @@ class Updating:
         )
         try:
             live.lazy_names = type(live.prim).declarations.bind(
-                live.context(), live.bound, where=live.path
+                live.described(), live.bound, where=live.path
             )
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=live.path) from error

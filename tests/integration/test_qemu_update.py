@@ -29,6 +29,7 @@ sfConfig extends PhysicalHost {
     vm extends KvmDomain {
         MORE kernel "KERNEL"; ramdisk "RAMDISK"; extra "quiet panic=1 sd.beat=0.2 sd.name=g";
         startMode "booted"; bootTimeout 100; stopTimeout 20; stopMode "destroy";
+        shares [|[|"/usr/share/common-licenses", "licenses"|]|];
         storageBackend LAZY ATTRIB loop; sfStartTimeout 110;
     }
 }
@@ -117,6 +118,9 @@ def _told_what_to_do(client, host, name, tmp_path):
     act(client, "send_keys", "shift-a enter")
     with pytest.raises(Refused):  # it has no screen
         act(client, "screenshot")
+
+    kinds = act(client, "exec", "cat /sys/bus/virtio/devices/*/device")["out"].split()
+    assert "0x0009" in kinds  # a folder of the host, by 9p
 
     act(client, "suspend")
     assert virsh(host, "domstate", name).strip() == "paused"

@@ -145,6 +145,17 @@ async def running(tmp_path):
         yield Running(bench)
 
 
+async def test_another_uuid_is_another_machine_and_its_own_stays_its_own(running):
+    await running.start(BEFORE)
+    own = running.vm.value("uuid")
+
+    await running.update(f"{BEFORE} priority 7;")
+    assert (running.vm.value("uuid"), running.vm.value("pendingChanges")) == (own, "")
+    with pytest.raises(EngineError, match="uuid: another one needs another machine"):
+        await running.update(f'{BEFORE} uuid "6ba7b810-9dad-41d1-80b4-00c04fd430c8";')
+    assert running.vm.value("uuid") == own
+
+
 async def test_memory_and_processors_change_while_it_runs(running):
     await running.start(BEFORE)
     before = await running.facts()

@@ -185,3 +185,39 @@ async def test_the_memory_of_a_crashed_guest_is_kept_in_a_file(bench):
     record = bench.one.process.ended_application("app")
     assert f"its memory is in {dump}" in record.description
     assert Path(dump).name.startswith("app-host-vm-")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('shares [|[|"srv", "data"|]|];', "must be an absolute path"),
+        ('shares [|[|"/srv", ""|]|];', "a tag must have 1 to 31 bytes"),
+        ('shares [|[|"/srv", "a"|], [|"/etc", "a"|]|];', "two folders cannot both be called 'a'"),
+        ('shares [|"/srv"|];', "must be a list of"),
+        ('shares [|[|"/no/such", "a"|]|];', "there is no folder /no/such on this host"),
+        ('shares [|[|"/etc", "a"|]|]; stopMode "save";', "shares and stopMode"),
+        ('shares [|[|"/etc", "a"|]|]; onDaemonStop "save";', "shares and onDaemonStop"),
+        ("secureBoot true;", "secureBoot needs firmware"),
+        ('secureBoot true; firmware "efi"; machine "pc-i440fx-7.2";', "of kind q35"),
+    ],
+)
+async def test_what_cannot_work_together_is_refused_before_anything_is_made(bench, more, why):
+    with pytest.raises(SmartDomainsError, match=why):
+        await bench.deploy(text(more))
+
+    assert [each.name for each in await (await hypervisor(bench)).facts()] == ["test"]
+
+
+async def test_a_folder_that_cannot_be_written_is_shared_by_9p(bench):
+    await bench.deploy(text('shares [|[|"/etc", "conf", true|]|];'))
+
+    found = (await xml(bench)).find("devices/filesystem")
+    assert found.find("readonly") is not None
+    assert (found.find("source").get("dir"), found.find("target").get("dir")) == ("/etc", "conf")
+
+
+async def test_without_its_emulator_there_is_no_tpm(bench, monkeypatch):
+    monkeypatch.setattr("components.domains.domain.scheme_of", lambda uri: "qemu")
+    monkeypatch.setattr("components.domains.domain.shutil.which", lambda *_, **__: None)
+    with pytest.raises(EngineError, match="there is no program swtpm on this host"):
+        await bench.deploy(text("tpm true;"))

@@ -10,6 +10,7 @@ import pytest
 from components.domains.further import Existing
 from components.domains.overriding import QEMU, overridden, override
 from components.domains.profile import Machine
+from components.domains.shares import SharedFolder
 from components.domains.xml import (
     BadSpecError,
     DiskSpec,
@@ -214,6 +215,17 @@ CASES = {
     "profile_kvm_i686_keeps_crashed": KVM.spec(
         msgspec.structs.replace(MACHINE, arch="i686", keeps_crashed=True)
     ),
+    "profile_kvm_virtiofs": msgspec.structs.replace(
+        KVM,
+        shares=(SharedFolder("/srv/data", "data"), SharedFolder("/srv/ro", "ro", True)),
+        huge_pages=True,
+    ).spec(msgspec.structs.replace(MACHINE, virtiofs=True)),
+    "profile_kvm_9p": msgspec.structs.replace(
+        KVM, shares=(SharedFolder("/srv/data", "data"), SharedFolder("/srv/ro", "ro", True))
+    ).spec(MACHINE),
+    "profile_kvm_secure": msgspec.structs.replace(
+        KVM, firmware="efi", secure_boot=True, tpm=True, machine=""
+    ).spec(MACHINE),
     "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
         MACHINE
     ),
