@@ -45,6 +45,7 @@ class Order(Struct, frozen=True):
     Attributes:
         named: Children beside the template.
         pattern: Names of the numbered members, with `{i}` for the number, counted from 1.
+        at_once: Most members that are moved at a time.
         budget: More replacements than that end the cluster.
         backoff: Waits before a member is tried again.
     """
@@ -54,6 +55,7 @@ class Order(Struct, frozen=True):
     on_failure: OnFailure = OnFailure.TERMINATE
     budget: Budget = Budget()
     backoff: Backoff = Backoff()
+    at_once: int = 1
 
     def name(self, number: int) -> str:
         """Return the name of a numbered member.
@@ -100,6 +102,7 @@ class Members(Struct, frozen=True):
         later: Those to be started again.
         finished: Those that have ended normally, and are not wanted back.
         lost: Those that failed and were given up.
+        moving: Those that are to end and be started somewhere else, when it is their turn.
         attempts: How often a member has been tried again in a row.
         history: Times of replacements.
     """
@@ -111,6 +114,7 @@ class Members(Struct, frozen=True):
     later: tuple[Later, ...] = ()
     finished: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
     attempts: Mapping[str, int] = {}
     history: tuple[float, ...] = ()
 
@@ -163,17 +167,31 @@ class Membership:
                 state = _due(state, now_s, dos)
             case Asked("again"):
                 state = _due(state, float("inf"), dos)
+            case Asked("move", tuple(names)):
+                state = replace(state, moving=tuple(each for each in names if each in state.up))
             case _:
                 return state, ()
         return self._settled(state, dos)
 
     def _settled(self, state: Members, dos: list[Do]) -> tuple[Members, Sequence[Do]]:
+        if state.moving and not (state.starting or state.leaving):
+            state = self._move(state, dos)
         wanted = self._order.wanted(state.count)
         if wanted and set(wanted) <= set(state.finished):
             dos.append(Finish(Record.normal("all members have ended normally")))
         elif state.later:
             dos.append(WakeAt(min(each.at_s for each in state.later)))
         return state, dos
+
+    def _move(self, state: Members, dos: list[Do]) -> Members:
+        """End the next of those that are to move; they are started again once they are gone."""
+        there = [name for name in state.moving if name in state.up]
+        batch = tuple(there[: self._order.at_once])
+        dos.extend(EndChild(name, Record.normal("moved to another host")) for name in batch)
+        return replace(
+            state, moving=tuple(there[len(batch) :]), leaving=(*state.leaving, *batch),
+            up=tuple(name for name in state.up if name not in batch),
+        )  # fmt: skip
 
     def _performed(
         self, state: Members, name: str, record: Record, now_s: float, dos: list[Do]

@@ -133,7 +133,11 @@ class VirtualCluster(Reporting, Compound, type="vm.cluster"):
         IpPool, required=False, called="ipPool",
         doc="Where numbered members get their addresses, unless the template says so itself.",
     )  # fmt: skip
-    hosts = attr(strings, (), doc="Hosts members may be on; that of the cluster if empty.")
+    hosts = attr(
+        strings, (), tags=frozenset({"updatable"}),
+        doc="Hosts members may be on; that of the cluster if empty. Members on one that is taken "
+        "off the list while it runs end and are started on another, maxUnavailable at a time.",
+    )  # fmt: skip
     hosts_off = attr(
         strings, (), called="hostsOff", tags=frozenset({"updatable"}),
         doc="Hosts that somebody has made sure are off: what was on them is made elsewhere. Without "
@@ -174,6 +178,7 @@ class VirtualCluster(Reporting, Compound, type="vm.cluster"):
         return Order(
             self._named(), self.name_pattern, OnFailure(self.on_member_failure),
             Budget(self.replace_limit, self.replace_window), Backoff(first_s=self.replace_delay),
+            self.max_unavailable,
         )  # fmt: skip
 
     @property
@@ -346,6 +351,12 @@ class VirtualCluster(Reporting, Compound, type="vm.cluster"):
         """
         changes = (Change("count", "replace", as_tree(count)),)
         await self.live.process.changer.change(self.live, changes)
+
+    @on_change("hosts")
+    async def _leave(self, old: object, new: tuple[str, ...]) -> None:
+        del old
+        where = self.housing.where
+        self.tell(Asked("move", tuple(name for name, at in where.items() if at and at not in new)))
 
     @on_change("hostsOff")
     async def _gone(self, old: object, new: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import sfdl
 from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
+from engine.core.lifecycle import State
 from engine.testing.kit import Rule, begin, engines, until, virtual_time
 from engine.wire.codec import flatten
 from engine.wire.messages import Update
@@ -476,6 +477,41 @@ def test_what_may_still_run_there_is_made_elsewhere_only_once_its_host_is_said_t
             await one.terminate("app")
 
     virtual_time(story())
+
+
+async def test_members_leave_a_host_that_is_taken_off_the_list_one_at_a_time(tmp_path):
+    signal = 'template extends Signal { sfReadyWhen "started"; }'
+    async with engines(tmp_path, 2, threads=True) as (_, (one, two)):
+        await one.deploy("app", on_hosts("spread", 4, signal))
+        pool = one_of(one, "pool")
+        least = []
+
+        def moved():
+            least.append(sum(child.state is State.STARTED for child in pool.children.values()))
+            return spread_over(one, two)[1] == [] and least[-1] == 4
+
+        await one.set("app:pool", "hosts", Vector(("host1",)))
+        await until(moved, timeout_s=30)
+
+        assert spread_over(one, two) == [["wn001", "wn002", "wn003", "wn004"], []]
+        assert min(least) >= 3
+        await one.set("app:pool", "count", 5)
+        await until(lambda: len(spread_over(one, two)[0]) == 5)
+        await one.terminate("app")
+
+
+async def test_a_member_that_no_other_host_takes_is_tried_again_until_one_does(tmp_path):
+    async with engines(tmp_path, 2, threads=True) as (_, (one, two)):
+        more = 'onMemberFailure "replace"; replaceDelay "50ms"; maxDomains 1; minReady 1;'
+        await one.deploy("app", on_hosts("spread", 2, f"{more} {GUESTS}"))
+        await one.set("app:pool", "hosts", Vector(("host1",)))
+        pool = one_of(one, "pool")
+        await until(lambda: "maxDomains is 1" in str(pool.value("lastError")), timeout_s=30)
+
+        await one.set("app:pool", "hosts", Vector(("host1", "host2")))
+
+        await until(lambda: spread_over(one, two) == [["wn001"], ["wn002"]], timeout_s=60)
+        await one.terminate("app")
 
 
 def test_a_host_that_does_not_answer_at_the_start_passes_its_members_on(tmp_path):
