@@ -134,7 +134,7 @@ class VolumesInUse(Effect, frozen=True):
 
     @override
     def label(self) -> str:
-        return f"use of {', '.join(Path(each).name for each in self.volumes)}"
+        return f"volumes in use by {self.user.name}"
 
     @override
     async def look(self, at: Site) -> Presence:

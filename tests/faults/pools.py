@@ -136,6 +136,8 @@ class _Computer:
             f"swapSize {swap}; keepVolumes {keep}; keepOnFailure 0; {more} {_limits()} }}"
         )
         self.effects.append({"Overlay": "OverlayFile"}.get(backend, "volume1"))
+        if backend != "Pool":
+            self.effects.append("VolumesInUse")
         if swap != "0":
             self.effects.append("volume1-swap")
             self.tools.append("mkswap")

@@ -24,7 +24,7 @@ from engine.testing.sabotage import Plan
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 
 OUTSIDE = Path(__file__).parents[1] / "outside" / "leftovers.py"
-EFFECTS = ["volume1", "ConsoleLog", "DefinedDomain", "RunningDomain"]
+EFFECTS = ["VolumeFile", "ConsoleLog", "DefinedDomain", "RunningDomain"]
 POOL = """
 #include "components/vm.sf"
 Guest extends KvmDomain {
@@ -43,7 +43,14 @@ Computer extends PhysicalHost {
 sfConfig extends Compound {
     sfSyncTerminate true; sfConcurrency 0; sfLivenessDelay 2;
     mode "running"; uri TBD; guestKernel TBD; guestRamdisk TBD; guestDisk TBD;
-    near extends Computer { sfProcessHost "one"; group extends GROUP { vm extends Guest; } }
+    near extends Computer {
+        sfProcessHost "one";
+        loop extends OverlayStorageBackend {
+            baseImage guestDisk; volumeSize "32m"; swapSize "1m"; spaceReserve 0; keepOnFailure 0;
+            ioLimits extends DATA { writeBytes "8m"; iops 4000; }
+        }
+        group extends GROUP { vm extends Guest; }
+    }
     far extends Computer { sfProcessHost "two"; group extends Compound { vm extends Guest; } }
 }
 """
@@ -91,6 +98,16 @@ def known_domains(host):
     return done.stdout.split()
 
 
+def limits_of(host, domain):
+    """What QEMU holds the first disk to."""
+    done = subprocess.run(
+        ["virsh", "-c", host.uri, "blkdeviotune", domain, "vda", "--live"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    pairs = (line.split(":") for line in done.stdout.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
 def nothing_left(host, folder):
     return not host.qemu_pids() and not known_domains(host) and left(folder) == ""
 
@@ -114,6 +131,9 @@ def test_two_guests_boot_and_one_killed_by_hand_brings_the_pool_down(tmp_path, h
             wait_until(lambda console=console: "SD-READY" in console.read_text(errors="replace"))
         pids = host.qemu_pids()
         assert sorted(pids) == ["pool-far-group-vm", "pool-near-group-vm"]
+        limits = limits_of(host, "pool-near-group-vm")
+        assert (limits["write_bytes_sec"], limits["total_iops_sec"]) == ("8388608", "4000")
+        assert limits_of(host, "pool-far-group-vm")["write_bytes_sec"] == "0"
 
         began = time.monotonic()
         os.kill(pids["pool-far-group-vm"], signal.SIGKILL)

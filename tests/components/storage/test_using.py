@@ -88,7 +88,7 @@ async def test_a_volume_of_a_guest_that_cannot_be_ended_stays_its_own(bench, fol
     pool._open[URI] = faulty
     await bench.deploy(text(folder))
     gone = await bench.one.terminate("app")
-    assert any("use of shared" in line for line in gone.leftovers)
+    assert any("volumes in use by app:vm" in line for line in gone.leftovers)
 
     with pytest.raises(EngineError, match="VolumeInUse"):
         await bench.deploy(text(folder), "other")
