@@ -85,7 +85,7 @@ class Domain(Acting):
         warning: What is wrong with the guest or its hypervisor, and what is done about it.
 
     Errors:
-        SF-DOM-021: A folder or program of the host is missing, or does not go with something else.
+        SF-DOM-023: A folder or program of the host is missing, or does not go with something else.
         SF-DOM-020: Limits of memory or processors contradict what it is given at boot.
         SF-DOM-021: Something else is under way with the machine.
         SF-DOM-022: The guest did not shut down in time.
@@ -186,7 +186,7 @@ class Domain(Acting):
             for program in profile.programs:
                 if shutil.which(program, path=search_path()) is None:
                     raise Refused(
-                        f"there is no program {program} on this host", code="SF-DOM-021",
+                        f"there is no program {program} on this host", code="SF-DOM-023",
                         where=self.path, hint=f"install it: apt install {program}",
                     )  # fmt: skip
 

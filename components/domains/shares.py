@@ -93,13 +93,13 @@ def check_shares(domain: Conducted, folders: Sequence[SharedFolder], uri: str) -
             raise BadDescription(
                 f'shares and {name} "save" cannot be had together: a guest that has mounted a folder of '
                 "its host cannot be saved",
-                code="SF-DOM-021", where=domain.path, hint=f'say {name} "graceful", or leave shares out',
+                code="SF-DOM-023", where=domain.path, hint=f'say {name} "graceful", or leave shares out',
             )  # fmt: skip
     if not is_local(uri):
         return
     for folder in folders:
         if not Path(folder.path).is_dir():
             raise Refused(
-                f"there is no folder {folder.path} on this host", code="SF-DOM-021", where=domain.path,
+                f"there is no folder {folder.path} on this host", code="SF-DOM-023", where=domain.path,
                 hint="shares are folders of the host the machine runs on",
             )  # fmt: skip

@@ -62,7 +62,23 @@ def events(cls: type[Prim]) -> dict[str, str]:
 
 
 def errors(cls: type[Prim]) -> dict[str, str]:
-    """Return the errors a type raises: their codes and what they mean."""
+    """Return the errors a type raises: their codes and what they mean.
+
+    Raises:
+        ValueError: A docstring says twice what one is.
+
+    Example:
+        >>> class It(Prim):
+        ...     '''Does it.
+        ...
+        ...     Errors:
+        ...         SF-IT-001: It is there.
+        ...         SF-IT-001: It is not there.
+        ...     '''
+        >>> errors(It)
+        Traceback (most recent call last):
+        ValueError: It says twice what SF-IT-001 is
+    """
     return {**_found(cls, "error"), **_declared(cls, "Errors")}
 
 
@@ -74,12 +90,15 @@ def _bases(cls: type[Prim]) -> list[type[Prim]]:
 def _declared(cls: type[Prim], section: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in _bases(cls):
-        name = ""
+        name, own = "", set[str]()
         for line in doc_of(base).sections.get(section, "").splitlines():
             if line[:1].isspace():
                 found[name] += f" {line.strip()}"
             elif line:
                 name, _, meaning = line.partition(": ")
+                if name in own:
+                    raise ValueError(f"{base.__qualname__} says twice what {name} is")
+                own.add(name)
                 found[name] = meaning
     return found
 
