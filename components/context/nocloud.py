@@ -39,8 +39,19 @@ def files_of(told: Told) -> dict[str, bytes]:
 def network_config(told: Told) -> Data:
     """Return the network of a guest, version 2; nothing where DHCP will do."""
     wishes = told.wishes
-    if not told.mac or not (told.ip or wishes.nameservers or wishes.mtu):
+    plain = not (told.ip or wishes.nameservers or wishes.mtu)
+    if (plain or not told.mac) and not told.beside:
         return {}
+    links = {wishes.interface: _link(told)} if told.mac else {}
+    for index in range(len(told.beside)):
+        other = told.about(index)
+        links[f"beside{index + 1}"] = _link(other)
+    return {"version": 2, "ethernets": links}
+
+
+def _link(told: Told) -> Data:
+    """Return one interface; what is not known of it, it asks for."""
+    wishes = told.wishes
     link: Data = {"match": {"macaddress": told.mac}}
     if told.ip:
         link["addresses"] = [f"{told.ip}/{told.prefix}"]
@@ -54,7 +65,7 @@ def network_config(told: Told) -> Data:
         link["nameservers"] = {key: value for key, value in names.items() if value}
     if wishes.mtu:
         link["mtu"] = wishes.mtu
-    return {"version": 2, "ethernets": {wishes.interface: link}}
+    return link
 
 
 def user_data(told: Told) -> str:

@@ -79,7 +79,7 @@ def files_for(told: Told, seen: Seen) -> list[Written]:
         Written("/etc/hostname", f"{told.short}\n"),
         Written("/etc/hosts", block(seen.texts.get("/etc/hosts", _HOSTS), (told.hosts_line,))),
     ]
-    if told.mac:
+    if told.mac or told.beside:
         found.extend(_network(told, seen))
     if wishes.nameservers and seen.kinds.get("/etc/resolv.conf") != "symlink":
         found.append(Written("/etc/resolv.conf", resolver(told)))
@@ -134,17 +134,33 @@ def _network(told: Told, seen: Seen) -> list[Written]:
             text = yaml.safe_dump(config, sort_keys=False)
             return [Written("/etc/netplan/90-smartdomains.yaml", text, 0o600)]
         case "networkmanager":
-            path = "/etc/NetworkManager/system-connections/smartdomains.nmconnection"
-            return [Written(path, network_manager(told), 0o600)]
+            path = "/etc/NetworkManager/system-connections/{}.nmconnection"
+            return [
+                Written(path.format(name), network_manager(each, name), 0o600)
+                for name, each in _named(told)
+            ]
         case "networkd":
-            return [Written("/etc/systemd/network/10-smartdomains.network", networkd(told))]
+            path = "/etc/systemd/network/10-{}.network"
+            return [Written(path.format(name), networkd(each)) for name, each in _named(told)]
         case "ifcfg":
-            path = f"/etc/sysconfig/network-scripts/ifcfg-{told.wishes.interface}"
-            return [Written(path, ifcfg(told))]
+            path = "/etc/sysconfig/network-scripts/ifcfg-{}"
+            return [
+                Written(path.format(each.wishes.interface), ifcfg(each)) for _, each in _named(told)
+            ]
         case "ifupdown":
-            return [Written(INTERFACES, interfaces(seen.texts.get(INTERFACES, ""), told))]
+            text = seen.texts.get(INTERFACES, "")
+            for _, each in _named(told):
+                text = interfaces(text, each)
+            return [Written(INTERFACES, text)]
         case _:
             return []
+
+
+def _named(told: Told) -> list[tuple[str, Told]]:
+    """Return what there is to tell of each interface, by the name of its file."""
+    first = [("smartdomains", told)] if told.mac else []
+    others = range(len(told.beside))
+    return [*first, *((f"smartdomains-{index + 1}", told.about(index)) for index in others)]
 
 
 def _with_dhcp(told: Told) -> dict[str, object]:
@@ -222,10 +238,10 @@ def ifcfg(told: Told) -> str:
     return "".join(f'{key}="{value}"\n' for key, value in pairs.items() if value)
 
 
-def network_manager(told: Told) -> str:
+def network_manager(told: Told, name: str = "smartdomains") -> str:
     """Return a keyfile for NetworkManager."""
     wishes = told.wishes
-    lines = ["[connection]", "id=smartdomains", f"uuid={told.uuid}", "type=ethernet"]
+    lines = ["[connection]", f"id={name}", f"uuid={told.uuid}", "type=ethernet"]
     lines += ["", "[ethernet]", f"mac-address={told.mac}"]
     lines += [f"mtu={wishes.mtu}"] if wishes.mtu else []
     lines += ["", "[ipv4]", f"method={'manual' if told.ip else 'auto'}"]

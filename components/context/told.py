@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import uuid as uuids
 
 import msgspec
 from msgspec import Struct
@@ -70,6 +71,19 @@ class Wishes(Struct, frozen=True):
     host_keys: str = "perVm"
 
 
+class Beside(Struct, frozen=True):
+    """An interface beside the first.
+
+    Attributes:
+        ip: Its address; empty: from DHCP.
+        netmask: Dotted.
+    """
+
+    mac: str
+    ip: str = ""
+    netmask: str = "255.255.0.0"
+
+
 class Told(Struct, frozen=True, kw_only=True):
     """Everything one guest is told.
 
@@ -80,6 +94,7 @@ class Told(Struct, frozen=True, kw_only=True):
         netmask: Dotted.
         on_link: The gateway is reached though it is outside the subnet.
         ready_marker: What the serial console shall show at the end of each boot; empty: nothing.
+        beside: Interfaces beside the first, in order.
     """
 
     uuid: str
@@ -91,6 +106,24 @@ class Told(Struct, frozen=True, kw_only=True):
     on_link: bool = False
     ready_marker: str = ""
     wishes: Wishes = Wishes()
+    beside: tuple[Beside, ...] = ()
+
+    def about(self, index: int) -> Told:
+        """Return what there is to tell of one of the interfaces beside the first, as if it were that.
+
+        Example:
+            >>> told = Told(uuid="", hostname="a", beside=(Beside("52:54:00:00:00:01"),))
+            >>> told.about(0).mac, told.about(0).wishes.interface
+            ('52:54:00:00:00:01', 'eth1')
+        """
+        one = self.beside[index]
+        stem = self.wishes.interface.rstrip("0123456789")
+        name = f"{stem}{int(self.wishes.interface.removeprefix(stem) or 0) + index + 1}"
+        return Told(
+            uuid=str(uuids.uuid5(uuids.NAMESPACE_OID, f"{self.uuid} {one.mac}")),
+            hostname=self.hostname, mac=one.mac, ip=one.ip, netmask=one.netmask,
+            wishes=Wishes(interface=name),
+        )  # fmt: skip
 
     @property
     def prefix(self) -> int:
@@ -121,7 +154,10 @@ class Told(Struct, frozen=True, kw_only=True):
 
 def instance_id(told: Told) -> str:
     """Name what a guest is told; anything different has another name, and the guest takes it anew."""
-    return f"sd-{hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:32]}"
+    data = msgspec.to_builtins(told)
+    if not told.beside:  # as it was named before there were any
+        del data["beside"]
+    return f"sd-{hashlib.sha256(msgspec.json.encode(data)).hexdigest()[:32]}"
 
 
 def hostname_from(name: str) -> str:

@@ -30,6 +30,8 @@ LIVE = frozenset({
     "memory", "vcpus", "cpuShares", "cpuQuota", "cpuPin", "bandwidthIn", "bandwidthOut", "autostart",
 })  # fmt: skip
 """What its hypervisor changes while it runs."""
+GROWN = frozenset({"volumeSize", "dataVolumes"})
+"""What its storage does while it runs; a hypervisor that can tells the guest at once."""
 PLUGGED = frozenset({"disks", "interfaces"})
 """What is plugged into it and out of it while it runs, where its hypervisor can."""
 IDENTITY = frozenset({
@@ -48,12 +50,14 @@ class Bounds(Struct, frozen=True):
         vcpus: It was started with so many at most.
         running: There is an instance.
         plugs: Its hypervisor can plug devices in and out while it runs.
+        grows: Its hypervisor can tell the guest that a disk has grown.
     """
 
     memory_bytes: int
     vcpus: int
     running: bool = True
     plugs: bool = True
+    grows: bool = True
 
 
 def way_of(
@@ -78,12 +82,12 @@ def way_of(
         return Way.NOW
     if name in IDENTITY or name in storage:
         return Way.REPLACE
-    if name not in LIVE | PLUGGED:
+    if name not in LIVE | PLUGGED | GROWN:
         return Way.POWER
     if not bounds.running:
         return Way.NOW
-    if name in PLUGGED:
-        return Way.LIVE if bounds.plugs else Way.POWER
+    if (name in PLUGGED and not bounds.plugs) or (name in GROWN and not bounds.grows):
+        return Way.POWER
     if (name == "memory" and cast("int", new) > bounds.memory_bytes) or (
         name == "vcpus" and cast("int", new) > bounds.vcpus
     ):

@@ -125,12 +125,12 @@ class Described(Reporting, Compound):
     ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
     extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")
     disks = attr(
-        disks_kind, (),
+        disks_kind, None,
         doc="Disks that are there already, beside those of storageBackend: components of path, "
         "format, readOnly, shareable, boot and target, or paths alone.",
     )  # fmt: skip
     interfaces = attr(
-        interfaces_kind, (),
+        interfaces_kind, None,
         doc="Interfaces beside the first: components of network or bridge, mac, ip, netmask and "
         "model, or names of networks alone.",
     )  # fmt: skip

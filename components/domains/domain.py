@@ -36,6 +36,7 @@ from components.domains.rotation import rotating
 from components.domains.shares import check_shares
 from components.domains.showing import show
 from components.domains.stopping import Stopping
+from components.domains.storing import Storing
 from components.domains.updating import Updates
 from components.domains.watching import Watching
 from components.hosts.admission import Demand
@@ -68,7 +69,7 @@ BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
 """Seconds a guest may take to boot, where the description does not say."""
 
 
-class Domain(Acting):
+class Domain(Storing, Acting):
     """A virtual machine: defined and started once its storage is there, watched, stopped in stages.
 
     It checks and reserves in its deploy phase and makes nothing before every host of the application
@@ -236,7 +237,7 @@ class Domain(Acting):
                 "storageBackend must be given", code="SF-DOM-003", where=self.path,
                 hint="or disks that are there, or say diskless true",
             )  # fmt: skip
-        check_wanted(self.disks, self, boots=not self.boots_directly, diskless=self.diskless)
+        check_wanted(self.disks or (), self, boots=not self.boots_directly, diskless=self.diskless)
         check_kernel(self)
         check_sizes(self)
 

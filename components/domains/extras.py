@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
+from components.context.told import Beside
 from components.domains import existing, uplink
 from components.domains.existing import Uses, literal
 from components.domains.further import ALIAS, Existing, FurtherInterface
@@ -77,6 +78,11 @@ class Extras:
             for each in self.uplinks
         )
 
+    @property
+    def told(self) -> tuple[Beside, ...]:
+        """Return the interfaces as the guest is told of them."""
+        return tuple(Beside(each.mac, each.ip, each.netmask) for each in self.uplinks)
+
     async def reserve(self) -> None:
         """Check and claim what is known before anything is made.
 
@@ -86,7 +92,7 @@ class Extras:
         """
         domain = self._domain
         hypervisor = await domain.hypervisor()
-        known = await existing.find(literal(domain.disks), domain)
+        known = await existing.find(literal(domain.disks or ()), domain)
         domain.service(Uses).take(domain, known)
         await existing.check_unused(known, domain.uuid, domain, hypervisor)
         self.uplinks = await self._join()
@@ -105,7 +111,7 @@ class Extras:
             Refused: One is not there, or another machine has it.
         """
         domain = self._domain
-        found, names = await existing.find(domain.disks, domain), targets_in(xml)
+        found, names = await existing.find(domain.disks or (), domain), targets_in(xml)
         found = tuple(
             replace(disk, target=disk.target or names.get(disk.path, "")) for disk in found
         )
@@ -197,7 +203,7 @@ class Extras:
         found: list[uplink.Uplink] = []
         beside: Counter[tuple[str, str]] = Counter()
         self._joined = {}
-        for each in domain.interfaces:
+        for each in domain.interfaces or ():
             if each.ip:
                 uplink.check_address(each.ip, each.netmask, "", domain.path)
             source, made = await self._source(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,6 +14,7 @@ from components.context import Outline, Told
 from components.context.effects import ContextDisk
 from components.context.told import hostname_from
 from components.domains import telling, uplink
+from components.domains.altering import GROWN
 from components.domains.effects import (
     ConsoleLog,
     DefinedDomain,
@@ -43,7 +45,7 @@ from components.storage.declared import ON_THE_DOMAIN
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.effects import Effect
 from engine.runtime.handles import Link
-from engine.wire.codec import flatten
+from engine.wire.codec import FlatTree, flatten
 from engine.wire.messages import Handle
 from sfdl.values import Description, Reference, Value, Vector
 
@@ -111,9 +113,16 @@ class Making:
         shell = await domain.shell.handle() if domain.shell.given else None
         await domain.storage_backend.api.bind(domain.handle, domain.called, flatten(said), shell)
 
+    async def sizes(self, said: Mapping[str, Value]) -> FlatTree:
+        """Return what a description says of the sizes of volumes, as its storage takes it."""
+        pairs = [(name, await self._settled(name, said.get(name))) for name in sorted(GROWN)]
+        return flatten(Description(tuple((n, value) for n, value in pairs if value is not None)))
+
     async def _said(self, name: str) -> Value:
         """Return what the domain says about storage; what it refers to as a value, but the image."""
-        value = self._domain.live.value(name)
+        return await self._settled(name, self._domain.live.value(name))
+
+    async def _settled(self, name: str, value: Value) -> Value:
         if name == "baseImage" or not isinstance(value, Reference):
             return value
         live = self._domain.live
@@ -378,6 +387,7 @@ class Making:
             gateway=domain.gateway,
             on_link=domain.gateway_on_link,
             ready_marker=domain.ready_marker,
+            beside=self.extras.told,
             wishes=await telling.wishes_of(domain.context),
         )
 

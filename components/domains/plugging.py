@@ -56,6 +56,15 @@ def keys_in(xml: str) -> frozenset[tuple[Word, str]]:
     return frozenset([("disks", key) for key in disks] + [("interfaces", key) for key in macs])
 
 
+def disk_at(path: str, xml: str) -> str:
+    """Return the name in the guest of the disk that is a file or device; empty: it has none."""
+    for disk in _root(xml).findall("devices/disk"):
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None and path in source.attrib.values():
+            return target.get("dev", "")
+    return ""
+
+
 def devices_of(xml: str) -> tuple[Device, ...]:
     """Return the devices of a definition of ours that can be plugged: those with names of ours."""
     words: dict[str, tuple[Word, str, str]] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from components.domains.altering import PLUGGED, Bounds, Outcome, Way, outcome_of, shown
-from components.domains.plugging import Plugging, plugs_between
+from components.domains.altering import GROWN, PLUGGED, Bounds, Outcome, Way, outcome_of, shown
+from components.domains.plugging import Plugging, disk_at, plugs_between
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor.capabilities import Capability
@@ -16,12 +16,17 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.machines import Share
 from components.hypervisor.protocol import Hypervisor
 from components.storage.declared import ON_THE_DOMAIN
+from components.storage.growing import LATER, OFF
+from components.storage.growing import LIVE as ALIVE
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.kinds import BadValueError
 from sfdl.values import Value
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
+
+STORAGE = frozenset(ON_THE_DOMAIN) - GROWN
+"""Attributes that say what its volumes are made from."""
 
 
 class Updates:
@@ -60,6 +65,7 @@ class Updates:
             Refused: It would have to be replaced, and nobody has allowed that; or storage would.
         """
         outcome, _ = await self._outcome(new)
+        await self._check_sizes(outcome, new)
         replaced = outcome.of(Way.REPLACE)
         if not replaced:
             return True
@@ -79,6 +85,13 @@ class Updates:
             )  # fmt: skip
         return False
 
+    async def _check_sizes(self, outcome: Outcome, new: Mapping[str, Value]) -> None:
+        """Have the storage look whether its volumes can have the sizes the machine gives them."""
+        if GROWN & outcome.ways.keys():
+            backend = self._domain.storage_backend
+            if backend.given:
+                await backend.api.check_growth(await self._domain.making.sizes(new))
+
     async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, str]:
         domain = self._domain
         declared = type(domain).declarations
@@ -91,14 +104,18 @@ class Updates:
         for name in (*declared.links, *ON_THE_DOMAIN):
             old[name], wanted[name] = domain.live.value(name), new.get(name)
         bounds = await self._bounds_now()
-        found = outcome_of(old, wanted, bounds, storage=frozenset(ON_THE_DOMAIN))
+        found = outcome_of(old, wanted, bounds, storage=STORAGE)
         return found, str(wanted.get("updateMode"))
 
     async def _bounds_now(self) -> Bounds:
         if self._bounds is None:
             return Bounds(0, 0, running=False)
         hypervisor = await self._domain.hypervisor()
-        return replace(self._bounds, plugs=Capability.PLUG in hypervisor.caps)
+        return replace(
+            self._bounds,
+            plugs=Capability.PLUG in hypervisor.caps,
+            grows=Capability.GROW in hypervisor.caps,
+        )
 
     # -- carrying out
 
@@ -111,10 +128,11 @@ class Updates:
         """
         domain, bounds = self._domain, await self._bounds_now()
         self._plugged = tuple(name for name in new if name in PLUGGED)
-        new = {name: value for name, value in new.items() if name not in PLUGGED}
-        outcome = outcome_of(
-            {name: old.get(name) for name in new}, new, bounds, storage=frozenset(ON_THE_DOMAIN)
-        )
+        if GROWN & new.keys() and domain.storage_backend.given:
+            said = {name: domain.live.value(name) for name in GROWN}
+            await domain.storage_backend.api.grow(await domain.making.sizes(said))
+        new = {name: value for name, value in new.items() if name not in PLUGGED | GROWN}
+        outcome = outcome_of({name: old.get(name) for name in new}, new, bounds, storage=STORAGE)
         hypervisor = await domain.hypervisor()
         if {"memory", "vcpus"} & outcome.ways.keys():
             demand = Demand(domain.memory, domain.vcpus)
@@ -151,6 +169,28 @@ class Updates:
             left = set(await Plugging(domain, hypervisor).carry_out(plugs))
         if left:
             await self._power(sorted(left))
+
+    async def hears_of_growth(self) -> str:
+        """Say how the guest would hear that a disk grows: `off`, `live` or `later`."""
+        bounds = await self._bounds_now()
+        facts = await (await self._domain.hypervisor()).fact(self._domain.uuid)
+        if facts is None or not facts.active:
+            return OFF
+        return ALIVE if bounds.grows else LATER
+
+    async def grow_disk(self, path: str, size_bytes: int) -> None:
+        """Have the guest see a disk as larger; a file becomes as large by it.
+
+        Raises:
+            HypervisorError: It cannot be.
+        """
+        domain = self._domain
+        target = disk_at(path, domain.making.xml)
+        await (await domain.hypervisor()).machines.resize_disk(domain.uuid, target, size_bytes)
+
+    async def see_later(self, names: Sequence[str]) -> None:
+        """Take in that something of its storage counts at the next power cycle."""
+        await self._power(list(names))
 
     async def _power(self, later: list[str]) -> None:
         domain = self._domain

@@ -22,6 +22,7 @@ class Capability(enum.Enum):
     AGENT = "agent"
     VOLUME_CONTENT = "volume-content"
     PLUG = "plug"
+    GROW = "grow"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
@@ -35,10 +36,17 @@ _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
             Capability.UNDEFINE_NVRAM,
             Capability.UNDEFINE_CHECKPOINTS,
             Capability.UNDEFINE_SNAPSHOTS,
+            Capability.GROW,
         }
     ),
     "TEST": frozenset(
-        {Capability.START_PAUSED, Capability.AGENT, Capability.VOLUME_CONTENT, Capability.PLUG}
+        {
+            Capability.START_PAUSED,
+            Capability.AGENT,
+            Capability.VOLUME_CONTENT,
+            Capability.PLUG,
+            Capability.GROW,
+        }
     ),
 }
 """Only what is known for certain; all else is tried once per connection and then remembered."""

@@ -7,7 +7,7 @@ import contextlib
 import time
 import uuid as uuids
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,13 +18,14 @@ from typing_extensions import override
 from components.hosts.above import said_above
 from components.hosts.reservations import Gate
 from components.images.kinds import ImageFacts
+from components.storage.changing import ChangingStorage
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.limits import IoLimits
 from components.storage.saving import SavedImage
-from components.storage.sourcing import Sourced, Wanted
+from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
@@ -45,13 +46,6 @@ ALWAYS = f"always {DEPLOYMENT_FAILURE}"
 """All ends: the guest goes on, or is set aside."""
 AS_LONG_AS_RESUMED = f"{SHUTDOWN} {DEPLOYMENT_FAILURE}"
 """The same for a volume taken over from an earlier creation: it is older than a start that failed."""
-ENDINGS = frozenset({
-    "keepVolumes", "keepOnFailure", "saveImage", "saveImageName", "saveImagePath",
-    "saveImageExtension", "saveImageOn", "saveImageKeep", "saveImageSysprep", "tempMountPoint",
-    "spaceReserve", "wipeOnRemove", "maxChain",
-})  # fmt: skip
-"""Attributes that count at the end, or not at all, once the volumes are there."""
-
 CONTEXT = "context"
 """Role of the disk that tells a guest what it is."""
 
@@ -91,7 +85,7 @@ class User:
         """Stop using the disks: the backend is about to remove them."""
 
 
-class StorageBackend(Sourced):
+class StorageBackend(ChangingStorage):
     """Makes the volumes of one domain when it starts; what becomes of them at the end is a table.
 
     A domain binds the backend in its own deploy phase, so the backend knows whom it serves, and what
@@ -111,9 +105,7 @@ class StorageBackend(Sourced):
     def __init__(self) -> None:
         """Serve nobody yet."""
         super().__init__()
-        self._user: Handle | None = None
         self._bound_name = ""
-        self._offers: list[DiskOffer] = []
         self._resumes = False
         self._retained = False
         self._providing = asyncio.Lock()
@@ -130,9 +122,9 @@ class StorageBackend(Sourced):
             Refused: It serves another one already, or the two names contradict each other.
             BadDescription: An attribute on the domain does not fit.
         """
-        if self._user is not None and self._user.name != user.name:
+        if self.user is not None and self.user.name != user.name:
             raise Refused(
-                f"{self.path} serves {self._user.name} already", code="SF-STORE-002",
+                f"{self.path} serves {self.user.name} already", code="SF-STORE-002",
                 where=user.name, hint="give each domain a backend of its own",
             )  # fmt: skip
         if self.domain_name and domain_name and self.domain_name != domain_name:
@@ -142,7 +134,7 @@ class StorageBackend(Sourced):
             )  # fmt: skip
         self._take(dict(unflatten(overrides).attributes), user.name)
         await self._bind_early()
-        self._user = user
+        self.user = user
         self._bound_name = domain_name
         self.user_shell = shell
         if not self.live.state.ended:
@@ -155,7 +147,7 @@ class StorageBackend(Sourced):
                 self.live.changes[name] = value
                 continue
             try:
-                self.live.bound[name] = declared[name].read(value)
+                self.live.bound[name] = self.from_user[name] = declared[name].read(value)
             except BadValueError as error:
                 raise BadDescription(f"{where}.{name}: {error}", code="SF-ATTR-001") from error
 
@@ -207,9 +199,9 @@ class StorageBackend(Sourced):
     async def disks(self) -> list[DiskOffer]:
         """Return the disks, root first; with `provisionOn "attach"` they are made now."""
         async with self._providing:
-            if not self._offers and self.provision_on == "attach":
+            if not self.offers and self.provision_on == "attach":
                 await self._provide()
-        return [replace(offer, limits=self.io_limits) for offer in self._offers]
+        return [replace(offer, limits=self.io_limits) for offer in self.offers]
 
     # -- volumes
 
@@ -221,6 +213,7 @@ class StorageBackend(Sourced):
     async def volume(self, wanted: Wanted, image: ImageFacts) -> Effect:
         """Return the effect that makes and fills a volume; `image` is for the root."""
 
+    @override
     @abstractmethod
     def offer_of(self, effect: Effect) -> DiskOffer | None:
         """Return the disk that an effect of this backend stands for; nothing if it is no volume."""
@@ -251,7 +244,7 @@ class StorageBackend(Sourced):
         if self.using_existing_volumes:
             found = await self.find_volumes(self.layout())
             await self._use(found)
-            self._offers = found
+            self.offers = found
             return
         image = await self.image()
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
@@ -262,7 +255,7 @@ class StorageBackend(Sourced):
                 await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
                 for effect in effects
             ]
-        self._offers = self._offers_of(made)
+        self.offers = self._offers_of(made)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -282,15 +275,15 @@ class StorageBackend(Sourced):
         """
         paths = tuple(offer.path for offer in offers if self.is_local(offer))
         if paths:
-            use = VolumesInUse(paths, self._user or self.handle, kept=self._resumes)
+            use = VolumesInUse(paths, self.user or self.handle, kept=self._resumes)
             await self.make(use, keep=AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
         if self.using_existing_volumes:
-            self._offers = await self.find_volumes(self.layout())
+            self.offers = await self.find_volumes(self.layout())
         else:
-            self._offers = self._offers_of(effects)
+            self.offers = self._offers_of(effects)
 
     def _offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
         offers = (self.offer_of(effect) for effect in effects)
@@ -381,32 +374,6 @@ class StorageBackend(Sourced):
     # -- the end
 
     @override
-    async def check_update(self, new: Mapping[str, Value]) -> bool:
-        bound: dict[str, object] = {}
-        type(self).declarations.bind(new, bound, where=self.path)
-        names = [*bound, *type(self).declarations.links]
-        now = {name: self.live.bound.get(name, self.live.value(name)) for name in names}
-        wanted = {name: bound.get(name, new.get(name)) for name in names}
-        made_from = [name for name in names if now[name] != wanted[name] and name not in ENDINGS]
-        if made_from == ["ioLimits"] and self._offers:
-            raise Refused(
-                "ioLimits count when its machine is made, and it is there", code="SF-STORE-022",
-                where=self.path, hint="end the application and start it anew",
-            )  # fmt: skip
-        if made_from and self._offers:
-            raise Refused(
-                f"{', '.join(made_from)}: the volumes would have to be made anew, which would lose "
-                "what is on them",
-                code="SF-STORE-022", where=self.path,
-                hint="end the application and start it anew, or describe a second machine beside it",
-            )  # fmt: skip
-        return True
-
-    @override
-    async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
-        """Take what counts at the end only; what the volumes are made from is refused before."""
-
-    @override
     async def on_terminate(self, record: Record) -> None:
         await self._wait_for_user()
         if self._retained or record.type == SHUTDOWN:
@@ -422,7 +389,7 @@ class StorageBackend(Sourced):
             volumes.extend(await self._give_up())
         later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
         keep = later if stay == "later" else stay
-        if ending is not Ending.ROLLBACK and self._offers:
+        if ending is not Ending.ROLLBACK and self.offers:
             wanted = image_saved(wanted=self.save_image, on=self.save_image_on, ending=ending)
             if wanted and not await self._saved(volumes, keep):
                 return
@@ -432,7 +399,7 @@ class StorageBackend(Sourced):
     async def _give_up(self) -> list[Effect]:
         """Take over the volumes that were found, to remove them; those of another owner stay."""
         taken: list[Effect] = []
-        for effect in map(self.given_up, self._offers):
+        for effect in map(self.given_up, self.offers):
             try:
                 taken.append(await self.make(effect, keep="always"))
             except NameTaken:
@@ -445,10 +412,10 @@ class StorageBackend(Sourced):
         self.note(text, "error")
 
     async def _wait_for_user(self) -> None:
-        if self._user is None:
+        if self.user is None:
             return
         try:
-            await self.call(self._user, User, "let_go")
+            await self.call(self.user, User, "let_go")
         except EngineError as error:
             self.log.debug("the domain is gone already: %s", error)
 
@@ -456,7 +423,7 @@ class StorageBackend(Sourced):
         """Pack the root volume; until that is done, and if it fails, the volumes stay."""
         for volume in volumes:
             await self.amend(volume, "always")
-        root = self._offers[0]
+        root = self.offers[0]
         prefix = self.domain_name or self._bound_name or self.name
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         stem = self.save_image_name or prefix

@@ -50,11 +50,20 @@ class FileStorageBackend(StorageBackend):
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
         await super().on_adopt(effects)
         if not self.using_existing_volumes:
-            device = await self.run_blocking(lambda: self.folder().stat().st_dev)
-            wanted = self.space_wanted() - self.space_reserve
-            self.service(Promises).make(
-                self, Promise(f"device {device}", wanted, self.files_promised())
-            )
+            await self.promise_again()
+
+    @override
+    async def promise_again(self) -> None:
+        device = await self.run_blocking(lambda: self.folder().stat().st_dev)
+        wanted = self.space_wanted() - self.space_reserve
+        self.service(Promises).make(
+            self, Promise(f"device {device}", wanted, self.files_promised())
+        )
+
+    @override
+    async def check_growth_fits(self, more: int) -> None:
+        where, free, device = await self.run_blocking(self._look_for_space)
+        await self.refuse_growth(where, free, f"device {device}", more)
 
     def _look_for_space(self) -> tuple[str, int, int]:
         """Return the folder that is there already, what is free in it, and the device it is on."""

@@ -30,6 +30,7 @@ CONTROL = Path("/dev/mapper/control")
 class _Volume(Struct, frozen=True):
     lv_tags: str = ""
     lv_device_open: str = ""
+    lv_size: str = ""
 
 
 class _Group(Struct, frozen=True):
@@ -68,6 +69,11 @@ def _tags(value: Value) -> tuple[str, ...]:
 
 
 tags_kind = Kind("list of tags", "Vector", _tags)
+
+
+def extension(group: str, name: str, size_bytes: int) -> tuple[str, ...]:
+    """Return the command that makes a volume larger."""
+    return ("lvextend", "-y", "-L", f"{size_bytes}b", f"{group}/{name}")
 
 
 class LogicalVolume(Effect, frozen=True):
@@ -150,6 +156,26 @@ class LogicalVolume(Effect, frozen=True):
             size = (*size, "-i", str(self.stripes))
         return ("lvcreate", "-y", *size, *tags, "-n", self.name, self.group)
 
+    @property
+    def capacity_bytes(self) -> int:
+        """Return what a guest sees."""
+        return self.fill.size_bytes
+
+    def sized(self, size_bytes: int) -> Self:
+        """Return the same volume, described as larger."""
+        return msgspec.structs.replace(self, fill=self.fill.sized(size_bytes))
+
+    async def enlarge(self, at: Site, size_bytes: int) -> None:
+        """Make the volume larger, unless it is as large already."""
+        output = await at.run((
+            "lvs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", "lv_size",
+            "-S", f"vg_name={self.group} && lv_name={self.name}",
+        ))  # fmt: skip
+        report = msgspec.json.decode(output.stdout, type=_Report)
+        sizes = [float(volume.lv_size or 0) for listing in report.report for volume in listing.lv]
+        if max(sizes, default=0) < size_bytes:
+            await at.run(extension(self.group, self.name, size_bytes))
+
     @override
     async def claim(self, at: Site) -> Self:
         volume = await self._volume(at)
@@ -224,6 +250,12 @@ class RecordedVolume(VolumeFile, frozen=True):
             await at.blocking(self._sparse)
         else:
             await super().write(at)
+
+    @override
+    async def enlarge(self, at: Site, size_bytes: int) -> None:
+        group, name = Path(self.path).parts[-2:]
+        await at.blocking(self._note, (shlex.join(extension(group, name, size_bytes)),))
+        await super().enlarge(at, size_bytes)
 
     def _note(self, commands: tuple[str, ...]) -> None:
         Path(self.log).parent.mkdir(parents=True, exist_ok=True)
@@ -320,6 +352,21 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
             return _Listing()
         report = msgspec.json.decode(output.stdout, type=_Report).report
         return report[0] if report else _Listing()
+
+    @override
+    async def check_growth_fits(self, more: int) -> None:
+        if self.snapshot_of and not self.thin_pool:
+            raise Refused(
+                "a snapshot is as large as its origin: only a thin one can grow",
+                code="SF-STORE-018", where=self.path,
+            )  # fmt: skip
+        if self._recorded or self.thin_pool:
+            return
+        words = ("vgs", "-o", "vg_free", "-S", f"vg_name={self.volume_group}")
+        groups = (await self._report(*words)).vg
+        free = int(float(groups[0].vg_free)) if groups else 0
+        where = f"volume group {self.volume_group}"
+        await self.refuse_growth(where, free, where, more)
 
     async def _check_group(self) -> None:
         """Refuse a group that is not there or has no room, or a thin pool that is nearly full."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import msgspec
 from msgspec import Struct
@@ -99,6 +99,22 @@ class OverlayFile(Effect, frozen=True):
             "-o", self.options, "--", self.path, str(self.size_bytes),
         ))  # fmt: skip
         return self
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Return what a guest sees."""
+        return self.size_bytes
+
+    def sized(self, size_bytes: int) -> Self:
+        """Return the same layer, described as larger."""
+        return msgspec.structs.replace(self, size_bytes=size_bytes)
+
+    async def enlarge(self, at: Site, size_bytes: int) -> None:
+        """Make the layer larger, unless it is as large already; nobody has it open."""
+        words = ("qemu-img", "info", "--output=json", "--", self.path)
+        found = msgspec.json.decode((await at.run(words)).stdout, type=dict[str, object])
+        if cast("int", found["virtual-size"]) < size_bytes:
+            await at.run(("qemu-img", "resize", "-q", "-f", "qcow2", self.path, str(size_bytes)))
 
     @override
     async def claim(self, at: Site) -> Self:

@@ -78,6 +78,14 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
             await self.image()
 
     @override
+    async def check_growth_fits(self, more: int) -> None:
+        place = await self._where()
+        facts = await (await self._hypervisor()).storage.pool(place.uuid)
+        free = facts.available_bytes if facts is not None else 0
+        where = f"pool {place.uri} {place.uuid}"
+        await self.refuse_growth(f"storage pool {place.name}", free, where, more)
+
+    @override
     def check_image(self, image: ImageFacts) -> None:
         super().check_image(image)
         if self.layered and image.kind not in {"raw", "qcow2"}:

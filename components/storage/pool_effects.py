@@ -241,6 +241,23 @@ class PoolVolume(_AtStorage, frozen=True):
         finally:
             await at.blocking(fill.discard)
 
+    @property
+    def capacity_bytes(self) -> int:
+        """Return what a guest sees."""
+        return self.spec.capacity_bytes
+
+    def sized(self, size_bytes: int) -> Self:
+        """Return the same volume, described as larger."""
+        return replace(self, spec=replace(self.spec, capacity_bytes=size_bytes))
+
+    async def enlarge(self, at: Site, size_bytes: int) -> None:
+        """Make the volume larger, unless it is as large already; no guest has it open."""
+        hypervisor = await self._hypervisor(at)
+        facts = await hypervisor.storage.volume(self.uuid, self.spec.name)
+        if facts is not None and facts.capacity_bytes < size_bytes:
+            with _threads_of(at, hypervisor, self.uuid):
+                await hypervisor.storage.resize(self.uuid, self.spec.name, size_bytes)
+
     async def grown(self, hypervisor: Hypervisor, facts: VolumeFacts) -> VolumeFacts:
         """Bring a volume to its capacity.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+from msgspec.structs import replace
 from typing_extensions import override
 
 from components.images.kinds import refuse_escape
@@ -125,6 +126,24 @@ class VolumeFile(Effect, frozen=True):
             await at.run(("mkswap", "--uuid", self.uuid, self.path))
         elif self.make_fs != ("none",):
             await at.run((*mount_words(self.make_fs, self.uuid), self.path))
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Return what a guest sees."""
+        return self.size_bytes
+
+    def sized(self, size_bytes: int) -> Self:
+        """Return the same volume, described as larger."""
+        return replace(self, size_bytes=size_bytes)
+
+    async def enlarge(self, at: Site, size_bytes: int) -> None:
+        """Make the file larger, unless it is as large already."""
+        await at.blocking(self._enlarge, size_bytes)
+
+    def _enlarge(self, size_bytes: int) -> None:
+        if Path(self.path).stat().st_size < size_bytes:
+            os.truncate(self.path, size_bytes)
+        self._settle()
 
     @override
     async def claim(self, at: Site) -> Self:

@@ -208,6 +208,14 @@ class Keeper:
                 await self._process.ledger.durable(put_effect(made.row))
                 await after.make(made.site)
 
+    async def restate(self, live: Live, before: E, after: E) -> None:
+        """Write down that an effect is described otherwise now; nothing is made by it."""
+        for made in live.effects:
+            if made.effect == before:
+                made.effect = after
+                made.row = replace(made.row, data=self._encoded(live, after)[1])
+                await self._process.ledger.durable(put_effect(made.row))
+
     async def unmake(self, live: Live, effect: Effect) -> None:
         """Undo one effect of a component that goes on; see `Prim.unmake`."""
         for made in [each for each in live.effects if each.effect == effect]:

@@ -144,6 +144,20 @@ def _told_what_to_do(client, host, name, tmp_path):
     assert client.value("pool:vm:status") == "its guest runs"
 
 
+def grow(client, host, image, more):
+    """Make the volume of the guest larger as it runs, as its hypervisor, and its file, tell."""
+    name = virsh(host, "list", "--name").split()[0]
+    (path,) = devices(host)[0].values()
+    client.update("pool", described(host, image, f'{more} volumeSize "48m";')).result()
+
+    lines = virsh(host, "domblkinfo", name, "vda").splitlines()
+    assert next(line.split()[1] for line in lines if "Capacity" in line) == str(48 * 2**20)
+    assert Path(path).stat().st_size == 48 * 2**20
+    assert client.value("pool:vm:pendingChanges") == ""
+    client.update("pool", described(host, image, more)).result()  # back: nothing is cut
+    assert Path(path).stat().st_size == 48 * 2**20
+
+
 def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_path, host, image):
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -169,6 +183,7 @@ def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_
 
         more = "memory 160; maxMemory 192; vcpus 2; maxVcpus 2; cpuPin [|0|];"
         plug(client, host, image, tmp_path, more)
+        grow(client, host, image, more)
         assert list(host.qemu_pids().values()) == [emulator]
         deferred = f'{more} cpuModel "qemu32";'
         client.update("pool", described(host, image, deferred)).result()

@@ -212,7 +212,10 @@ async def test_policies_change_without_touching_the_guest(running):
         (f'{BEFORE} ip "10.1.2.3"; netmask "255.0.0.0";', "8m", "needs another machine"),
         (f'{BEFORE} baseImage "/etc";', "8m", "volumes would have to be made anew"),
         (f'{BEFORE} baseImage "/etc"; allowReplace true;', "8m", "would lose what is on them"),
-        (BEFORE, "4m", "volumeSize: the volumes would have to be made anew"),
+        (BEFORE, "4m", "volumes grow, they are never cut"),
+        (f'{BEFORE} volumeSize "4m";', "8m", "volumes grow, they are never cut"),
+        (f'{BEFORE} dataVolumes [|[|"db", "4m"|]|];', "8m", "only their sizes can change"),
+        (BEFORE, "9000t", "NoSpace"),
     ],
 )
 async def test_what_would_lose_something_is_refused_and_changes_nothing(running, more, size, words):
