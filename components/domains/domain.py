@@ -7,18 +7,17 @@ What its description may say stands in `described`; it makes things by `making`,
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
-from components.domains import telling, uplink
+from components.domains import telling
 from components.domains.acting import Acting
 from components.domains.acts import Acts
 from components.domains.booting import check_kernel
-from components.domains.conduct import check_conduct, check_sizes
+from components.domains.checking import check_attributes, check_capabilities, check_profile
 from components.domains.console import Shown, Typed
 from components.domains.drift import Drift
 from components.domains.effects import (
@@ -28,12 +27,10 @@ from components.domains.effects import (
     TransientDomain,
 )
 from components.domains.ends import End, all_stays, end_of
-from components.domains.existing import check_wanted
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
 from components.domains.rotation import rotating
-from components.domains.shares import check_shares
 from components.domains.showing import show
 from components.domains.stopping import Stopping
 from components.domains.storing import Storing
@@ -42,19 +39,16 @@ from components.domains.watching import Watching
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor import names
-from components.hypervisor.capabilities import Capability
-from components.hypervisor.choice import is_local, scheme_of, uri_for
+from components.hypervisor.choice import scheme_of, uri_for
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import holder_of, is_ours
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
-from components.hypervisor.xmltree import BadSpecError
 from engine.core.faults import BadDescription, Refused
 from engine.core.records import Record
 from engine.prim import Unwell
 from engine.runtime.attributes import exposed
 from engine.runtime.channels import Duplex
-from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken
 from engine.runtime.live import Live
 from sfdl.values import Value, Vector
@@ -140,10 +134,10 @@ class Domain(Storing, Acting):
     @override
     async def on_deploy(self) -> None:
         await self.making.take_address()
-        self._check_attributes()
+        check_attributes(self)
         await self._identify()
         self.check_hypervisor(self.uri)
-        self._check_profile()
+        check_profile(self)
         await self.making.bind_storage()
         await self.making.read_context()
         telling.check(
@@ -153,7 +147,7 @@ class Domain(Storing, Acting):
         hypervisor = await self.hypervisor()
         looked = (*self.domain_liveness_methods, *self.ready_checks)
         check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
-        self._check_capabilities(hypervisor)
+        check_capabilities(self, hypervisor)
         await self._check_free(hypervisor)
         await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
         await self.making.look_for_earlier()
@@ -176,31 +170,6 @@ class Domain(Storing, Acting):
                 hint="name another hypervisorUri, or use VM, which takes what the host has",
             )  # fmt: skip
 
-    def _check_profile(self) -> None:
-        profile = self.make_profile()
-        try:
-            profile.check()
-        except BadSpecError as error:
-            raise BadDescription(str(error), code="SF-DOM-005", where=self.path) from error
-        check_shares(self, profile.shares, self.uri)
-        if is_local(self.uri) and scheme_of(self.uri) != "test":
-            for program in profile.programs:
-                if shutil.which(program, path=search_path()) is None:
-                    raise Refused(
-                        f"there is no program {program} on this host", code="SF-DOM-023",
-                        where=self.path, hint=f"install it: apt install {program}",
-                    )  # fmt: skip
-
-    def _check_capabilities(self, hypervisor: Hypervisor) -> None:
-        if self.start_mode == "created" and Capability.START_PAUSED not in hypervisor.caps:
-            if self.capability_policy == "strict":
-                raise Refused(
-                    f"{hypervisor.uri} cannot start a guest with its processors held",
-                    code="SF-DOM-019", where=self.path,
-                    hint='capabilityPolicy "degrade" holds them at once after the start',
-                )  # fmt: skip
-            self.degrade("start-paused", "its processors are held at once after the start")
-
     @property
     def mac_begins(self) -> str:
         """Return the first three octets of a MAC address that stands for the UUID, if not the usual."""
@@ -217,29 +186,6 @@ class Domain(Storing, Acting):
     def boots_directly(self) -> bool:
         """Say whether a kernel is given, even if it is not known yet which one."""
         return bool(self.live.value("kernel"))
-
-    def _check_attributes(self) -> None:
-        given = [word for word in ("ramdisk", "extra") if self.live.value(word)]
-        if given and not self.boots_directly:
-            word = given[0]
-            raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=self.path)
-        if self.network.given and self.bridge.given:
-            raise BadDescription(
-                "give network or bridge, not both", code="SF-DOM-002", where=self.path
-            )
-        check_conduct(self)
-        if self.ip:
-            uplink.check_address(
-                self.ip, self.netmask, "" if self.gateway_on_link else self.gateway, self.path
-            )
-        if not (self.storage_backend.given or self.diskless or self.disks):
-            raise BadDescription(
-                "storageBackend must be given", code="SF-DOM-003", where=self.path,
-                hint="or disks that are there, or say diskless true",
-            )  # fmt: skip
-        check_wanted(self.disks or (), self, boots=not self.boots_directly, diskless=self.diskless)
-        check_kernel(self)
-        check_sizes(self)
 
     async def _identify(self) -> None:
         given = self.domain_name

@@ -217,7 +217,7 @@ async def test_a_folder_that_cannot_be_written_is_shared_by_9p(bench):
 
 
 async def test_without_its_emulator_there_is_no_tpm(bench, monkeypatch):
-    monkeypatch.setattr("components.domains.domain.scheme_of", lambda uri: "qemu")
-    monkeypatch.setattr("components.domains.domain.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("components.domains.checking.scheme_of", lambda uri: "qemu")
+    monkeypatch.setattr("components.domains.checking.shutil.which", lambda *_, **__: None)
     with pytest.raises(EngineError, match="there is no program swtpm on this host"):
         await bench.deploy(text("tpm true;"))

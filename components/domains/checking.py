@@ -1,0 +1,91 @@
+"""What a machine's description may not want, seen in its deploy phase, before anything is made."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from components.domains import uplink
+from components.domains.booting import check_kernel
+from components.domains.conduct import check_conduct, check_sizes
+from components.domains.existing import check_wanted
+from components.domains.shares import check_shares
+from components.hypervisor.capabilities import Capability
+from components.hypervisor.choice import is_local, scheme_of
+from components.hypervisor.protocol import Hypervisor
+from components.hypervisor.xmltree import BadSpecError
+from engine.core.faults import BadDescription, Refused
+from engine.runtime.commands import search_path
+
+if TYPE_CHECKING:
+    from components.domains.domain import Domain
+
+
+def check_attributes(domain: Domain) -> None:
+    """Refuse attributes that contradict each other, and files that are not there.
+
+    Raises:
+        BadDescription: The text names the attributes.
+        Refused: A kernel is missing.
+    """
+    given = [word for word in ("ramdisk", "extra") if domain.live.value(word)]
+    if given and not domain.boots_directly:
+        word = given[0]
+        raise BadDescription(f"{word} needs a kernel", code="SF-DOM-001", where=domain.path)
+    if domain.network.given and domain.bridge.given:
+        raise BadDescription(
+            "give network or bridge, not both", code="SF-DOM-002", where=domain.path
+        )
+    check_conduct(domain)
+    if domain.ip:
+        uplink.check_address(
+            domain.ip, domain.netmask, "" if domain.gateway_on_link else domain.gateway, domain.path
+        )
+    if not (domain.storage_backend.given or domain.diskless or domain.disks):
+        raise BadDescription(
+            "storageBackend must be given", code="SF-DOM-003", where=domain.path,
+            hint="or disks that are there, or say diskless true",
+        )  # fmt: skip
+    check_wanted(
+        domain.disks or (), domain, boots=not domain.boots_directly, diskless=domain.diskless
+    )
+    check_kernel(domain)
+    check_sizes(domain)
+
+
+def check_profile(domain: Domain) -> None:
+    """Refuse what its kind of machine cannot have together, and what its host has not.
+
+    Raises:
+        BadDescription: The text names the attributes.
+        Refused: A folder or program is missing.
+    """
+    profile = domain.make_profile()
+    try:
+        profile.check()
+    except BadSpecError as error:
+        raise BadDescription(str(error), code="SF-DOM-005", where=domain.path) from error
+    check_shares(domain, profile.shares, domain.uri)
+    if is_local(domain.uri) and scheme_of(domain.uri) != "test":
+        for program in profile.programs:
+            if shutil.which(program, path=search_path()) is None:
+                raise Refused(
+                    f"there is no program {program} on this host", code="SF-DOM-023",
+                    where=domain.path, hint=f"install it: apt install {program}",
+                )  # fmt: skip
+
+
+def check_capabilities(domain: Domain, hypervisor: Hypervisor) -> None:
+    """Take in what its hypervisor cannot do.
+
+    Raises:
+        Refused: It is not to be done another way.
+    """
+    if domain.start_mode == "created" and Capability.START_PAUSED not in hypervisor.caps:
+        if domain.capability_policy == "strict":
+            raise Refused(
+                f"{hypervisor.uri} cannot start a guest with its processors held",
+                code="SF-DOM-019", where=domain.path,
+                hint='capabilityPolicy "degrade" holds them at once after the start',
+            )  # fmt: skip
+        domain.degrade("start-paused", "its processors are held at once after the start")
