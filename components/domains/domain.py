@@ -221,6 +221,7 @@ class Domain(Storing, Acting):
     @override
     async def on_started(self) -> None:
         check_kernel(self)
+        await self.making.find_accelerator()
         await self.making.define()
         self.publish("defined")
         if self.start_mode == "defined":
@@ -373,6 +374,7 @@ class Domain(Storing, Acting):
         await self.making.join()
         self.making.claim_address()
         await self.making.extras.adopt(self.making.xml)
+        self.making.accelerated = 'type="kvm"' in self.making.xml
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         if running:
             self.updates.adopted()

@@ -24,6 +24,7 @@ from components.domains.effects import (
 from components.domains.ends import End
 from components.domains.extras import Extras
 from components.domains.overriding import escapes, overridden
+from components.domains.probing import Probes
 from components.domains.profile import Machine
 from components.domains.shares import serves_virtiofs
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
@@ -87,6 +88,7 @@ class Making:
         uplink: The network or bridge it is on, if any.
         xml: What the machine is, once it is prepared or taken up again.
         extras: Its further disks and interfaces.
+        accelerated: Guests are known to come up accelerated on its host.
         was: How an earlier creation of the domain set its guest aside, which goes on from there.
     """
 
@@ -97,6 +99,7 @@ class Making:
         self.uplink: uplink.Uplink | None = None
         self.was: End | None = None
         self.xml = ""
+        self.accelerated = False
         self.extras = Extras(domain)
         self._resumes = False
         self._probes = False
@@ -286,6 +289,16 @@ class Making:
                 await given.api.retain()
         await self.extras.retain()
 
+    async def find_accelerator(self) -> None:
+        """Find out whether guests come up accelerated here, where that is to be found out."""
+        domain = self._domain
+        if not domain.make_profile().probes:
+            return
+        with domain.step("probe", "finds out whether guests come up accelerated here"):
+            self.accelerated = await domain.service(Probes).accelerated(domain)
+        if not self.accelerated:
+            domain.degrade("kvm", "no guest comes up under it on this host, so it is emulated")
+
     async def define(self) -> None:
         """Have the guest told what it is to know, and define the machine, when it is its turn."""
         async with self._domain.service(_Turns).gate:
@@ -438,6 +451,7 @@ class Making:
             graphics=cast('Literal["", "vnc", "spice"]', domain.graphics.replace("none", "")),
             graphics_listen=domain.graphics_listen,
             arch=domain.arch or host_arch(),
+            accelerated=self.accelerated,
             virtiofs=serves_virtiofs(domain.uri),
             keeps_crashed=domain.on_guest_crash == "dump",
         )

@@ -40,6 +40,7 @@ class Machine(Struct, frozen=True):
     arch: str = "x86_64"
     keeps_crashed: bool = False
     virtiofs: bool = False
+    accelerated: bool = False
 
 
 class Profile(Protocol):
@@ -71,6 +72,11 @@ class Profile(Protocol):
         Raises:
             BadSpecError: The text names the attributes.
         """
+        ...
+
+    @property
+    def probes(self) -> bool:
+        """Say whether it is to be found out if guests come up accelerated on the host."""
         ...
 
     def spec(self, machine: Machine) -> DomainSpec:

@@ -21,8 +21,9 @@ class KvmDomain(Domain, type="kvm.domain"):
     schemes: ClassVar[frozenset[str]] = frozenset({"qemu", "test"})
 
     accelerator = attr(
-        str_, "tcg", choices=("kvm", "tcg"),
-        doc="kvm, or tcg for emulation. Never libvirt's word: it offers kvm where no guest runs.",
+        str_, "tcg", choices=("kvm", "tcg", "auto"),
+        doc="kvm; tcg for emulation; or auto: kvm if a probe guest has come up under it once on this "
+        "host within 30 s. Never libvirt's word alone: it offers kvm where no guest runs.",
     )  # fmt: skip
     cpu_model = attr(str_, "", doc="CPU the guest sees.", called="cpuModel")
     machine = attr(str_, "", doc="Machine type; the hypervisor's default if empty.")

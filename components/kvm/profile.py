@@ -47,6 +47,11 @@ class KvmProfile(Struct, frozen=True):
         """Return what emulates its devices beside QEMU."""
         return ("swtpm",) if self.tpm else ()
 
+    @property
+    def probes(self) -> bool:
+        """Say whether its accelerator is to be found out."""
+        return self.accelerator == "auto"
+
     def check(self) -> None:
         """Refuse what QEMU cannot do together.
 
@@ -65,12 +70,12 @@ class KvmProfile(Struct, frozen=True):
 
     @property
     def emulated(self) -> bool:
-        """Say whether QEMU emulates its processors."""
-        return self.accelerator == "tcg"
+        """Say whether QEMU emulates its processors, or may have to."""
+        return self.accelerator != "kvm"
 
     def spec(self, machine: Machine) -> DomainSpec:
         """Return what is to be defined."""
-        emulated = self.emulated
+        emulated = self.emulated and not (self.probes and machine.accelerated)
         return DomainSpec(
             kind="qemu" if emulated else "kvm",
             name=machine.name,

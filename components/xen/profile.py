@@ -60,6 +60,11 @@ class XenProfile(Struct, frozen=True):
         """Return nothing beyond Xen itself."""
         return ()
 
+    @property
+    def probes(self) -> bool:
+        """Say no: there is nothing to choose."""
+        return False
+
     def check(self) -> None:
         """Refuse nothing: what cannot be had together is refused before."""
 

@@ -221,3 +221,11 @@ async def test_without_its_emulator_there_is_no_tpm(bench, monkeypatch):
     monkeypatch.setattr("components.domains.checking.shutil.which", lambda *_, **__: None)
     with pytest.raises(EngineError, match="there is no program swtpm on this host"):
         await bench.deploy(text("tpm true;"))
+
+
+async def test_where_no_guest_comes_up_accelerated_it_is_emulated_and_that_is_told(bench):
+    await bench.deploy(text('accelerator "auto";'))
+
+    assert (await xml(bench)).get("type") == "qemu"
+    assert bench.find("vm").value("degraded").items == ("kvm",)
+    assert "probe" in bench.find("vm").value("timings").names()
