@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid as uuids
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +15,6 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from components.hosts.above import said_above
-from components.hosts.reservations import Gate
 from components.images.kinds import ImageFacts
 from components.storage.changing import ChangingStorage
 from components.storage.declared import ON_THE_DOMAIN
@@ -27,19 +25,18 @@ from components.storage.limits import IoLimits
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
+from components.storage.usage import VolumeUsage, usage_of
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.effects import Effect, NameTaken
-from engine.runtime.kinds import BadValueError, float_, int_
+from engine.runtime.kinds import BadValueError, float_
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
 
-PARALLEL = 2
-"""Images written at a time where nothing is said."""
 AS_LONG_AS_MADE = SHUTDOWN
 """Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
 ALWAYS = f"always {DEPLOYMENT_FAILURE}"
@@ -70,14 +67,6 @@ class DiskOffer(Struct, frozen=True):
     discard: bool = False
 
 
-class ImageWrites:
-    """Turns at writing images, of one process."""
-
-    def __init__(self) -> None:
-        """Let the first ones in."""
-        self.gate = Gate()
-
-
 class User:
     """What a backend may ask of the domain it serves."""
 
@@ -97,8 +86,6 @@ class StorageBackend(ChangingStorage):
         "sfOrphanPolicy": "keep", "sfStartTimeout": 3600, "sfTerminateTimeout": 3600,
     }  # fmt: skip
 
-    writes_images: ClassVar[bool] = True
-    """Whether its root volumes are filled with the whole of an image."""
     resumable: ClassVar[bool] = True
     """Whether volumes of an earlier creation can be taken over as they are."""
 
@@ -203,6 +190,24 @@ class StorageBackend(ChangingStorage):
                 await self._provide()
         return [replace(offer, limits=self.io_limits) for offer in self.offers]
 
+    @exposed(role="viewer")
+    async def usage(self) -> list[VolumeUsage]:
+        """Return how large its volumes are, and how much they take, as they are now.
+
+        Raises:
+            Refused: One is gone.
+        """
+        try:
+            return [await self.usage_of(offer) for offer in self.offers]
+        except OSError as error:
+            raise Refused(
+                f"a volume cannot be looked at: {error}", code="SF-STORE-026", where=self.path
+            ) from error
+
+    async def usage_of(self, offer: DiskOffer) -> VolumeUsage:
+        """Look at one volume of this host."""
+        return await self.run_blocking(usage_of, offer.role, offer.path)
+
     # -- volumes
 
     @abstractmethod
@@ -250,22 +255,12 @@ class StorageBackend(ChangingStorage):
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
         await self._use(self._offers_of(effects))
         keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
-        async with self._turn():
+        async with self.turn():
             made = [
                 await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
                 for effect in effects
             ]
         self.offers = self._offers_of(made)
-
-    @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a turn at writing an image, as `maxParallelImageWrites` above it says."""
-        if not self.writes_images:
-            yield
-            return
-        most = await said_above(self, "maxParallelImageWrites", int_)
-        async with self.service(ImageWrites).gate.turn(max(1, PARALLEL if most is None else most)):
-            yield
 
     async def _use(self, offers: Sequence[DiskOffer]) -> None:
         """Have nobody else use these volumes.
@@ -435,7 +430,7 @@ class StorageBackend(ChangingStorage):
             keep_newest=self.save_image_keep, then=then, sysprep=self.save_image_sysprep,
         )  # fmt: skip
         try:
-            async with self._turn():
+            async with self.turn():
                 await self.make(image, keep="always")
         except asyncio.CancelledError:
             self._tell_unsaved("it took longer than sfTerminateTimeout")

@@ -23,6 +23,7 @@ from components.storage.storage_pool import (
     note_path,
     place_of,
 )
+from components.storage.usage import VolumeUsage
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr, link
 from engine.runtime.effects import Effect
@@ -141,6 +142,15 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
             for one, found in pairs
             if found is not None
         ]
+
+    @override
+    async def usage_of(self, offer: DiskOffer) -> VolumeUsage:
+        place = await self._where()
+        name = Path(offer.path).name
+        facts = await (await self._hypervisor()).storage.volume(place.uuid, name)
+        if facts is None:
+            raise FileNotFoundError(f"there is no {name} in pool {place.name} any more")
+        return VolumeUsage(offer.role, facts.path, facts.capacity_bytes, facts.allocation_bytes)
 
     @override
     def is_local(self, offer: DiskOffer) -> bool:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from abc import abstractmethod
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
 from msgspec import Struct
 
+from components.hosts.above import said_above
+from components.hosts.reservations import Gate
 from components.images.kinds import ImageFacts, digest_of, examine
 from components.storage.declared import StorageAttributes
 from components.storage.filling import how_to_fill
 from components.system.shell import Shell, ShellExecutor
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.commands import search_path
-from engine.runtime.kinds import BadValueError
+from engine.runtime.kinds import BadValueError, int_
 from engine.wire.messages import Handle
 
+PARALLEL = 2
+"""Images written at a time where nothing is said."""
 ROOM = 1.1
 """A volume that an archive or folder is unpacked to must be so much larger."""
 
@@ -38,12 +45,23 @@ class Wanted(Struct, frozen=True):
     make_fs: tuple[str, ...]
 
 
+class ImageWrites:
+    """Turns at writing images, of one process."""
+
+    def __init__(self) -> None:
+        """Let the first ones in."""
+        self.gate = Gate()
+
+
 class Sourced(StorageAttributes):
     """Storage that knows what its root volume is filled from.
 
     Attributes:
+        writes_images: Whether its root volumes are filled with the whole of an image.
         user_shell: Shell of the domain it serves, if that has one.
     """
+
+    writes_images: ClassVar[bool] = True
 
     def __init__(self) -> None:
         """Have no shell of a domain yet."""
@@ -121,3 +139,13 @@ class Sourced(StorageAttributes):
             return await self.call(shell, Shell, "execute", script, timeout_s)
 
         return execute
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn at writing an image, as `maxParallelImageWrites` above it says."""
+        if not self.writes_images:
+            yield
+            return
+        most = await said_above(self, "maxParallelImageWrites", int_)
+        async with self.service(ImageWrites).gate.turn(max(1, PARALLEL if most is None else most)):
+            yield

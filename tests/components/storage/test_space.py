@@ -126,3 +126,45 @@ async def test_images_are_written_as_many_at_a_time_as_is_said(bench, monkeypatc
 
     assert seen == most
     await bench.one.terminate("app")
+
+
+KINDS = """
+#include "components/vm.sf"
+sfConfig extends Compound {
+    hypervisorUri "test:///default";
+    store extends StoragePool { poolName "sdusage"; }
+    loop extends LoopbackStorageBackend {
+        domainName "l"; baseImage "/usr/share/common-licenses"; makeFs "mkfs.ext4"; volumeSize "8m";
+        swapSize "1m"; spaceReserve 0; preallocate "full";
+    }
+    layer extends OverlayStorageBackend {
+        domainName "o"; baseImage "%s"; volumeSize "64m"; swapSize 0; spaceReserve 0;
+    }
+    pool extends PoolStorageBackend {
+        domainName "p"; pool LAZY ATTRIB store; baseImage "%s"; volumeSize "4m"; swapSize 0;
+        spaceReserve 0;
+    }
+}
+"""
+
+
+async def test_how_large_volumes_are_and_what_they_take_is_told_of_each_kind(bench, tmp_path):
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(2**20))
+    await bench.deploy(KINDS % (disk, disk))
+
+    root, swap = await bench.holder.call("app:loop", "usage")
+    assert (root["role"], root["capacity_bytes"], swap["role"]) == ("root", 8 * MIB, "swap")
+    assert 8 * MIB <= root["allocated_bytes"] < 9 * MIB
+    assert MIB <= swap["allocated_bytes"] < 2 * MIB
+    (layer,) = await bench.holder.call("app:layer", "usage")
+    assert layer["capacity_bytes"] == 64 * MIB
+    assert layer["allocated_bytes"] < MIB
+    (pooled,) = await bench.holder.call("app:pool", "usage")
+    assert pooled["capacity_bytes"] == 4 * MIB
+
+    (bench.work / "volumes" / "o-volume1").unlink()
+    with pytest.raises(EngineError, match="a volume cannot be looked at") as why:
+        await bench.holder.call("app:layer", "usage")
+    assert why.value.fault.code == "SF-STORE-025"
+    await bench.one.terminate("app")
