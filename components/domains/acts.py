@@ -194,6 +194,7 @@ class Acts:
     async def _is_off(self, said: str) -> None:
         domain = self._domain
         self.off, self.paused = True, None
+        domain.updates.stopped()
         for made in list(domain.live.effects):
             if isinstance(made.effect, RunningDomain):
                 await domain.forget(made.effect)

@@ -44,6 +44,11 @@ class Updates:
         self.adopted()
         domain.pendingChanges = ""
 
+    def stopped(self) -> None:
+        """Take in that there is no instance by wish: what changes counts from the next start on."""
+        self._bounds = None
+        self._domain.pendingChanges = ""
+
     def adopted(self) -> None:
         """Take in that an instance of an earlier process goes on."""
         domain = self._domain

@@ -156,6 +156,20 @@ async def test_another_uuid_is_another_machine_and_its_own_stays_its_own(running
     assert running.vm.value("uuid") == own
 
 
+async def test_a_machine_that_is_off_by_wish_is_altered_for_its_next_start(running):
+    await running.start(BEFORE)
+    one = running.bench.one
+    await one.call(running.vm.path, "destroy")
+
+    await running.update(f"{BEFORE} cpuShares 200; priority 7;")
+
+    assert not (await running.facts()).active
+    assert (running.vm.value("degraded"), running.vm.value("pendingChanges")) == (None, "")
+    await one.call(running.vm.path, "start")
+    assert (await running.facts()).active
+    assert (await running.xml()).findtext("cputune/shares") == "200"
+
+
 async def test_memory_and_processors_change_while_it_runs(running):
     await running.start(BEFORE)
     before = await running.facts()
