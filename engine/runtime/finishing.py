@@ -93,9 +93,12 @@ class Finishing:
             except Exception as error:
                 process.log.exception("%s of %s could not be finished", label, path)
                 await process.keeper.undo(made, 30.0)
-                for other in others:  # `done` stays open: an attempt under way must not go on
-                    process.reaper.forget(other)
-                    process.ledger.lazy(drop_effect(other.row.id))
+                for other in others:
+                    if _stays(other):  # and is watched: an attempt under way must not go on
+                        process.reaper.forget(other)
+                        process.ledger.lazy(drop_effect(other.row.id))
+                    else:
+                        other.site.pending.discard(done)
                 why = fault_of(error).message
                 text = f"{path}: {label} could not be finished, the rest stays: {why}"
                 process.events.note(None, "error", text)
@@ -118,7 +121,7 @@ class Finishing:
     def _settle(self, keep: str, others: list[Made]) -> None:
         """Leave what is to stay; what is to go is undone by the reaper as soon as all is done."""
         after_s = seconds_of(keep)
-        for made in others:
+        for made in filter(_stays, others):
             if keep == "always":
                 self._process.reaper.forget(made)
                 self._process.ledger.lazy(drop_effect(made.row.id))
@@ -131,3 +134,8 @@ class Finishing:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _stays(made: Made) -> bool:
+    """Say whether an effect was to be left, before it was known what becomes of it."""
+    return made.row.keep == "always"
