@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from components.domains import uplink
 from components.domains.booting import check_kernel
 from components.domains.conduct import check_conduct, check_sizes
-from components.domains.existing import check_wanted
 from components.domains.shares import check_shares
 from components.hypervisor.capabilities import Capability
 from components.hypervisor.choice import is_local, scheme_of
@@ -46,9 +45,7 @@ def check_attributes(domain: Domain) -> None:
             "storageBackend must be given", code="SF-DOM-003", where=domain.path,
             hint="or disks that are there, or say diskless true",
         )  # fmt: skip
-    check_wanted(
-        domain.disks or (), domain, boots=not domain.boots_directly, diskless=domain.diskless
-    )
+    domain.making.extras.check_wanted(domain.disks or ())
     check_kernel(domain)
     check_sizes(domain)
 

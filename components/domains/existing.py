@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary, WeakSet
@@ -38,11 +38,8 @@ class Uses:
         Raises:
             Refused: Another machine has one, and they do not both share it.
         """
+        self.check(prim, disks)
         wanted = {os.path.realpath(disk.path): disk for disk in disks}
-        for path, mine in wanted.items():
-            for other in self._others(prim, path):
-                if not (sharing(mine) and sharing(mine) == sharing(self._used[other][path])):
-                    raise _taken(mine, f"{other.path} has it already", prim.path)
         for path in self._used.pop(prim, {}):
             self._users[path].discard(prim)
             if not self._users[path]:
@@ -51,6 +48,18 @@ class Uses:
             self._used[prim] = wanted
         for path in wanted:
             self._users.setdefault(path, WeakSet()).add(prim)
+
+    def check(self, prim: Prim, disks: tuple[Existing, ...]) -> None:
+        """Refuse disks that another machine has and that they do not both share.
+
+        Raises:
+            Refused: The text names that machine.
+        """
+        for mine in disks:
+            path = os.path.realpath(mine.path)
+            for other in self._others(prim, path):
+                if not (sharing(mine) and sharing(mine) == sharing(self._used[other][path])):
+                    raise _taken(mine, f"{other.path} has it already", prim.path)
 
     def _others(self, prim: Prim, path: str) -> Iterator[Prim]:
         for other in list(self._users.get(path, ())):
@@ -65,14 +74,29 @@ def _taken(disk: Existing, why: str, where: str) -> Refused:
 
 
 def check_wanted(
-    disks: tuple[FurtherDisk, ...], prim: Prim, *, boots: bool, diskless: bool
-) -> None:
+    disks: tuple[FurtherDisk, ...], prim: Prim, *, boots: bool, diskless: bool,
+    targets: tuple[str, ...], taken: Collection[str] = (),
+) -> None:  # fmt: skip
     """Refuse disks that contradict what else is said of a machine.
+
+    Args:
+        disks: As they are described.
+        prim: The machine.
+        boots: It boots from a disk, not a kernel that is given.
+        diskless: It says that it has none.
+        targets: How names in the guest begin.
+        taken: Names that volumes of it have.
 
     Raises:
         BadDescription: The text says what does.
     """
+    named = [disk.target for disk in disks if disk.target]
+    strange = [name for name in named if not name.startswith(targets)]
+    doubled = [name for name in named if name in taken]
+    begin = " or ".join(f"{name}b" for name in targets)
     wrong = (
+        (bool(strange), f"target {' '.join(strange[:1])} is no name it can have, such as {begin}"),
+        (bool(doubled), f"target {' '.join(doubled[:1])} is that of one of its volumes"),
         (diskless and bool(disks), "diskless is true, and there are disks"),
         (any(disk.boot for disk in disks) and not boots, "boot: it boots the kernel that is given"),
     )

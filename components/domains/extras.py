@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from components.context.told import Beside
 from components.domains import existing, uplink
 from components.domains.existing import Uses, literal
-from components.domains.further import ALIAS, Existing, FurtherInterface
+from components.domains.further import ALIAS, Existing, FurtherDisk, FurtherInterface
+from components.domains.plugging import keys_in
 from components.domains.spec import InterfaceSpec
 from components.networks.addresses import mac_from_uuid
 from components.networks.effects import KeptAddress
@@ -82,6 +83,48 @@ class Extras:
     def told(self) -> tuple[Beside, ...]:
         """Return the interfaces as the guest is told of them."""
         return tuple(Beside(each.mac, each.ip, each.netmask) for each in self.uplinks)
+
+    def check_wanted(self, disks: tuple[FurtherDisk, ...]) -> None:
+        """Refuse disks that contradict what else is said of the machine.
+
+        Raises:
+            BadDescription: The text says what does.
+        """
+        domain = self._domain
+        made = keys_in(domain.making.xml) if domain.making.xml else frozenset()
+        beside = {("disks", name) for name in targets_in(domain.making.xml).values()}
+        existing.check_wanted(
+            disks, domain, boots=not domain.boots_directly, diskless=domain.diskless,
+            targets=domain.make_profile().targets,
+            taken=[name for word, name in made - beside if word == "disks"],
+        )  # fmt: skip
+
+    async def check(
+        self, disks: tuple[FurtherDisk, ...], interfaces: tuple[FurtherInterface, ...]
+    ) -> None:
+        """Look, before anything is changed, whether the machine can have these instead of its own.
+
+        What is referred to may come with the same update, and is looked at when that is done.
+
+        Raises:
+            Refused: Something is not there, or another machine has it.
+            BadDescription: The text says what does not fit.
+        """
+        domain = self._domain
+        hypervisor = await domain.hypervisor()
+        self.check_wanted(disks)
+        found = await existing.find(literal(disks), domain)
+        domain.service(Uses).check(domain, found)
+        await existing.check_unused(found, domain.uuid, domain, hypervisor)
+        for each in interfaces:
+            if each.ip:
+                uplink.check_address(each.ip, each.netmask, "", domain.path)
+            source = each.source if isinstance(each.source, str) else ""
+            wanted = uplink.Uplink(each.kind, source, not source, each.mac, each.ip)
+            await uplink.check_source(wanted, domain, hypervisor)
+            if each.mac:
+                uplink.check_unclaimed(wanted, domain, domain.uri)
+                await uplink.check_mac(wanted, domain.uuid, domain, hypervisor)
 
     async def reserve(self) -> None:
         """Check and claim what is known before anything is made.

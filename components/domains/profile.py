@@ -47,6 +47,11 @@ class Profile(Protocol):
     """Turns a machine into the specification of one kind of domain; pure."""
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Return how names of disks in the guest begin."""
+        ...
+
+    @property
     def agent_channel(self) -> bool:
         """Say whether the guest is given a channel for an agent."""
         ...

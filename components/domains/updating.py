@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
@@ -24,6 +24,7 @@ from sfdl.values import Value
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
+    from components.domains.further import FurtherDisk, FurtherInterface
 
 STORAGE = frozenset(ON_THE_DOMAIN) - GROWN
 """Attributes that say what its volumes are made from."""
@@ -60,8 +61,8 @@ class Updates:
         Raises:
             BadDescription: A value does not fit.
         """
-        outcome, mode = await self._outcome(new)
-        return shown(outcome, mode)
+        outcome, wanted = await self._outcome(new)
+        return shown(outcome, str(wanted["updateMode"]))
 
     async def check(self, new: Mapping[str, Value]) -> bool:
         """Say whether the machine can take new attributes; else it is to be replaced.
@@ -69,8 +70,12 @@ class Updates:
         Raises:
             Refused: It would have to be replaced, and nobody has allowed that; or storage would.
         """
-        outcome, _ = await self._outcome(new)
+        outcome, wanted = await self._outcome(new)
         await self._check_sizes(outcome, new)
+        if PLUGGED & outcome.ways.keys():
+            disks = cast("tuple[FurtherDisk, ...] | None", wanted.get("disks"))
+            nics = cast("tuple[FurtherInterface, ...] | None", wanted.get("interfaces"))
+            await self._domain.making.extras.check(disks or (), nics or ())
         replaced = outcome.of(Way.REPLACE)
         if not replaced:
             return True
@@ -97,7 +102,7 @@ class Updates:
             if backend.given:
                 await backend.api.check_growth(await self._domain.making.sizes(new))
 
-    async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, str]:
+    async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, dict[str, object]]:
         domain = self._domain
         declared = type(domain).declarations
         wanted: dict[str, object] = {}
@@ -110,7 +115,7 @@ class Updates:
             old[name], wanted[name] = domain.live.value(name), new.get(name)
         bounds = await self._bounds_now()
         found = outcome_of(old, wanted, bounds, storage=STORAGE)
-        return found, str(wanted.get("updateMode"))
+        return found, wanted
 
     async def _bounds_now(self) -> Bounds:
         if self._bounds is None:

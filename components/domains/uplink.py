@@ -136,6 +136,15 @@ def claim(uplink: Uplink, prim: Prim, uri: str) -> None:
     claims.take(prim, "mac", uri, uplink.mac)
 
 
+def check_unclaimed(uplink: Uplink, prim: Prim, uri: str) -> None:
+    """Refuse a MAC address that another component of this host holds.
+
+    Raises:
+        Refused: The text names it.
+    """
+    prim.service(Claims).check(prim, "mac", uri, uplink.mac)
+
+
 def release(uplink: Uplink, prim: Prim, uri: str) -> None:
     """Give back what an interface had that the machine has no more."""
     claims = prim.service(Claims)

@@ -69,6 +69,11 @@ class KvmProfile(Struct, frozen=True):
                 raise BadSpecError(text)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Return how names of disks begin: those on virtio, and the others."""
+        return ("vd", "sd")
+
+    @property
     def emulated(self) -> bool:
         """Say whether QEMU emulates its processors, or may have to."""
         return self.accelerator != "kvm"

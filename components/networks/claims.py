@@ -37,13 +37,21 @@ class Claims:
         Raises:
             Refused: Another component holds it.
         """
+        self.check(prim, kind, scope, value)
+        self._held[kind, scope, value] = prim
+
+    def check(self, prim: Prim, kind: str, scope: str, value: str) -> None:
+        """Refuse what another component holds; arguments as for `take`.
+
+        Raises:
+            Refused: Another component holds it.
+        """
         holder = self.holder(kind, scope, value)
         if holder is not None and holder.path != prim.path:
             raise Refused(
                 f"{kind} {value} is held by {holder.path} already", code="SF-NET-002",
                 where=prim.path, hint=f"give {prim.path} another {kind}, or end {holder.path} first",
             )  # fmt: skip
-        self._held[kind, scope, value] = prim
 
     def give_back(self, prim: Prim, kind: str, scope: str, value: str) -> None:
         """End a claim before its component ends; one of another component stays."""

@@ -46,6 +46,11 @@ class XenProfile(Struct, frozen=True):
     vif_script: str = ""
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Return how names of disks begin: Xen has one kind."""
+        return ("xvd",)
+
+    @property
     def agent_channel(self) -> bool:
         """Say no: Xen has no such channel."""
         return False

@@ -270,6 +270,8 @@ async def test_where_a_disk_is_may_be_said_by_what_makes_it(pool):
         ('disks ["DIR"];', "", "is no file and no block device"),
         ('disks ["DIR/q.img"];', "", "looks like qcow2, and no format is given"),
         ('disks [(extends { path "DIR/a.img"; format "qcow2"; })];', "", "is no qcow2 file"),
+        ('disks [(extends { path "DIR/a.img"; target "xvdb"; })];', "",
+         "target xvdb is no name it can have, such as vdb or sdb"),
         ('disks ["DIR/a.img"]; diskless true;', "", "diskless is true, and there are disks"),
         ('disks ["DIR/a.img"];', 'disks ["DIR/../disks/a.img"];', "has it already"),
         ('disks [(extends { path "DIR/a.img"; readOnly true; })];', 'disks ["DIR/a.img"];',
@@ -297,6 +299,31 @@ async def test_what_cannot_be_had_is_refused_with_its_holder_before_anything_is_
 
     assert words in " ".join(str(each) for each in failure.value.fault.chain())
     assert not pool.engine.process.apps
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        ('disks ["DIR/none.img"];', "No such file"),
+        ('disks ["DIR/b.img"];', "app:two has it already"),
+        ('disks [(extends { path "DIR/c.img"; target "xvdb"; })];', "is no name it can have"),
+        ('disks ["DIR/a.img"]; interfaces ["none"];', "there is no network none"),
+        ('disks ["DIR/a.img"]; interfaces [(extends { network "default"; '
+         'mac "52:54:00:00:00:01"; })];', "is held by app:two already"),
+        ('disks ["DIR/a.img"]; interfaces [(extends { network "default"; '
+         'mac "aa:bb:cc:dd:ee:ff"; })];', "is that of domain test already"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_had_is_refused_before_an_update_changes_anything(pool, one, words):
+    two = 'disks ["DIR/b.img"]; network "default"; mac "52:54:00:00:00:01";'
+    await pool.start('disks ["DIR/a.img"];', two)
+    before = ET.tostring(await pool.xml())
+
+    with pytest.raises(EngineError, match="refuses the update") as failure:
+        await pool.update(one, two)
+
+    assert words in " ".join(str(each) for each in failure.value.fault.chain())
+    assert ET.tostring(await pool.xml()) == before
 
 
 async def test_machines_that_all_say_so_have_a_disk_together(pool):
