@@ -45,7 +45,6 @@ def check_attributes(domain: Domain) -> None:
             "storageBackend must be given", code="SF-DOM-003", where=domain.path,
             hint="or disks that are there, or say diskless true",
         )  # fmt: skip
-    domain.making.extras.check_wanted(domain.disks or ())
     check_kernel(domain)
     check_sizes(domain)
 
@@ -54,7 +53,7 @@ def check_profile(domain: Domain) -> None:
     """Refuse what its kind of machine cannot have together, and what its host has not.
 
     Raises:
-        BadDescription: The text names the attributes.
+        BadDescription: The text names the attributes, or the disk.
         Refused: A folder or program is missing.
     """
     profile = domain.make_profile()
@@ -62,6 +61,7 @@ def check_profile(domain: Domain) -> None:
         profile.check()
     except BadSpecError as error:
         raise BadDescription(str(error), code="SF-DOM-005", where=domain.path) from error
+    domain.making.extras.check_wanted(domain.disks or ())
     check_shares(domain, profile.shares, domain.uri)
     if is_local(domain.uri) and scheme_of(domain.uri) != "test":
         for program in profile.programs:
