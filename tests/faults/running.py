@@ -26,7 +26,9 @@ CLEAN_S = 60.0
 """Seconds after which what is still there counts as left behind; the reaper waits in between."""
 STORE = ("cache/smartdomains/images/sha256/*", "cache/smartdomains/images/recipes/*")
 """Images made from recipes stay for others, until their store makes room."""
-VOLUMES = ("*/port-*/work/volumes/*", "*/port-*/work/lvm/*")
+VOLUMES = (
+    "*/port-*/work/volumes/*", "*/port-*/work/lvm/*", "*/port-*/work/pools/*/volume-*.owner.json",
+)  # fmt: skip
 RESULTS = ("saved/*.tar", "saved/*.tar.gz", "saved/*.raw", "saved/*.json", "*/commands.log")
 KILLED = """#!/bin/sh
 # Kills itself once, half-way: what it writes last is begun and not finished.
