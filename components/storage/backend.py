@@ -184,10 +184,11 @@ class StorageBackend(ChangingStorage):
 
     @exposed()
     async def disks(self) -> list[DiskOffer]:
-        """Return the disks, root first; with `provisionOn "attach"` they are made now."""
-        async with self._providing:
-            if not self.offers and self.provision_on == "attach":
-                await self._provide()
+        """Return the disks, root first; those that are not there yet are made now.
+
+        They are where `provisionOn` is `attach`, and where the machine starts before its storage.
+        """
+        await self._provide()
         return [replace(offer, limits=self.io_limits) for offer in self.offers]
 
     @exposed(role="viewer")
@@ -241,11 +242,18 @@ class StorageBackend(ChangingStorage):
 
     @override
     async def on_start(self) -> None:
-        await self.check_host()
         if self.provision_on == "start":
             await self._provide()
+        else:
+            await self.check_host()
 
     async def _provide(self) -> None:
+        async with self._providing:
+            if not self.offers:
+                await self._provide_now()
+
+    async def _provide_now(self) -> None:
+        await self.check_host()
         if self.using_existing_volumes:
             found = await self.find_volumes(self.layout())
             await self._use(found)

@@ -55,6 +55,24 @@ async def test_a_domain_runs_with_its_owner_recorded_and_leaves_nothing(bench):
     assert list((bench.work / "console").iterdir()) == []
 
 
+async def test_a_machine_written_before_its_storage_has_its_disks_and_its_volumes_go_last(bench):
+    lines = text().splitlines(keepends=True)
+    machine = next(line for line in lines if "vm extends" in line)
+    lines.remove(machine)
+    lines.insert(next(at for at, line in enumerate(lines) if "loop extends" in line), machine)
+    await bench.deploy("".join(lines))
+
+    (facts,) = await ours(bench)
+    assert sorted(path.rpartition("/")[2] for path in facts.disks) == [
+        "app-host-vm-volume1", "app-host-vm-volume1-swap",
+    ]  # fmt: skip
+    assert bench.find("loop").ready
+    ended = await bench.one.terminate("app")
+    assert ended.leftovers == ()
+    assert await ours(bench) == []
+    assert list((bench.work / "volumes").iterdir()) == []
+
+
 async def test_a_redeployment_finds_the_same_uuid(bench):
     await bench.deploy(text())
     first = bench.find("vm").value("uuid")
