@@ -166,5 +166,5 @@ async def test_how_large_volumes_are_and_what_they_take_is_told_of_each_kind(ben
     (bench.work / "volumes" / "o-volume1").unlink()
     with pytest.raises(EngineError, match="a volume cannot be looked at") as why:
         await bench.holder.call("app:layer", "usage")
-    assert why.value.fault.code == "SF-STORE-025"
+    assert why.value.fault.code == "SF-STORE-026"
     await bench.one.terminate("app")
