@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from msgspec import Struct
 
+from components.domains.console import written
 from components.domains.effects import RunningDomain
 from components.domains.showing import show
 from components.hypervisor.errors import HypervisorError
@@ -211,6 +212,7 @@ class Acts:
         if state is not None:
             return
         saved = await hypervisor.machines.is_saved(domain.uuid)
+        past = await domain.run_blocking(written, domain.consolePath)
         try:
             await domain.making.start()
         except BaseException:
@@ -225,7 +227,7 @@ class Acts:
         await show(domain, began=True)
         watching = domain.begin_watch()
         if not saved:
-            await watching.booted(again=True)
+            await watching.booted(past=past)
         domain.set_ready(True)
 
     async def _undo_start(self) -> None:

@@ -54,9 +54,9 @@ class Signs:
         self._checks = tuple(checks)
         self._tail = ConsoleTail(console)
 
-    def again(self) -> None:
-        """Take in that the guest boots anew: what its console has shown is of the past."""
-        self._tail = ConsoleTail(self._console, from_end=True)
+    def since(self, past: int) -> None:
+        """Take in that the guest boots anew: the first bytes of its console are of the past."""
+        self._tail = ConsoleTail(self._console, past=past)
 
     async def wait(self, hypervisor: Hypervisor, prober: Prober, limit_s: float) -> None:
         """Wait for the first sign.

@@ -62,13 +62,21 @@ class Shown:
         self._file.close()
 
 
+def written(path: str) -> int:
+    """Return how many bytes the log of a console has by now; blocks."""
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class ConsoleTail:
     """Looks for a marker in a growing file, without reading anything twice; blocks."""
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
-        """Take the file, which may not exist yet; `from_end`: what it has by now does not count."""
+    def __init__(self, path: Path, *, past: int = 0) -> None:
+        """Take the file, which may not exist yet; its first `past` bytes do not count."""
         self._path = path
-        self._read = path.stat().st_size if from_end and path.exists() else 0
+        self._read = past
         self._rest = ""
 
     def shows(self, marker: str) -> bool:

@@ -18,7 +18,7 @@ from components.domains.acting import Acting
 from components.domains.acts import Acts
 from components.domains.booting import check_kernel
 from components.domains.checking import check_attributes, check_capabilities, check_profile
-from components.domains.console import Shown, Typed
+from components.domains.console import Shown, Typed, written
 from components.domains.drift import Drift
 from components.domains.effects import (
     ConsoleLog,
@@ -273,10 +273,11 @@ class Domain(Storing, Acting):
         self.set_ready(False)
         hypervisor = await self.hypervisor()
         await self.stopping.pause_for(hypervisor, End.GRACEFUL)
+        past = await self.run_blocking(written, self.consolePath)
         await self.start_again(hypervisor)
         self.publish("running")
         with self.step("boot", "waits until its guest has booted"):
-            await self.begin_watch().booted(again=True)
+            await self.begin_watch().booted(past=past)
         self.set_ready(True)
 
     def pending(self) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.domains.booting import Signs
+from components.domains.console import written
 from components.domains.liveness import GuestWatch, Looks, wanted
 from components.domains.prober import Prober
 from components.domains.reactions import Reactions
@@ -74,11 +75,11 @@ class Watching:
         """Say what is wrong, in constant time; empty when all is well or cannot be told."""
         return self._watch.trouble(asyncio.get_running_loop().time())
 
-    async def booted(self, *, again: bool = False) -> None:
+    async def booted(self, *, past: int = 0) -> None:
         """Wait until the guest has booted, where that is asked for.
 
         Args:
-            again: What its console has shown so far is of the past.
+            past: So many bytes of its console are of the past, as they were there before the start.
 
         Raises:
             TimedOut: It has not in time.
@@ -86,8 +87,7 @@ class Watching:
         domain = self._domain
         if domain.start_mode != "booted":
             return
-        if again:
-            self._signs.again()
+        self._signs.since(past)
         self._prober.awaited = True
         await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_limit_s)
         self._prober.awaited = False
@@ -113,10 +113,10 @@ class Watching:
         if not await domain.stopping.before(hypervisor):
             return
         self._prober.begin()
-        self._signs.again()
+        past = await domain.run_blocking(written, domain.consolePath)
         await domain.start_again(hypervisor)
         domain.publish("running")
-        await self.booted()
+        await self.booted(past=past)
         domain.set_ready(True)
 
     async def dump(self) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import components.domains.acts
+import components.domains.domain
 from components.domains.keys import CODES
 from components.hypervisor.faulty import FaultyHypervisor, Hang, Raise
 from components.hypervisor.pool import HypervisorPool
@@ -113,6 +115,36 @@ async def test_a_machine_whose_guest_is_switched_off_stays_and_can_be_started(de
     assert "RunningDomain" in one.effects()
     await (await one.hypervisor()).destroy(one.vm.value("uuid"), gentle=False)
     await until(lambda: not one.bench.one.process.apps)  # it is watched again
+
+
+@pytest.mark.parametrize("boots", [True, False])
+async def test_only_what_a_console_shows_after_the_start_says_that_a_guest_has_booted(
+    deployed, monkeypatch, boots
+):
+    """However quick the guest is, and whatever an earlier guest has shown."""
+    shows = True
+
+    def boot(path):
+        with Path(path).open("a") as console:
+            console.write("SD-READY\n")
+
+    async def show(domain, *, began=False):
+        if began and shows:
+            boot(domain.consolePath)
+
+    for module in (components.domains.acts, components.domains.domain):
+        monkeypatch.setattr(module, "show", show)
+    one = await deployed('startMode "booted"; bootTimeout 2;')
+    await one.act("destroy")
+
+    shows = boots
+    if boots:
+        await one.act("start")
+    else:
+        with pytest.raises(TimedOut, match="no SD-READY on the console within 2 s"):
+            await one.act("start")
+
+    assert one.vm.ready is boots
 
 
 async def test_a_machine_that_is_off_ends_without_a_trace(deployed):
