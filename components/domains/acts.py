@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from components.domains.console import written
 from components.domains.effects import RunningDomain
+from components.domains.liveness import BAD_PAUSES
 from components.domains.showing import show
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import DomainState, Hypervisor
@@ -236,6 +237,19 @@ class Acts:
             await domain.unmake(made.effect)
 
     # -- held
+
+    async def adopted(self) -> None:
+        """Take in, after a restart of the daemon, that the guest's processors are held by wish."""
+        domain = self._domain
+        if domain.start_mode == "created":
+            return
+        try:
+            status = await (await domain.hypervisor()).status(domain.uuid)
+        except HypervisorError as error:
+            domain.log.debug("its hypervisor cannot be asked now: %s", error)
+            return
+        if status is not None and status.state is DomainState.PAUSED:
+            self.paused = status.reason not in BAD_PAUSES or None
 
     async def hold(self, hypervisor: Hypervisor, *, on: bool) -> None:
         """Hold the guest's processors, or let them go on; done already is success."""

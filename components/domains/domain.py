@@ -379,11 +379,13 @@ class Domain(Storing, Acting):
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         if running:
             self.updates.adopted()
-        self.publish("running" if running else "defined")
+            await self.acts.adopted()
+        held = running and self.acts.paused is True
+        self.publish("paused" if held else "running" if running else "defined")
         await show(self)
         if running:
             self.begin_watch()
-        self.set_ready(running or self.start_mode == "defined")
+        self.set_ready((running and not held) or self.start_mode == "defined")
 
     @override
     async def open_channel(self, name: str) -> Duplex:

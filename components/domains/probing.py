@@ -85,6 +85,7 @@ class Probes:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._turn = asyncio.Lock()
+        self._failed: set[str] = set()  # what failed may have been short of something: asked anew
 
     async def accelerated(self, domain: Domain) -> bool:
         """Say whether guests come up accelerated at a machine's hypervisor, starting one if need be."""
@@ -93,10 +94,14 @@ class Probes:
         async with self._turn:
             known = await domain.run_blocking(_known, domain.work_folder)
             key = _key(domain.uri)
-            if key not in known:
-                known[key] = await comes_up(domain, "kvm")
-                await domain.run_blocking(_keep, domain.work_folder, known)
-        return known[key]
+            if known.get(key):
+                return True
+            if key not in self._failed:
+                if await comes_up(domain, "kvm"):
+                    await domain.run_blocking(_keep, domain.work_folder, {**known, key: True})
+                    return True
+                self._failed.add(key)
+        return False
 
 
 async def comes_up(domain: Domain, kind: Literal["kvm", "qemu"]) -> bool:

@@ -29,6 +29,7 @@ from components.storage.usage import VolumeUsage, usage_of
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
+from engine.core.lifecycle import State
 from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
 from engine.runtime.effects import Effect, NameTaken
@@ -124,7 +125,9 @@ class StorageBackend(ChangingStorage):
         self.user = user
         self._bound_name = domain_name
         self.user_shell = shell
-        if not self.live.state.ended:
+        if self.live.state is State.STARTED:
+            await self.promise_again()  # its volumes are there, and so is what they are made from
+        elif not self.live.state.ended:
             await self.check_host()
 
     def _take(self, overrides: dict[str, Value], where: str) -> None:
@@ -261,14 +264,25 @@ class StorageBackend(ChangingStorage):
             return
         image = await self.image()
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
-        await self._use(self._offers_of(effects))
+        known_before = all(offer.path for offer in self._offers_of(effects))
+        if known_before:
+            await self._use(self._offers_of(effects))
         keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
         async with self.turn():
             made = [
                 await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
                 for effect in effects
             ]
+        if self.takes_space_at_once:
+            self.service(Promises).taken(self)
+        if not known_before:
+            await self._use(self._offers_of(made))
         self.offers = self._offers_of(made)
+
+    @property
+    def takes_space_at_once(self) -> bool:
+        """Say whether its volumes have all their space once they are made, if no files tell."""
+        return True
 
     async def _use(self, offers: Sequence[DiskOffer]) -> None:
         """Have nobody else use these volumes.
@@ -283,10 +297,22 @@ class StorageBackend(ChangingStorage):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if isinstance(effect, VolumesInUse):
+                await self._say_again(effect)
         if self.using_existing_volumes:
             self.offers = await self.find_volumes(self.layout())
         else:
             self.offers = self._offers_of(effects)
+
+    async def _say_again(self, use: VolumesInUse) -> None:
+        """Write down again who uses volumes, where that went with a start of the host."""
+        if await self.run_blocking(use.is_written):
+            return
+        try:
+            await self.live.process.keeper.renew(self.live, use, use)
+        except EngineError as error:
+            self.note(f"that its volumes are in use cannot be written down: {error}", "warning")
 
     def _offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
         offers = (self.offer_of(effect) for effect in effects)

@@ -47,13 +47,9 @@ class FileStorageBackend(StorageBackend):
         return tuple(str(self.folder() / one.name) for one in self.layout())
 
     @override
-    async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
-        await super().on_adopt(effects)
-        if not self.using_existing_volumes:
-            await self.promise_again()
-
-    @override
     async def promise_again(self) -> None:
+        if self.using_existing_volumes:
+            return
         device = await self.run_blocking(lambda: self.folder().stat().st_dev)
         wanted = self.space_wanted() - self.space_reserve
         self.service(Promises).make(

@@ -78,6 +78,11 @@ class PoolStorageBackend(StorageBackend, type="storage.poolbackend"):
         if self.base_image.text or not (self.base_image.given or self.using_existing_volumes):
             await self.image()
 
+    @property
+    @override
+    def takes_space_at_once(self) -> bool:
+        return self.preallocate != "sparse"
+
     @override
     async def check_growth_fits(self, more: int) -> None:
         place = await self._where()

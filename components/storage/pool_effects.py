@@ -18,6 +18,7 @@ from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.storage_protocol import VolumeFacts
 from components.storage import notes
 from components.storage.pool_xml import VolumeSpec, volume_xml
+from components.storage.using import refuse_used
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, NameTaken, Presence, Site
@@ -282,6 +283,8 @@ class PoolVolume(_AtStorage, frozen=True):
             await at.blocking(self.fill.discard)
         if not await self._mine(at):
             return
+        if self.path:
+            await refuse_used(at, self.path)
         with _threads_of(at, hypervisor, self.uuid):
             await remove(hypervisor, self.uuid, self.spec.name, wipe=self.wipe)
         await at.blocking(notes.forget, self.note)

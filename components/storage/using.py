@@ -20,7 +20,7 @@ from engine.runtime.effects import Effect, Owner, Presence, Site
 from engine.wire.messages import Handle
 
 DEVICES = Path("/run/lock/smartdomains")
-"""Where it is written of devices: it is gone when the host starts anew, as all who used them are."""
+"""Where it is written of devices; gone when the host starts anew, and written again by who goes on."""
 
 
 class Use(Struct, frozen=True):
@@ -140,9 +140,13 @@ class VolumesInUse(Effect, frozen=True):
     async def look(self, at: Site) -> Presence:
         for volume in self.volumes:
             use = await at.blocking(read, lock_of(volume))
-            if use is None or not use.owner.same_place(at.owner):
+            if use is not None and not use.owner.same_place(at.owner):
                 return Presence.ABSENT
-        return Presence.OURS
+        return Presence.OURS  # what is not written, or no longer, nobody else has
+
+    def is_written(self) -> bool:
+        """Say whether somebody is written down as using each of them; blocks."""
+        return all(read(lock_of(volume)) is not None for volume in self.volumes)
 
     @override
     async def make(self, at: Site) -> Self:

@@ -60,8 +60,10 @@ class Readiness:
         self._settle(live)
 
     def adopted(self, live: Live) -> None:
-        """Take in that a component runs on after a restart: ready but for children that are down."""
-        live.willing = True
+        """Take in that a component runs on after a restart: ready but for children that are down.
+
+        What it has said of itself, as it was taken up again, counts.
+        """
         if live.flow is not None:
             live.unready = {
                 name
@@ -69,7 +71,7 @@ class Readiness:
                 if not (name in live.children and live.children[name].ready)
                 and not _optional(live, name)
             }
-        live.ready = not live.unready
+        live.ready = live.willing and not live.unready
 
     def say(self, live: Live, *, ready: bool) -> None:
         """Take in what a component says of itself."""

@@ -160,6 +160,7 @@ class Recovery:
         process.take_up(segment)
         lost = await self._give_back(rebuilt, parts, effects)
         for live in segment.root.walk():
+            live.willing = True  # unless it says otherwise now
             if live.id not in lost:
                 await self._take_up(live, lost)
         self._decide(segment, rebuilt, lost)
