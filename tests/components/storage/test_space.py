@@ -93,6 +93,29 @@ async def test_after_a_restart_what_was_promised_is_known_again(tmp_path, small)
             await old.services.close()
 
 
+@pytest.mark.parametrize(("preallocate", "promised"), [("full", 0), ("sparse", 4 * MIB)])
+async def test_space_that_was_taken_as_volumes_were_made_is_promised_no_longer(
+    bench, preallocate, promised
+):
+    """Else it would count twice: a group or pool has that much less free already."""
+    text = """
+    #include "components/vm.sf"
+    sfConfig extends Compound {
+        pool extends PoolStorageBackend {
+            hypervisorUri "test:///default"; pool "default-pool"; domainName "p"; volumeSize "4m";
+            baseImage "/usr/share/common-licenses"; swapSize 0; spaceReserve 0; preallocate "%s";
+        }
+        other extends Compound {}
+    }
+    """
+    await bench.deploy(text % preallocate)
+
+    place = await bench.find("pool").prim._where()
+    held = bench.holder.process.services.get(Promises)
+    others = held.to_others(f"pool {place.uri} {place.uuid}", bench.find("other").prim)
+    assert outstanding(others) == promised
+
+
 MANY = """
 #include "components/vm.sf"
 Filled extends LoopbackStorageBackend {
