@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.testbed.lab import LabError
+from tests.xen.looking import until
 
 pytestmark = [pytest.mark.xen, pytest.mark.timeout(900)]
 
@@ -44,7 +45,7 @@ def test_a_killed_daemon_is_started_again_in_dom0(lab_with_xen):
 
     host.kill("daemon")
 
-    assert host.ready
+    until(lambda: host.ready)
     assert host.run("cat", "daemon.pid", cwd=host.folder).out != before
 
 
