@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from components.domains.showing import show
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import is_ours
 from components.hypervisor.protocol import DomainFacts, DomainState, Hypervisor
+from components.hypervisor.trusted_xml import parsed
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -51,7 +51,7 @@ def shape_of(xml: str, *, paused: bool, autostart: bool) -> Shape:
         >>> shape.memory_bytes, shape.vcpus
         (2097152, 1)
     """
-    root = ET.fromstring(xml)  # noqa: S314 - written by us or by libvirt
+    root = parsed(xml)
     memory = root.find("currentMemory")
     memory = root.find("memory") if memory is None else memory
     vcpu = root.find("vcpu")

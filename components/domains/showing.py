@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from components.hypervisor.errors import HypervisorError
+from components.hypervisor.trusted_xml import parsed
 from sfdl.values import Vector
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def screen_port(xml: str) -> int | None:
         5901
         >>> screen_port("<domain><devices><graphics type='vnc' port='-1'/></devices></domain>")
     """
-    screen = ET.fromstring(xml).find("devices/graphics")  # noqa: S314 - written by libvirt
+    screen = parsed(xml).find("devices/graphics")
     port = int(screen.get("port") or "-1") if screen is not None else -1
     return port if port > 0 else None
 

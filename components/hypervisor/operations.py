@@ -18,6 +18,7 @@ from components.hypervisor.capabilities import Capabilities, Capability
 from components.hypervisor.errors import HypervisorError, from_libvirt
 from components.hypervisor.owner import OwnerRecord, owner_in
 from components.hypervisor.protocol import DomainFacts, DomainState, NodeFacts, Status, Version
+from components.hypervisor.trusted_xml import parsed
 
 Shape = tuple[tuple[str | int, ...], ...]
 
@@ -89,7 +90,7 @@ def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
 
 def parse(xml: str) -> ET.Element:
     """Parse XML."""
-    return ET.fromstring(xml)  # noqa: S314 - written by us or by libvirt
+    return parsed(xml)
 
 
 def _is_gone(error: libvirt.libvirtError) -> bool:
@@ -178,7 +179,7 @@ def node(connection: libvirt.virConnect) -> NodeFacts:
         free = None
     model, types = "", set[str]()
     with contextlib.suppress(libvirt.libvirtError, ET.ParseError):
-        told = ET.fromstring(connection.getCapabilities())  # noqa: S314 - written by libvirt
+        told = parsed(connection.getCapabilities())
         model = told.findtext("host/cpu/model", "")
         types = {each.get("type", "") for each in told.iterfind("guest/arch/domain")}
     return NodeFacts(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from components.hypervisor.trusted_xml import parsed
 from engine.runtime.effects import Owner
 
 NAMESPACE = "urn:smartdomains:owner:1"
@@ -131,4 +132,4 @@ def owner_of(xml: str) -> OwnerRecord | None:
         >>> owner_of("<domain type='test'/>") is None
         True
     """
-    return owner_in(ET.fromstring(xml))  # noqa: S314 - written by us or by libvirt
+    return owner_in(parsed(xml))

@@ -55,7 +55,7 @@ class AllottedAddress(Effect, frozen=True):
         if facts is not None and facts.active and is_ours(facts, at.owner, exactly=True):
             raise Busy(f"{facts.name} is still running with it", code="SF-NET-010")
         try:
-            calls = at.service(Calls)  # type: ignore[arg-type] # put there by the process
+            calls = at.given(Calls)
             await calls.call(self.pool, "release", encode([self.owner]))
         except EngineError as error:
             log.debug("%s could not be given back: %s", self.ip, error)

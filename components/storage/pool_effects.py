@@ -326,6 +326,9 @@ class GivenUpPoolVolume(_AtStorage, frozen=True):
         if note is not None and not note.owner.same_place(at.owner):
             raise Refused(f"{self.label()} belongs to {note.owner.path}: it stays")
         hypervisor = await self._hypervisor(at)
+        found = await hypervisor.storage.volume(self.uuid, self.name)
+        if found is not None:
+            await refuse_used(at, found.path)
         with _threads_of(at, hypervisor, self.uuid):
             await remove(hypervisor, self.uuid, self.name, wipe=self.wipe)
         await at.blocking(notes.forget, self.note)

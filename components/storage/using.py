@@ -156,7 +156,7 @@ class VolumesInUse(Effect, frozen=True):
 
     async def _take(self, at: Site, volume: str, lock: Path) -> None:
         mine = Use(at.owner, self.user, self.kept)
-        calls = at.service(Calls)  # type: ignore[arg-type] # put there by the process
+        calls = at.given(Calls)
         stale = await at.blocking(read, lock)
         if stale is not None and not stale.owner.same_place(at.owner):
             try:
@@ -177,7 +177,7 @@ class VolumesInUse(Effect, frozen=True):
 
     @override
     async def undo(self, at: Site) -> None:
-        calls = at.service(Calls)  # type: ignore[arg-type] # put there by the process
+        calls = at.given(Calls)
         if self.user.name != at.owner.path and await calls.owes(self.user):
             raise Busy(f"{self.user.name} may still be writing to them", code="SF-STORE-024")
         for volume in self.volumes:

@@ -119,6 +119,10 @@ class Site:
         """Return this process's one instance of a service, such as a pool of connections."""
         return self._services.get(factory)
 
+    def given(self, type_: type[T]) -> T:
+        """Return a part of this process that it offers to effects, such as its calls."""
+        return self._services.given(type_)
+
     def watch(self, future: asyncio.Future[object]) -> None:
         """Make undo wait for outside work that cannot be cancelled."""
         self.pending.add(future)

@@ -82,7 +82,7 @@ class RemoteSegment(Effect, frozen=True):
     @override
     async def look(self, at: Site) -> Presence:
         try:
-            facts = await at.service(Peers).read(self.address, ReadSegment(self.segment))  # type: ignore[arg-type] # put there by the process
+            facts = await at.given(Peers).read(self.address, ReadSegment(self.segment))
         except (Unreachable, TimedOut):
             return Presence.UNKNOWN
         held = isinstance(facts, SegmentFacts) and facts.state not in {"", "ended"}
@@ -95,7 +95,7 @@ class RemoteSegment(Effect, frozen=True):
     @override
     async def undo(self, at: Site) -> None:
         record = self.record or Record(DEPLOYMENT_FAILURE, "its parent's process gave it up")
-        peers = at.service(Peers)  # type: ignore[arg-type] # put there by the process
+        peers = at.given(Peers)
         await peers.submit(
             self.address,
             Terminate(record, segment=self.segment, quietly=True),

@@ -52,6 +52,10 @@ class Services:
             self._made[factory] = factory()
         return cast("T", self._made[factory])
 
+    def given(self, type_: type[T]) -> T:
+        """Return what the process itself has put here under its type, such as its calls."""
+        return cast("T", self._made[type_])
+
     def put(self, factory: Callable[[], T], instance: T) -> None:
         """Use this instance from now on; tests put faulty twins here."""
         self._made[factory] = instance

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 import sfdl
 from components.hypervisor.faulty import FaultyHypervisor, Raise
 from components.hypervisor.pool import HypervisorPool
+from components.storage import using
+from components.storage.pool_backend import PoolStorageBackend
 from components.storage.using import Use, clear, lock_of, read, write
 from engine.core.events import Ident
 from engine.core.faults import EngineError
@@ -196,3 +199,68 @@ async def test_a_guest_that_goes_on_without_its_volume_is_not_taken_up(bench, fo
     (folder / "elsewhere").rename(folder / "shared")
     await bench.deploy(text(folder))
     await bench.one.terminate("app")
+
+
+ON_POOL = """
+#include "components/vm.sf"
+sfConfig extends Compound {{
+    hypervisorUri "test:///default"; sfSyncTerminate true;
+    volumes extends PoolStorageBackend {{
+        pool "default-pool"; baseImage "/usr/share/common-licenses"; volumeSize "4m"; swapSize 0;
+        spaceReserve 0; domainName "p"; {more}
+    }}
+    vm extends KvmDomain {{ storageBackend LAZY ATTRIB volumes; memory 64; stopTimeout 0; }}
+}}
+"""
+FOUND = "usingExistingVolumes true; keepVolumes false;"
+
+
+@pytest.fixture
+def pool_here(monkeypatch, tmp_path):
+    """The test driver's pool has no files; here its volumes count as files, locked in a folder of ours."""
+
+    def lock(volume):
+        return tmp_path / f"{Path(volume).name}.lock"
+
+    monkeypatch.setattr(using, "lock_of", lock)
+    monkeypatch.setattr(PoolStorageBackend, "is_local", lambda _, offer: offer.path != "")
+    return lock
+
+
+async def volume_of(bench):
+    hypervisor = await bench.holder.process.services.get(HypervisorPool).get(URI)
+    (pool,) = [pool for pool in await hypervisor.storage.pools() if pool.name == "default-pool"]
+    return await hypervisor.storage.volume(pool.uuid, "p-volume1")
+
+
+async def test_volumes_of_a_pool_are_in_use_as_soon_as_their_place_is_known(bench, pool_here):
+    await bench.deploy(ON_POOL.format(more=""))
+
+    use = read(pool_here("p-volume1"))
+    assert (use.owner.path, use.user.name) == ("app:volumes", "app:vm")
+    await bench.one.terminate("app")
+    assert not pool_here("p-volume1").exists()
+    assert await volume_of(bench) is None
+
+
+@pytest.mark.parametrize("found", [False, True])
+async def test_a_volume_of_a_pool_is_not_removed_under_who_took_it(bench, pool_here, found):
+    if found:
+        await bench.deploy(ON_POOL.format(more="keepVolumes true;"))
+        await bench.one.terminate("app")
+    await bench.deploy(ON_POOL.format(more=FOUND if found else ""))
+    mine = read(pool_here("p-volume1"))
+    theirs = Use(Owner("c", "other", "other:volumes", 1), mine.user)
+    pool_here("p-volume1").unlink()
+    assert write(pool_here("p-volume1"), theirs, None) is None
+
+    gone = await bench.one.terminate("app")
+
+    assert any("p-volume1" in line and "is in use by" in line for line in gone.leftovers)
+    assert await volume_of(bench) is not None
+    pool_here("p-volume1").unlink()
+    reaper = bench.holder.process.reaper
+    for _ in range(3):
+        for item in list(reaper.items):
+            await reaper.retry(item)
+    assert await volume_of(bench) is None
