@@ -1,15 +1,21 @@
-"""For every test: it leaves nothing behind. For any test: a lab of three hosts, as good as new each time."""
+"""For every test: it leaves nothing behind. For any test: a lab of three hosts, a real hypervisor, a guest for it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from components.testbed.guest_image import GuestImage, default_cache
 from components.testbed.lab import Lab, LabError
 from components.testbed.lab.lab import check_machine
+from components.testbed.private_libvirtd import PrivateLibvirtd
+from components.testbed.tools import missing
 from engine.testing.kit import CRASHED
 from tests import leaks
 
@@ -91,3 +97,30 @@ def lab(lab_of_the_run: Lab) -> Iterator[Lab]:
         lab_of_the_run.down()
         lab_of_the_run.up()
         raise
+
+
+@pytest.fixture(scope="session")
+def guests() -> None:
+    """Skip where real guests cannot run; in CI that is a failure."""
+    reasons = [] if os.geteuid() == 0 else ["not root"]
+    reasons += [f"{package} is not installed" for package in missing()]
+    if reasons:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop(f"real guests need more: {', '.join(reasons)}")
+
+
+@pytest.fixture(scope="session")
+def image(guests: None) -> GuestImage:
+    """The tiny guest."""
+    return GuestImage.build(default_cache())
+
+
+@pytest.fixture(scope="module")
+def host(guests: None) -> Iterator[PrivateLibvirtd]:
+    """A libvirtd of the module's own, in a folder with nothing else."""
+    folder = Path(tempfile.mkdtemp(prefix="sd-", dir="/tmp"))
+    try:
+        with PrivateLibvirtd(folder / "h") as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

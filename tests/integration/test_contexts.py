@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tarfile
-import tempfile
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.guest_image import GuestImage, default_cache
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
@@ -49,21 +44,6 @@ GUESTS = {
     files extends Guest { hostname "files.lab.example"; ip "10.77.0.15"; diskless false;
         storageBackend LAZY ATTRIB loop; context extends all { mode "auto"; } }""",
 }
-
-
-@pytest.fixture(scope="module")
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdc", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return GuestImage.build(default_cache())
 
 
 @pytest.fixture

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.records import Record
 from engine.testing.daemons import daemons
 
@@ -36,16 +32,6 @@ sfConfig extends PhysicalHost {
     }
 }
 """
-
-
-@pytest.fixture
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdd", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 PACKAGES = ("systemd-sysv", "udev", "iproute2")

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.guest_image import GuestImage, default_cache
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
@@ -33,23 +28,6 @@ sfConfig extends PhysicalHost {
     }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    if os.geteuid() != 0:
-        pytest.skip("a private libvirtd needs root")
-    folder = Path(tempfile.mkdtemp(prefix="sdw", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return GuestImage.build(default_cache())
 
 
 def compiled(host, image, more):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 
 import sfdl
 from components.domains import probing
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.testing.kit import engines
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(120)]
@@ -22,16 +17,6 @@ sfConfig extends PhysicalHost {{
     vm extends KvmDomain {{ diskless true; memory 64; startMode "defined"; accelerator "auto"; }}
 }}
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdq", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def test_the_answer_is_found_once_and_a_probe_leaves_nothing(tmp_path, host, monkeypatch):

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.guest_image import GuestImage, default_cache
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 from engine.wire.messages import Change, as_tree
@@ -36,18 +31,7 @@ sfConfig extends PhysicalHost {
 """
 
 
-@pytest.fixture(scope="module")
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdc", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def test_two_guests_can_be_typed_to_and_one_fewer_is_left(tmp_path, host):
-    image = GuestImage.build(default_cache())
+def test_two_guests_can_be_typed_to_and_one_fewer_is_left(tmp_path, host, image):
     values = {"uri": host.uri, "guestKernel": str(image.kernel), "guestRamdisk": str(image.initrd)}
     overrides = [(f"sfConfig:{name}", value) for name, value in values.items()]
     with daemons(tmp_path, "one") as (one,):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.guest_image import GuestImage, default_cache
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
@@ -54,21 +50,6 @@ sfConfig extends Compound {
     far extends Computer { sfProcessHost "two"; group extends Compound { vm extends Guest; } }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdq", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return GuestImage.build(default_cache())
 
 
 def compiled(host, image, *, group="Compound", mode="running"):

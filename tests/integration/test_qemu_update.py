@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.guest_image import READY, GuestImage, default_cache
-from components.testbed.private_libvirtd import PrivateLibvirtd
+from components.testbed.guest_image import READY
 from engine.core.faults import Refused
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
@@ -34,21 +31,6 @@ sfConfig extends PhysicalHost {
     }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    folder = Path(tempfile.mkdtemp(prefix="sdq", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def image():
-    return GuestImage.build(default_cache())
 
 
 def described(host, image, more):

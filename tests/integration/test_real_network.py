@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import sfdl
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.client.client import DaemonUnreachable
 from engine.core.faults import EngineError
 from engine.core.records import Record
@@ -32,18 +27,6 @@ sfConfig extends PhysicalHost {
     }
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    if os.geteuid() != 0:
-        pytest.skip("a private libvirtd needs root")
-    folder = Path(tempfile.mkdtemp(prefix="sdn", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def compiled(host, forward="isolated"):

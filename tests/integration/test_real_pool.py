@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import sfdl
 from components.hypervisor.pool import HypervisorPool
-from components.testbed.private_libvirtd import PrivateLibvirtd
 from engine.core.faults import EngineError
 from engine.core.lifecycle import State
 from engine.testing.kit import engines, until
@@ -27,18 +22,6 @@ sfConfig extends Compound {
     BESIDE
 }
 """
-
-
-@pytest.fixture(scope="module")
-def host():
-    if os.geteuid() != 0:
-        pytest.skip("a private libvirtd needs root")
-    folder = Path(tempfile.mkdtemp(prefix="sdp", dir="/tmp"))
-    try:
-        with PrivateLibvirtd(folder / "h") as running:
-            yield running
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from components.testbed.lab import Lab, LabError
 from components.testbed.lab.lab import check_machine
-from tests.xen.looking import THIN, until, xen_holds
+from tests.xen.looking import THIN, holds_as, xen_holds
 
 NETWORK = """\
 <network><name>default</name><forward mode='bridge'/><bridge name='br0'/></network>
@@ -52,6 +52,6 @@ def xen_lab(lab_with_xen: Lab) -> Iterator[Lab]:
     before = xen_holds(lab_with_xen)
     try:
         yield lab_with_xen
-        until(lambda: xen_holds(lab_with_xen) == before, within_s=30)
+        holds_as(lab_with_xen, before, within_s=30)
     finally:
         lab_with_xen.reset()

@@ -51,9 +51,19 @@ def tree(lab, name="pool"):
     return {row["path"]: row["state"] for row in rows}
 
 
-def until(condition, *, within_s=SLOW_S, what=""):
+def holds_as(lab, before, *, within_s=180):
+    """Wait until the Xen host holds what it did; a failure says what differs."""
+    until(
+        lambda: xen_holds(lab) == before,
+        within_s=within_s,
+        else_=lambda: f"what differs: {sorted(set(xen_holds(lab)) ^ set(before))}",
+    )
+
+
+def until(condition, *, within_s=SLOW_S, else_=lambda: "it never came true"):
+    """Wait for a condition to come true, and return what it gave."""
     end = time.monotonic() + within_s
     while not (seen := condition()):
-        assert time.monotonic() < end, what or "it never came true"
+        assert time.monotonic() < end, else_()
         time.sleep(1)
     return seen

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 import pytest
 
 from engine.testing.sabotage import VARIABLE, Plan
-from tests.xen.looking import THIN, domains, sf, until, xen_holds
+from tests.xen.looking import THIN, domains, holds_as, sf, until, xen_holds
 
 pytestmark = [pytest.mark.xen, pytest.mark.timeout(1200)]
 
@@ -66,14 +64,6 @@ def sabotaged(xen_lab):
     until(lambda: host.ready)
 
 
-def holds_as(before, lab):
-    """Wait until the Xen host holds what it did; else say what is left."""
-    end = time.monotonic() + 180
-    while (seen := xen_holds(lab)) != before and time.monotonic() < end:
-        time.sleep(1)
-    assert seen == before
-
-
 def test_five_faults_leave_nothing_and_then_it_works(sabotaged, tmp_path):
     lab, description = sabotaged, tmp_path / "pool.sf"
     description.write_text(POOL)
@@ -87,7 +77,7 @@ def test_five_faults_leave_nothing_and_then_it_works(sabotaged, tmp_path):
         assert done.code != 0, plan
         if plan.mode == "raise":
             assert f"sabotage: {plan.when} {plan.effect}" in done.err, done.err
-        holds_as(before, lab)
+        holds_as(lab, before)
 
     until(lambda: lab["x1"].ready)
     sf(lab, *start, "--set", f"pool={THIN}")

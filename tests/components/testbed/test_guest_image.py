@@ -11,7 +11,7 @@ from components.testbed.tools import MissingToolError, ToolFailedError, run, too
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
 
 
-def test_two_builds_are_the_same_bit_for_bit_and_a_third_is_taken_from_the_cache(able, tmp_path):
+def test_two_builds_are_the_same_bit_for_bit_and_a_third_is_taken_from_the_cache(guests, tmp_path):
     first = GuestImage.build(tmp_path / "first")
     second = GuestImage.build(tmp_path / "second")
     made = first.initrd.stat().st_mtime_ns
@@ -36,7 +36,7 @@ def test_the_guest_holds_what_it_needs(image, tmp_path):
     assert image.initrd.stat().st_size < 8 * 2**20
 
 
-def test_a_failed_build_leaves_no_trace_in_the_cache(able, tmp_path, monkeypatch):
+def test_a_failed_build_leaves_no_trace_in_the_cache(guests, tmp_path, monkeypatch):
     def broken(_scratch, output, _versions):
         (output / "vmlinuz").touch()
         raise ToolFailedError("planted")

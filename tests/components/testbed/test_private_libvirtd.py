@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def directory(able):
+def directory(guests):
     path = Path(tempfile.mkdtemp(prefix="sd-"))
     yield path
     shutil.rmtree(path)
