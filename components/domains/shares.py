@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -74,8 +75,12 @@ def _folders(value: Value) -> tuple[SharedFolder, ...]:
 shares_kind = Kind("list of [folder, tag, readOnly]", "Vector", _folders)
 
 
+@cache
 def serves_virtiofs(uri: str) -> bool:
-    """Say whether a hypervisor of this host can serve by virtiofs, which needs root and a program."""
+    """Say whether a hypervisor of this host can serve by virtiofs, which needs root and a program.
+
+    That is looked at once in the life of a daemon.
+    """
     return is_local(uri) and os.geteuid() == 0 and any(path.exists() for path in SERVERS)
 
 

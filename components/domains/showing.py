@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.trusted_xml import parsed
+from components.reporting import moment
 from sfdl.values import Vector
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def show(domain: Domain, *, began: bool = False) -> None:
     if domain.making.xml:
         domain.xml = domain.making.xml
     if began:
-        domain.bootTime = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        domain.bootTime = moment()
     try:
         hypervisor = await domain.hypervisor()
         facts = await hypervisor.fact(domain.uuid)

@@ -12,7 +12,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import libvirt
 import msgspec
@@ -89,10 +89,9 @@ class Line:
         self._urgent = Lane("hypervisor-urgent", limits.reserved)
         self._links = Lane("hypervisor-link", 2)  # opening and closing; may hang on a dead peer
         self._connection: libvirt.virConnect | None = None
-        self._gone: asyncio.Future[None] = self._loop.create_future()  # each connection has its own
         self._callbacks: list[int] = []
         self._closed = False
-        self._calls: set[Call[object]] = set()
+        self._calls: dict[Call[Any], asyncio.Future[Any]] = {}  # each has its own kind of answer
         self._stuck = 0
         self._readers: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._readers_of: dict[str, weakref.WeakSet[Subscription]] = {}
@@ -293,54 +292,53 @@ class Line:
             raise
 
     async def _finish(self, call: Call[T], lane: Lane, limit_s: float, subject: str) -> T:
-        self._calls.add(call)  # type: ignore[arg-type]  # only the outcome's type is lost
         answer: asyncio.Future[T] = self._loop.create_future()
+        self._calls[call] = answer
         call.future.add_done_callback(lambda _: self._post(self._returned, call, answer))
-        gone = self._gone
+
+        clock: asyncio.TimerHandle
+
+        def look_at_clock() -> None:
+            nonlocal clock
+            left_s = lane.seconds_left(call, limit_s)
+            if left_s > 0:
+                clock = self._loop.call_later(left_s, look_at_clock)
+            else:
+                _give_up(answer, "Timeout")
+
         lane.submit(call)
+        clock = self._loop.call_later(limit_s, look_at_clock)
         try:
-            await self._answered(call, answer, gone, lane, limit_s)
+            return await answer
         except asyncio.CancelledError:
             call.future.cancel()  # nobody wants it any more; no use once a thread has it
             raise
-        if answer.done():
-            return answer.result()
-        kind: Kind = "Unreachable" if gone.done() else "Timeout"
-        if call.future.cancel():
-            message = f"hypervisor busy: no thread was free within {limit_s:g} s"
-            if gone.done():
-                message = f"no connection to {self._uri} any more"
-        else:
-            message = f"hypervisor call stuck: {call.step} {subject}".rstrip()
-            if not call.future.done():
-                call.stuck = True
-                self._stuck += 1
-            log.warning(
-                "hypervisor call stuck",
-                extra={"step": call.step, "subject": subject, "stuck": self.stuck},
-            )
-        raise HypervisorError(
-            kind,
-            message,
-            step=call.step,
-            name=subject,
-            hint="it may still take effect: wait for the pending call, then look",
-        )
+        except _GivenUpError as given_up:
+            message = self._leave(call, given_up.kind, limit_s, subject)
+            raise HypervisorError(
+                given_up.kind,
+                message,
+                step=call.step,
+                name=subject,
+                hint="it may still take effect: wait for the pending call, then look",
+            ) from None
+        finally:
+            clock.cancel()
 
-    async def _answered(
-        self,
-        call: Call[T],
-        answer: asyncio.Future[T],
-        gone: asyncio.Future[None],
-        lane: Lane,
-        limit_s: float,
-    ) -> None:
-        """Wait for the answer, at most its limit, and once the connection is lost not much more."""
-        while not answer.done() and (left_s := lane.seconds_left(call, limit_s)) > 0:
-            await asyncio.wait((answer, gone), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done():
-                await asyncio.wait((answer,), timeout=min(left_s, self._limits.lost_s))
-                return
+    def _leave(self, call: Call[T], kind: Kind, limit_s: float, subject: str) -> str:
+        """Wait no longer for a call, and say why."""
+        if call.future.cancel():
+            if kind == "Unreachable":
+                return f"no connection to {self._uri} any more"
+            return f"hypervisor busy: no thread was free within {limit_s:g} s"
+        if not call.future.done():
+            call.stuck = True
+            self._stuck += 1
+        log.warning(
+            "hypervisor call stuck",
+            extra={"step": call.step, "subject": subject, "stuck": self.stuck},
+        )
+        return f"hypervisor call stuck: {call.step} {subject}".rstrip()
 
     def _post(self, function: Callable[..., None], *data: object) -> None:
         """Hand something over to the loop, from any thread."""
@@ -350,7 +348,7 @@ class Line:
     def _returned(self, call: Call[T], answer: asyncio.Future[T]) -> None:
         self._stuck -= call.stuck
         call.stuck = False
-        self._calls.discard(call)
+        self._calls.pop(call, None)
         if answer.done() or call.future.cancelled():
             return
         error = call.future.exception()
@@ -375,7 +373,6 @@ class Line:
                 raise HypervisorError("Timeout", message, step="open") from None
             raise
         self._connection, self._callbacks, driver = opened
-        self._gone = self._loop.create_future()
         return driver
 
     def _open_in_thread(self) -> tuple[libvirt.virConnect, list[int], str]:
@@ -415,7 +412,8 @@ class Line:
         log.warning("hypervisor lost", extra={"uri": self._uri, "why": why})
         callbacks = self._callbacks
         self._connection, self._callbacks = None, []
-        self._gone.set_result(None)
+        for answer in self._calls.values():  # they may have been forgotten: soon is the end of it
+            self._loop.call_later(self._limits.lost_s, _give_up, answer, "Unreachable")
         self._links.submit(Call("close", "", lambda: _disconnect(connection, callbacks)))
         self._publish(notice(EventKind.LOST, why))
         self._reconnecting = self._loop.create_task(self._reconnect())
@@ -451,6 +449,19 @@ def _certain_of_errors(
             if error.get_error_code() is not None:
                 raise
     return work(connection)
+
+
+class _GivenUpError(Exception):
+    """A call has had its time."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.kind: Kind = kind
+
+
+def _give_up(answer: asyncio.Future[T], kind: Kind) -> None:
+    if not answer.done():
+        answer.set_exception(_GivenUpError(kind))
 
 
 def _discard(future: Future[tuple[libvirt.virConnect, list[int], str]]) -> None:

@@ -8,8 +8,9 @@ import libvirt
 
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.machines import Picture, Share, kib_per_s
-from components.hypervisor.operations import by_name, fact, find, parse, same_owner, taken
+from components.hypervisor.operations import by_name, fact, find, same_owner, taken
 from components.hypervisor.owner import NAMESPACE, OwnerRecord, owner_in, owner_text
+from components.hypervisor.trusted_xml import parsed
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 CANNOT = {
@@ -46,7 +47,7 @@ def claim(connection: libvirt.virConnect, uuid: str, owner: OwnerRecord) -> None
 
 def create(connection: libvirt.virConnect, xml: str) -> str:
     """Start a transient domain, unless its name or UUID belongs to somebody else."""
-    root = parse(xml)
+    root = parsed(xml)
     name, uuid, owner = root.findtext("name") or "", root.findtext("uuid") or "", owner_in(root)
     for found in (by_name(connection, name), fact(connection, uuid) if uuid else None):
         if found is None:

@@ -15,9 +15,10 @@ from typing import Literal
 import libvirt
 
 from components.hypervisor.errors import HypervisorError, from_libvirt
-from components.hypervisor.operations import parse, same_owner, taken
+from components.hypervisor.operations import same_owner, taken
 from components.hypervisor.owner import owner_in
 from components.hypervisor.protocol import DhcpHost, NetworkFacts
+from components.hypervisor.trusted_xml import parsed
 
 ISOLATED = "isolated"
 
@@ -25,13 +26,13 @@ ISOLATED = "isolated"
 def identity(xml: str) -> tuple[str, str]:
     """Read UUID and name of a network or domain; both empty when the text is not XML."""
     with contextlib.suppress(ET.ParseError):
-        root = parse(xml)
+        root = parsed(xml)
         return root.findtext("uuid") or "", root.findtext("name") or ""
     return "", ""
 
 
 def _facts_of(network: libvirt.virNetwork) -> NetworkFacts:
-    root = parse(network.XMLDesc(0))
+    root = parsed(network.XMLDesc(0))
     kept = _definition(network) if network.isPersistent() else root
     forward = root.find("forward")
     bridge = root.find("bridge")
@@ -60,11 +61,11 @@ def _facts_of(network: libvirt.virNetwork) -> NetworkFacts:
 def _definition(network: libvirt.virNetwork) -> ET.Element:
     """Read what it will be at its next start: whose it is may have changed while it runs."""
     try:
-        return parse(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+        return parsed(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
     except libvirt.libvirtError as error:
         if from_libvirt(error, step="look at network").kind != "Unsupported":
             raise
-        return parse(network.XMLDesc(0))  # the test driver knows one definition only
+        return parsed(network.XMLDesc(0))  # the test driver knows one definition only
 
 
 def _subnet(ip: ET.Element | None) -> str:
@@ -118,7 +119,7 @@ def by_name(connection: libvirt.virConnect, name: str) -> NetworkFacts | None:
 def define(connection: libvirt.virConnect, xml: str) -> str:
     """Define a network, unless its name or UUID belongs to somebody else."""
     try:
-        root = parse(xml)
+        root = parsed(xml)
     except ET.ParseError as error:
         raise HypervisorError("Refused", f"not XML: {error}", step="define network") from error
     name, uuid = root.findtext("name") or "", root.findtext("uuid") or ""

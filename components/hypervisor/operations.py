@@ -61,7 +61,7 @@ def state_of(number: int, reason: int) -> tuple[DomainState, str]:
 
 def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
     state, reason = state_of(*domain.state())
-    root = parse(domain.XMLDesc(0))
+    root = parsed(domain.XMLDesc(0))
     active = bool(domain.isActive())
     number = int(root.get("id", "-1"))
     return DomainFacts(
@@ -86,11 +86,6 @@ def _facts_of(domain: libvirt.virDomain) -> DomainFacts:
             for source in root.findall("devices/interface[@type='network']/source")
         ),
     )
-
-
-def parse(xml: str) -> ET.Element:
-    """Parse XML."""
-    return parsed(xml)
 
 
 def _is_gone(error: libvirt.libvirtError) -> bool:
@@ -245,7 +240,7 @@ def define(
         known: Shapes that were found good on this connection; added to.
     """
     try:
-        root = parse(xml)
+        root = parsed(xml)
     except ET.ParseError as error:
         raise HypervisorError("Refused", f"not XML: {error}", step="define") from error
     name = root.findtext("name") or ""

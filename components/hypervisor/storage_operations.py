@@ -17,8 +17,8 @@ from typing import IO, TypeVar
 import libvirt
 
 from components.hypervisor.errors import HypervisorError
-from components.hypervisor.operations import parse
 from components.hypervisor.storage_protocol import PoolFacts, VolumeFacts
+from components.hypervisor.trusted_xml import parsed
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def _unless_gone(work: Callable[[], T]) -> T | None:
 
 
 def _pool_facts(pool: libvirt.virStoragePool) -> PoolFacts:
-    root = parse(pool.XMLDesc(0))
+    root = parsed(pool.XMLDesc(0))
     _state, capacity, _allocation, available = pool.info()
     return PoolFacts(
         uuid=pool.UUIDString(), name=pool.name(), active=bool(pool.isActive()),
@@ -73,7 +73,7 @@ def pool_by_name(connection: libvirt.virConnect, name: str) -> PoolFacts | None:
 def define(connection: libvirt.virConnect, xml: str) -> str:
     """Define a pool, unless another one has its name."""
     try:
-        root = parse(xml)
+        root = parsed(xml)
     except ET.ParseError as error:
         raise HypervisorError("Refused", f"not XML: {error}", step="define pool") from error
     name, uuid = root.findtext("name") or "", root.findtext("uuid") or ""
@@ -100,7 +100,7 @@ def start(connection: libvirt.virConnect, uuid: str, *, build: bool, autostart: 
 
 
 def _build(found: libvirt.virStoragePool) -> None:
-    kind = parse(found.XMLDesc(0)).get("type", "")
+    kind = parsed(found.XMLDesc(0)).get("type", "")
     flags = libvirt.VIR_STORAGE_POOL_BUILD_NO_OVERWRITE if kind in _LABELED else 0
     try:
         found.build(flags)
@@ -144,7 +144,7 @@ def undefine(connection: libvirt.virConnect, uuid: str) -> None:
 
 
 def _volume_facts(found: libvirt.virStorageVol) -> VolumeFacts:
-    root = parse(found.XMLDesc(0))
+    root = parsed(found.XMLDesc(0))
     kind, capacity, allocation = found.info()
     format_ = root.find("target/format")
     return VolumeFacts(
@@ -243,7 +243,7 @@ def remove(connection: libvirt.virConnect, uuid: str, name: str) -> None:
 
 def user(connection: libvirt.virConnect) -> tuple[int, int] | None:
     """Read who guests run as from what the driver says of its security model."""
-    root = parse(connection.getCapabilities())
+    root = parsed(connection.getCapabilities())
     for model in root.iter("secmodel"):
         if model.findtext("model") == "dac":
             for label in model.findall("baselabel"):

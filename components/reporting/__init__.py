@@ -1,5 +1,5 @@
 """Components that say what they do."""
 
-from components.reporting.reporting import Reporting
+from components.reporting.reporting import Reporting, moment
 
-__all__ = ["Reporting"]
+__all__ = ["Reporting", "moment"]

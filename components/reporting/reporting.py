@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import ClassVar, TypeVar
 
 from typing_extensions import override
@@ -25,6 +27,16 @@ DOING = {
 }  # fmt: skip
 """What a component does while a hook runs that says nothing more exact."""
 WAITS = "waits to be started"
+
+
+def moment() -> str:
+    """Return what time it is, to the second, with the distance from UTC."""
+    return _moment(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
 
 
 def step_of(effect: Effect) -> str:
@@ -83,8 +95,7 @@ class Reporting(Prim):
 
     def _say(self, text: str, percent: int | None = None) -> None:
         if self.live.value("status") != text:
-            since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-            self.live.keep(status=text, since=since)
+            self.live.keep(status=text, since=moment())
         self.live.keep(progress=percent)
 
     @override
