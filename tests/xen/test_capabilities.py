@@ -9,7 +9,7 @@ import pytest
 from components.hypervisor.capabilities import Capabilities
 from tests.xen.looking import ROOT
 
-pytestmark = [pytest.mark.xen, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.xen, pytest.mark.timeout(1500)]
 
 PROBE = ROOT / "tests" / "outside" / "xen_probe.py"
 TABLE = (ROOT / "docs" / "hypervisors.md").read_text().partition("What the table does not say")[0]
