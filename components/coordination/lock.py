@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import ClassVar
 
 from typing_extensions import override
 
 from components.coordination.holding import Held, HostLock, ProcessLock, ZooKeeperLock
+from components.coordination.kinds import USUAL, name_kind, path_kind, servers_kind
 from engine.core.records import Record
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, output
 from engine.runtime.effects import Effect
-from engine.runtime.kinds import BadValueError, Kind, duration_s, shown, str_, strings
+from engine.runtime.kinds import duration_s, str_
 from sfdl.values import Value
-
-PATH = re.compile(r"(/[\w.-]+)+")
-NAME = re.compile(r"[\w.][\w.-]{0,99}")
-SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
-
-
-def _name(value: Value) -> str:
-    if isinstance(value, str) and NAME.fullmatch(value):
-        return value
-    raise BadValueError(f"must be a name of letters, digits, _, . and - (got {shown(value)})")
-
-
-def _path(value: Value) -> str:
-    if isinstance(value, str) and PATH.fullmatch(value):
-        return value
-    raise BadValueError(f"must be an absolute path (got {shown(value)})")
-
-
-def _servers(value: Value) -> tuple[str, ...]:
-    servers = strings.read(value)
-    if servers and all(SERVER.fullmatch(server) for server in servers):
-        return servers
-    raise BadValueError(f'must be servers as "host:port" (got {shown(value)})')
-
-
-path = Kind("absolute path", "String", _path)
 
 
 class Lock(Prim, type="coordination.lock"):
@@ -51,24 +25,24 @@ class Lock(Prim, type="coordination.lock"):
     component.
     """
 
-    what = attr(Kind("name", "String", _name), doc="Name of the lock.", called="name")
+    what = attr(name_kind, doc="Name of the lock.", called="name")
     scope = attr(
         str_, "process", choices=("process", "host", "zookeeper"),
         doc="Among whom it is the only one: all in one process, on one host, or of one ensemble.",
     )  # fmt: skip
     timeout = attr(duration_s, 0, le=3000, doc="Seconds to wait for it; 0: fail if it is taken.")
     folder = attr(
-        path, "/run/lock", doc="Where a host's locks are; the same for all who share them."
+        path_kind, "/run/lock", doc="Where a host's locks are; the same for all who share them."
     )
     servers = attr(
-        Kind("list of servers", "Vector", _servers), ("127.0.0.1:2181",),
+        servers_kind, USUAL,
         doc="Servers of the ensemble, as host:port.",
     )  # fmt: skip
     session = attr(
         duration_s, 10, ge=1, le=60, called="sessionTimeout",
         doc="Seconds without an answer of the ensemble after which it is lost.",
     )  # fmt: skip
-    root = attr(path, "/smartdomains/locks", doc="Node of the ensemble below which locks are.")
+    root = attr(path_kind, "/smartdomains/locks", doc="Node of the ensemble below which locks are.")
     fence = output(int, doc="Greater for each later holder; of ZooKeeper's locks only.")
 
     reserved: ClassVar[dict[str, Value]] = {"sfReadyWhen": "signal", "sfStartTimeout": 3600}

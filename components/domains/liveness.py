@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -93,6 +94,9 @@ class GuestWatch:
         self._guest = guest
         self._failed = 0
         self._last_good_s = 0.0
+        self._looked_s = 0.0
+        self._asked_s: float | None = None
+        self._changed_s: Callable[[], float] = lambda: -math.inf
         self._last_trouble = ""
         self._unreachable_since_s: float | None = None
         self._resting = False
@@ -102,6 +106,7 @@ class GuestWatch:
     async def run(self, hypervisor: Hypervisor) -> Record:
         """Watch until the guest has ended; return the record to end with."""
         self._last_good_s = asyncio.get_running_loop().time()
+        self._changed_s = lambda: hypervisor.changed_s(self._uuid)
         happenings = hypervisor.happenings(self._uuid)
         tasks: list[asyncio.Task[Record]] = []
         try:
@@ -125,7 +130,9 @@ class GuestWatch:
         limit_s = looks.delay_s * looks.factor + 1.0
         if not looks.polling or self._resting or now_s - self._last_good_s <= limit_s:
             return ""
-        since = self._unreachable_since_s
+        if self._changed_s() >= now_s:
+            return ""
+        since = self._asked_s if self._unreachable_since_s is None else self._unreachable_since_s
         if since is not None and now_s - since <= looks.grace_s:
             return ""
         why = f": {self._last_trouble}" if self._last_trouble else ""
@@ -161,12 +168,14 @@ class GuestWatch:
 
     async def _look(self, hypervisor: Hypervisor) -> None:
         """Look once; what has failed often enough is a finding."""
-        now = asyncio.get_running_loop().time()
+        self._looked_s = self._asked_s = now = asyncio.get_running_loop().time()
         try:
             status = await hypervisor.status(self._uuid)
         except HypervisorError as error:
             self._no_answer(error, now)
             return
+        finally:
+            self._asked_s = None
         self._unreachable_since_s = None
         if status is None:
             self._find(
@@ -181,7 +190,7 @@ class GuestWatch:
             if troubles:
                 self._fail(f"domain {self._name} does not do well: {'; '.join(troubles)}", None)
             else:
-                self._failed, self._last_good_s = 0, now
+                self._failed, self._last_good_s = 0, self._unknown_s() or now
         elif not self._resting:
             text = f"domain {self._name} ({self._uuid}) is {status.state.value}: {status.reason}"
             self._fail(text, _meaning(status))
@@ -208,7 +217,17 @@ class GuestWatch:
             return
         self._fail(f"domain {self._name}: the hypervisor does not answer: {error.message}", None)
 
+    def _unknown_s(self) -> float:
+        """Return the time if the guest was being changed since the present look began; else 0.
+
+        A hypervisor answers nothing about a guest it plugs something into: that is no sign of death.
+        """
+        return asyncio.get_running_loop().time() if self._changed_s() >= self._looked_s else 0.0
+
     def _fail(self, text: str, what: Happened | None) -> None:
+        if unknown_s := self._unknown_s():
+            self._last_good_s = unknown_s
+            return
         self._failed += 1
         if self._failed >= self._looks.factor:
             self._find(Record.abnormal(text), what)

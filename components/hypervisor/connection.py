@@ -162,6 +162,10 @@ class LibvirtHypervisor:
         """Subscribe to events; an unread subscription that is forgotten ends by itself."""
         return self._line.subscribe(uuid)
 
+    def changed_s(self, uuid: str) -> float:
+        """Say when a call that changes a domain was last under way."""
+        return self._line.changed_s(uuid)
+
     def pending(self, uuid: str | None = None) -> Sequence[Call[object]]:
         """List calls whose threads have not returned, oldest first."""
         return self._line.pending(uuid)

@@ -258,6 +258,10 @@ class FaultyHypervisor:
     def _is_dropped(self, event: DomainEvent) -> bool:
         return self._drop(event)
 
+    def changed_s(self, uuid: str) -> float:
+        """Say when a call that changes a domain was last under way at the wrapped hypervisor."""
+        return self._inner.changed_s(uuid)
+
     def pending(self, uuid: str | None = None) -> Sequence[PendingCall]:
         """List calls that hang here, then those of the wrapped hypervisor."""
         held = [call for call in self._held if uuid is None or call.about == uuid]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
@@ -92,6 +93,8 @@ class Line:
         self._callbacks: list[int] = []
         self._closed = False
         self._calls: dict[Call[Any], asyncio.Future[Any]] = {}  # each has its own kind of answer
+        self._changing: dict[str, int] = {}
+        self._changed_s: dict[str, float] = {}
         self._stuck = 0
         self._readers: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._readers_of: dict[str, weakref.WeakSet[Subscription]] = {}
@@ -249,7 +252,18 @@ class Line:
     ) -> T:
         """Do what changes something, in a thread; as `look`, within `Limits.change_s` or `limit_s`."""
         lane = self._urgent if urgent else self._ordinary
-        return await self._call(step, uuid, work, limit_s or self._limits.change_s, lane, name)
+        self._changing[uuid] = self._changing.get(uuid, 0) + 1
+        try:
+            return await self._call(step, uuid, work, limit_s or self._limits.change_s, lane, name)
+        finally:
+            self._changing[uuid] -= 1
+            self._changed_s[uuid] = self._loop.time()
+
+    def changed_s(self, uuid: str) -> float:
+        """Return when something was last being changed about a domain; see `Hypervisor.changed_s`."""
+        return (
+            self._loop.time() if self._changing.get(uuid) else self._changed_s.get(uuid, -math.inf)
+        )
 
     async def _call(
         self,

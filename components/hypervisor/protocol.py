@@ -430,6 +430,14 @@ class Hypervisor(Protocol):
             uuid: Only those of this domain, and those about the connection itself; empty: all.
         """
 
+    def changed_s(self, uuid: str) -> float:
+        """Say when a call of ours that changes a domain was last under way, by the loop's clock.
+
+        Now, if one is and has not outlived its limit; minus infinity if there was none. A hypervisor may
+        answer no question about a domain meanwhile.
+        """
+        ...
+
     def pending(self, uuid: str | None = None) -> Sequence[PendingCall]:
         """List calls whose threads have not returned, of one domain or of all."""
 

@@ -87,9 +87,9 @@ class Subnets(Struct, frozen=True):
         return next((network for network in networks if address in network), None)
 
     def reserved_for(self, owner: str) -> str:
-        """Return the address that is reserved for an owner, by its path or its last name."""
-        names = {owner, owner.rpartition(":")[2]}
-        return next((ip for name, ip in self.reserved if name in names), "")
+        """Return the address that is reserved for an owner, by its path or the end of it."""
+        ends = f":{owner}"
+        return next((ip for name, ip in self.reserved if ends.endswith(f":{name}")), "")
 
     def trouble_with(self, ip: str) -> str:
         """Say why an address is not handed out; nothing if it is.

@@ -7,17 +7,21 @@ import hashlib
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
+from components.coordination.book import Book
+from components.coordination.kinds import USUAL, path_kind, servers_kind
 from components.networks.addresses import ip_kind
 from components.networks.allotting import Row, Subnets, choose, span_of
-from components.networks.journal import FileJournal, Journal, MemoryJournal
+from components.networks.journal import FileJournal, Journal, MemoryJournal, SharedJournal
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
+from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, Kind, bool_, duration_s, list_, shown, str_, strings
@@ -92,16 +96,45 @@ class Journals:
     def __init__(self) -> None:
         """Have none open."""
         self._open: dict[str, tuple[Journal, asyncio.Lock]] = {}
+        self._users: dict[str, set[str]] = {}
 
     def of(self, pool: IpPool) -> tuple[Journal, asyncio.Lock]:
         """Return the book of a pool, and what keeps those who write in it apart."""
-        key = f"{pool.store}/{pool.pool_name or pool.path}"
+        key = self._key(pool)
         if key not in self._open:
-            digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-            file = pool.work_folder / "addresses" / f"{digest}.sqlite"
-            journal: Journal = FileJournal(file) if pool.store == "journal" else MemoryJournal()
-            self._open[key] = (journal, asyncio.Lock())
+            self._open[key] = (self._journal(pool, key), asyncio.Lock())
+        self._users.setdefault(key, set()).add(pool.live.id)
         return self._open[key]
+
+    def _key(self, pool: IpPool) -> str:
+        key = f"{pool.store}/{pool.pool_name or pool.path}"
+        return f"{key} {pool.root} {pool.servers}" if pool.store == "zookeeper" else key
+
+    def _journal(self, pool: IpPool, key: str) -> Journal:
+        match pool.store:
+            case "memory":
+                return MemoryJournal()
+            case "journal":
+                digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+                return FileJournal(pool.work_folder / "addresses" / f"{digest}.sqlite")
+            case _:
+                return SharedJournal(Book(pool.servers, f"{pool.root}/{pool.pool_name}"))
+
+    async def leave(self, pool: IpPool) -> None:
+        """Take in that a pool ends; the last one closes the book, if that is to be closed."""
+        users = self._users.get(key := self._key(pool), set())
+        users.discard(pool.live.id)
+        journal, _ = self._open.get(key, (None, None))
+        if not users and isinstance(journal, SharedJournal):
+            del self._open[key]
+            await asyncio.to_thread(journal.close)
+
+    async def close(self) -> None:
+        """Close all that are to be closed."""
+        for journal, _ in self._open.values():
+            if isinstance(journal, SharedJournal):
+                await asyncio.to_thread(journal.close)
+        self._open.clear()
 
 
 class IpPool(Reporting, type="net.ippool"):
@@ -129,12 +162,18 @@ class IpPool(Reporting, type="net.ippool"):
         "last part.",
     )  # fmt: skip
     store = attr(
-        str_, "journal", choices=("memory", "journal"),
-        doc="Where it is written who has which: journal is a file of the daemon.",
+        str_, "journal", choices=("memory", "journal", "zookeeper"),
+        doc="Where it is written who has which: journal is a file of the daemon; zookeeper, for pools "
+        "on many hosts, an ensemble.",
     )  # fmt: skip
     pool_name = attr(
         str_, "", called="poolName",
-        doc="Pools of one name on a daemon share their addresses; alone if empty.",
+        doc="Pools of one name on a daemon, or of one ensemble, share their addresses; alone if empty.",
+    )  # fmt: skip
+    servers = attr(servers_kind, USUAL, doc="Servers of the ensemble, as host:port.")
+    root = attr(
+        path_kind, "/smartdomains/addresses",
+        doc="Node of the ensemble below which pools are, by their poolName.",
     )  # fmt: skip
     quarantine = attr(
         duration_s, 60, doc="Seconds before an address that was given back goes to another machine."
@@ -151,9 +190,19 @@ class IpPool(Reporting, type="net.ippool"):
     def _subnets(self) -> Subnets:
         return Subnets(self.subnets, self.exclude, self.gateway, self.reserved_addresses)
 
+    def _who(self, owner: Handle) -> str:
+        """Return what a machine is called in the book: where many hosts share it, with the host."""
+        shared = self.store == "zookeeper"
+        return f"{self.live.process.node_name}:{owner.name}" if shared else owner.name
+
     @override
     async def on_deploy(self) -> None:
         subnets = self._subnets()
+        if self.store == "zookeeper" and not self.pool_name:
+            raise BadDescription(
+                'store "zookeeper" needs a poolName, by which pools on all hosts share their addresses',
+                code="SF-NET-008", where=self.path,
+            )  # fmt: skip
         if self.gateway and subnets.network_of(self.gateway) is None:
             raise BadDescription(
                 f"gateway {self.gateway} is outside {', '.join(self.subnets)}", code="SF-NET-008",
@@ -177,6 +226,10 @@ class IpPool(Reporting, type="net.ippool"):
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
         await self.on_start()
 
+    @override
+    async def on_terminate(self, record: Record) -> None:
+        await self.service(Journals).leave(self)
+
     # -- what machines ask
 
     @exposed()
@@ -190,7 +243,7 @@ class IpPool(Reporting, type="net.ippool"):
         Raises:
             Refused: There is none left, or the one that is wanted is not to be had.
         """
-        subnets, handle = self._subnets(), msgspec.msgpack.encode(owner)
+        subnets, handle, who = self._subnets(), msgspec.msgpack.encode(owner), self._who(owner)
         trouble = subnets.trouble_with(wanted) if wanted else ""
         if trouble:
             raise Refused(
@@ -199,11 +252,11 @@ class IpPool(Reporting, type="net.ippool"):
             )  # fmt: skip
 
         def chosen(rows: dict[str, Row]) -> str:
-            return choose(subnets, owner.name, rows, time.time(), wanted)
+            return choose(subnets, who, rows, time.time(), wanted)
 
         journal, lock = self.service(Journals).of(self)
         async with lock:
-            ip = await self.run_blocking(journal.allot, owner.name, handle, chosen)
+            ip = await self.run_blocking(journal.allot, who, handle, chosen)
             if not ip:
                 raise await self._none_left(journal, wanted, owner)
         self.inUse = await self._count()
@@ -214,7 +267,7 @@ class IpPool(Reporting, type="net.ippool"):
 
     async def _none_left(self, journal: Journal, wanted: str, owner: Handle) -> Refused:
         rows = await self.run_blocking(journal.rows)
-        only = wanted or self._subnets().reserved_for(owner.name)
+        only = wanted or self._subnets().reserved_for(self._who(owner))
         if only:
             text = f"{only} of {self.path} is that of {rows[only].owner}"
         else:
@@ -230,7 +283,7 @@ class IpPool(Reporting, type="net.ippool"):
     @exposed()
     async def release(self, owner: Handle) -> str:
         """Take a machine's address back; return it, or nothing if it has none."""
-        return await self._free(owner.name, lambda data: _is(owner, data))
+        return await self._free(self._who(owner), lambda data: _is(owner, data))
 
     async def _free(self, name: str, same: Callable[[bytes], bool]) -> str:
         journal, lock = self.service(Journals).of(self)
@@ -251,7 +304,8 @@ class IpPool(Reporting, type="net.ippool"):
         """
         journal, lock = self.service(Journals).of(self)
         async with lock:
-            return await self.run_blocking(journal.keep, owner.name, lambda data: _is(owner, data))
+            who = self._who(owner)
+            return await self.run_blocking(journal.keep, who, lambda data: _is(owner, data))
 
     @exposed()
     async def take_back(self, ip: str) -> str:
@@ -290,7 +344,7 @@ class IpPool(Reporting, type="net.ippool"):
                 owner = msgspec.msgpack.decode(row.handle, type=Handle)
                 if await self._has_ended(owner):
                     self.note(f"{row.owner} has ended: its address is taken back")
-                    await self.release(owner)
+                    await self._free(row.owner, partial(_is, owner))
 
     async def _has_ended(self, owner: Handle) -> bool:
         """Say whether a machine has ended, and nothing of it is left that could use its address."""

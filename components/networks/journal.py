@@ -1,4 +1,4 @@
-"""Where a pool writes down who has which address: in memory, or in a file that survives a crash."""
+"""Where a pool writes down who has which address: in memory, in a file, or with an ensemble."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from components.coordination.book import Book
 from components.networks.allotting import Row
+from engine.core.faults import EngineError
 
 Choice = Callable[[dict[str, Row]], str]
 
@@ -131,6 +135,75 @@ class FileJournal:
         """Return what is known."""
         with self._open() as connection:
             return _rows(connection)
+
+
+class SharedJournal:
+    """Kept by an ensemble, shared by pools on many hosts; anybody can read it there: it is JSON."""
+
+    def __init__(self, book: Book) -> None:
+        """Take the document it is kept in."""
+        self._book = book
+
+    def _change(self, edit: Callable[[dict[str, Held]], str]) -> str:
+        """Edit the rows; what is edited gives the address that it is about, or nothing."""
+        ip = ""
+
+        def edited(data: bytes) -> bytes | None:
+            nonlocal ip
+            rows = _read(data)
+            ip = edit(rows)
+            return msgspec.json.format(msgspec.json.encode(rows)) if ip else None
+
+        self._book.change(edited)
+        return ip
+
+    def allot(self, owner: str, handle: bytes, choose: Choice) -> str:
+        """Write down whom an address belongs to."""
+
+        def edit(rows: dict[str, Held]) -> str:
+            ip = choose(dict(rows))
+            if ip:
+                rows[ip] = Held(owner, None, handle)
+            return ip
+
+        return self._change(edit)
+
+    def free(self, owner: str, free_at_s: float, same: Callable[[bytes], bool]) -> str:
+        """Let an owner's address go."""
+
+        def edit(rows: dict[str, Held]) -> str:
+            ip = _holding(rows, owner, same)
+            if ip:
+                rows[ip] = Held(owner, free_at_s)
+            return ip
+
+        return self._change(edit)
+
+    def keep(self, owner: str, same: Callable[[bytes], bool]) -> str:
+        """Leave an owner's address with it."""
+
+        def edit(rows: dict[str, Held]) -> str:
+            ip = _holding(rows, owner, same)
+            if ip:
+                rows[ip] = Held(owner)
+            return ip
+
+        return self._change(edit)
+
+    def rows(self) -> dict[str, Held]:
+        """Return what is known."""
+        return _read(self._book.read())
+
+    def close(self) -> None:
+        """Let go of the ensemble; blocks."""
+        self._book.close()
+
+
+def _read(data: bytes) -> dict[str, Held]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Held]) if data else {}
+    except msgspec.DecodeError as error:
+        raise EngineError(f"what the ensemble keeps is no list of addresses: {error}") from error
 
 
 def _holding(rows: dict[str, Held], owner: str, same: Callable[[bytes], bool]) -> str:

@@ -7,6 +7,9 @@ import pytest
 import sfdl
 from engine.testing.kit import engines
 from sfdl.values import Description
+from tests.components.zookeeper_server import server_of_the_run, zookeeper
+
+__all__ = ["server_of_the_run", "zookeeper"]
 
 
 @pytest.fixture(params=["here", "elsewhere"])

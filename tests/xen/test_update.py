@@ -73,7 +73,7 @@ def test_its_volumes_grow_and_devices_come_and_go_as_it_runs(further, tmp_path, 
     sf(lab, "sfupdate", "h1", "pool", *described("48m", ""))
     assert has(lab) == ({root: 48.0, swap: 4.0}, nics)
     dumped = sf(lab, "sfdump", "h1", "pool:xen:vm")
-    assert "pendingChanges \"volumeSize\"" in dumped  # the guest sees it at its next power cycle
+    assert 'pendingChanges "volumeSize"' in dumped  # the guest sees it at its next power cycle
 
     sf(lab, "sfupdate", "h1", "pool", *described("48m", BOTH))
     assert has(lab) == ({root: 48.0, swap: 4.0, "/dev/vg1/further": 4.0}, nics | {MAC})

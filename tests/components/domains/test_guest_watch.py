@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 
@@ -120,8 +121,15 @@ class Machine:
         self.state, self.reason = DomainState.RUNNING, "booted"
         self.agent_answers = True
         self.resumed = 0
+        self.answers, self.changes = True, False
+
+    def changed_s(self, uuid):
+        return asyncio.get_running_loop().time() if self.changes else -math.inf
 
     async def status(self, uuid):
+        if not self.answers:
+            await asyncio.sleep(10)
+            raise HypervisorError("Timeout", "it does not answer", step="status")
         active = self.state in {DomainState.RUNNING, DomainState.PAUSED}
         return Status(state=self.state, reason=self.reason, active=active)
 
@@ -176,12 +184,12 @@ class Guest:
         self.machine.state, self.machine.reason = DomainState.RUNNING, "booted"
 
 
-def watched(machine, guest, tmp_path, *, methods=(), boot_s=60.0, **wanted):
+def watched(machine, guest, tmp_path, *, methods=(), boot_s=60.0, grace_s=60.0, **wanted):
     prober = Prober(
         uuid="u", ip="127.0.0.1", console=tmp_path / "console", quiet_s=10, limit_s=1,
         boot_s=boot_s,
     )  # fmt: skip
-    looks = Looks(tuple(methods), 2.0, 3, 60.0, True)
+    looks = Looks(tuple(methods), 2.0, 3, grace_s, True)
     return GuestWatch(
         name="vm", uuid="u", looks=looks, reactions=Reactions(**wanted), prober=prober, guest=guest
     )
@@ -217,6 +225,42 @@ def test_the_memory_of_a_crashed_guest_is_kept_before_it_ends(tmp_path, fails, s
         assert record.description.endswith(said)
 
     virtual_time(story())
+
+
+@in_virtual_time
+async def test_nothing_is_known_of_a_guest_that_is_being_changed_and_that_is_no_trouble(tmp_path):
+    machine = Machine()
+    watch = watched(machine, Guest(machine), tmp_path, grace_s=0.0)
+    work = asyncio.ensure_future(watch.run(machine))
+    await asyncio.sleep(1)
+    clock = asyncio.get_running_loop()
+    machine.answers, machine.changes = False, True
+    for _ in range(120):
+        await asyncio.sleep(0.5)
+        assert watch.trouble(clock.time()) == ""
+    assert not work.done()
+
+    machine.changes = False
+    await asyncio.sleep(8)
+    assert "last seen well" in watch.trouble(clock.time())
+    record = await within(60, work)
+    assert "does not answer" in record.description
+
+
+@in_virtual_time
+async def test_a_question_that_is_not_answered_is_the_hypervisors_silence_at_first(tmp_path):
+    machine = Machine()
+    watch = watched(machine, Guest(machine), tmp_path, grace_s=60.0)
+    work = asyncio.ensure_future(watch.run(machine))
+    await asyncio.sleep(1)
+    clock = asyncio.get_running_loop()
+    machine.answers = False
+    await asyncio.sleep(50)
+    assert watch.trouble(clock.time()) == ""
+    await asyncio.sleep(20)
+    assert "last seen well" in watch.trouble(clock.time())
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 @in_virtual_time

@@ -162,7 +162,7 @@ async def test_an_ip_that_is_given_is_taken_from_the_pool(bench):
         ('subnets [|"10.40.0.0/29", "10.40.0.0/24"|];', "", "overlaps 10.40.0.0/29"),
         ("subnets [||];", "", "needs a subnet"),
         ('exclude [|"10.40.0.9-10.40.0.2"|];', "", "the last address comes before the first"),
-        ('store "zookeeper";', "", "must be one of memory, journal"),
+        ('store "paper";', "", "must be one of memory, journal, zookeeper"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_is_refused_before_anything_is_made(bench, pool, more, words):
