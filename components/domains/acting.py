@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from components.domains import agent, keys
 from components.domains.described import Conducted
 from components.domains.effects import Screen
-from components.hosts.admission import Demand
-from components.hosts.reservations import Reservations
 from components.hypervisor.protocol import Hypervisor
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import exposed
 from engine.runtime.kinds import BadValueError
 from engine.wire.messages import Change, as_tree
-from sfdl.values import Kept, Reference, Value, Vector
+from sfdl.values import Vector
 
 if TYPE_CHECKING:
     from components.domains.acts import Acts
@@ -24,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Acting(Conducted):
-    """A machine that can be told to do things; one at a time, a second one is refused as `Busy`.
+    """A machine that can be told to do things; one at a time.
+
+    A second one is refused as `Busy`, or waits for its turn for as many seconds as `wait` says, after
+    those that came before it.
 
     Attributes:
         acts: Carries them out.
@@ -45,30 +46,30 @@ class Acting(Conducted):
     # -- on, off and in between
 
     @exposed(role="operator")
-    async def suspend(self) -> None:
+    async def suspend(self, *, wait: float = 0.0) -> None:
         """Hold the guest's processors; it stays in memory. One suspended already stays so."""
 
         async def work(hypervisor: Hypervisor) -> None:
             await self.acts.hold(hypervisor, on=True)
 
-        await self.acts.run("suspend", "suspends its guest", work)
+        await self.acts.run("suspend", "suspends its guest", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def resume(self) -> None:
+    async def resume(self, *, wait: float = 0.0) -> None:
         """Let a suspended guest go on. One that runs goes on running."""
 
         async def work(hypervisor: Hypervisor) -> None:
             await self.acts.hold(hypervisor, on=False)
 
-        await self.acts.run("resume", "lets its guest go on", work)
+        await self.acts.run("resume", "lets its guest go on", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def start(self) -> None:
+    async def start(self, *, wait: float = 0.0) -> None:
         """Start a guest that is off, from what was saved of it, if anything. One that runs runs on."""
-        await self.acts.run("start", "starts its guest", self.acts.switch_on)
+        await self.acts.run("start", "starts its guest", self.acts.switch_on, wait_s=wait)
 
     @exposed(role="operator")
-    async def shutdown(self) -> None:
+    async def shutdown(self, *, wait: float = 0.0) -> None:
         """Ask the guest to shut down, for `stopTimeout`; the machine stays, to be started again."""
 
         async def work(hypervisor: Hypervisor) -> None:
@@ -76,10 +77,10 @@ class Acting(Conducted):
                 hypervisor, "shutdown", lambda: self.stopping.ask(hypervisor), "its guest is off"
             )
 
-        await self.acts.run("shutdown", "waits for its guest to shut down", work)
+        await self.acts.run("shutdown", "waits for its guest to shut down", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def destroy(self) -> None:
+    async def destroy(self, *, wait: float = 0.0) -> None:
         """Switch the guest off at once; the machine stays, to be started again."""
 
         async def work(hypervisor: Hypervisor) -> None:
@@ -88,10 +89,10 @@ class Acting(Conducted):
 
             await self.acts.switch_off(hypervisor, "destroy", off, "its guest is off")
 
-        await self.acts.run("destroy", "switches its guest off", work)
+        await self.acts.run("destroy", "switches its guest off", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def save(self) -> None:
+    async def save(self, *, wait: float = 0.0) -> None:
         """Write the guest's memory to the host's disk and switch it off; `start` goes on from there."""
 
         async def work(hypervisor: Hypervisor) -> None:
@@ -101,10 +102,10 @@ class Acting(Conducted):
 
             await self.acts.switch_off(hypervisor, "save", saved, "its guest is saved")
 
-        await self.acts.run("save", "saves its guest", work)
+        await self.acts.run("save", "saves its guest", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def restore(self) -> None:
+    async def restore(self, *, wait: float = 0.0) -> None:
         """Let a saved guest go on; unlike `start`, it is refused if nothing is saved."""
 
         async def work(hypervisor: Hypervisor) -> None:
@@ -115,106 +116,29 @@ class Acting(Conducted):
                 )  # fmt: skip
             await self.acts.switch_on(hypervisor)
 
-        await self.acts.run("restore", "lets its saved guest go on", work)
+        await self.acts.run("restore", "lets its saved guest go on", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def reboot(self) -> None:
+    async def reboot(self, *, wait: float = 0.0) -> None:
         """Ask the guest to reboot, without waiting for it."""
 
         async def work(hypervisor: Hypervisor) -> None:
             await self.acts.running(hypervisor, "reboot")
             await hypervisor.machines.reboot(self.uuid)
 
-        await self.acts.run("reboot", "asks its guest to reboot", work)
+        await self.acts.run("reboot", "asks its guest to reboot", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def reset(self) -> None:
+    async def reset(self, *, wait: float = 0.0) -> None:
         """Press the guest's reset button."""
 
         async def work(hypervisor: Hypervisor) -> None:
             await self.acts.running(hypervisor, "reset")
             await hypervisor.machines.reset(self.uuid)
 
-        await self.acts.run("reset", "resets its guest", work)
+        await self.acts.run("reset", "resets its guest", work, wait_s=wait)
 
-    # -- sizes
-
-    @exposed(role="operator")
-    async def resize_memory(self, size: int | str) -> None:
-        """Give it another size of memory, as `memory` is written, up to `maxMemory`."""
-
-        async def work(hypervisor: Hypervisor) -> None:
-            wanted, before = self._size("memory", size), self.memory
-            self._within("maxMemory", wanted, self.max_memory or before, "bytes")
-            least = self._least_memory()
-            if wanted < least:
-                raise Refused(
-                    f"{wanted} bytes are less than its minMemory, {least}", code="SF-DOM-017",
-                    where=self.path, hint="say another minMemory with sfupdate",
-                )  # fmt: skip
-            await self._admit(hypervisor, Demand(wanted, self.vcpus))
-            try:
-                if await self.acts.state(hypervisor) is not None:
-                    await hypervisor.machines.memory(self.uuid, wanted)
-                await self._described("memory", size)
-            except BaseException:
-                self._hold(Demand(before, self.vcpus))
-                raise
-
-        await self.acts.run("resizeMemory", "gets another size of memory", work)
-
-    @exposed(role="operator")
-    async def resize_vcpus(self, count: int) -> None:
-        """Give it another number of processors, up to `maxVcpus`."""
-
-        async def work(hypervisor: Hypervisor) -> None:
-            wanted, before = self._size("vcpus", count), self.vcpus
-            self._within("maxVcpus", wanted, self.max_vcpus or before, "processors")
-            await self._admit(hypervisor, Demand(self.memory, wanted))
-            try:
-                if await self.acts.state(hypervisor) is not None:
-                    await hypervisor.machines.vcpus(self.uuid, wanted)
-                await self._described("vcpus", count)
-            except BaseException:
-                self._hold(Demand(self.memory, before))
-                raise
-
-        await self.acts.run("resizeVcpus", "gets another number of processors", work)
-
-    def _size(self, name: str, value: Value) -> int:
-        try:
-            return int(str(type(self).declarations.attrs[name].read(value)))
-        except BadValueError as error:
-            raise BadDescription(
-                f"{name}: {error}", code="SF-ATTR-001", where=self.path
-            ) from error  # fmt: skip
-
-    def _least_memory(self) -> int:
-        """Return the least it may be given: half of what it boots with, where that is not said."""
-        if self.min_memory is not None:
-            return self.min_memory
-        described = self.live.description.get("memory")
-        literal = not isinstance(described, Reference | Kept)
-        return (self._size("memory", described) if literal else self.memory) // 2
-
-    def _within(self, name: str, wanted: int, most: int, unit: str) -> None:
-        if wanted > most:
-            raise Refused(
-                f"{wanted} {unit} are more than its {name}, {most}", code="SF-DOM-017",
-                where=self.path, hint=f"raise {name} with sfupdate; it counts from the next start on",
-            )  # fmt: skip
-
-    async def _admit(self, hypervisor: Hypervisor, demand: Demand) -> None:
-        await self.service(Reservations).admit(self, hypervisor, demand)
-
-    def _hold(self, demand: Demand) -> None:
-        self.service(Reservations).hold(self, self.uri, demand)
-
-    async def _described(self, name: str, value: Value) -> None:
-        """Have an attribute be so from now on, and the definition with it."""
-        change = Change(name, "replace", as_tree(value))
-        await self.live.process.changer.change(self.live, (change,))
-        await self.making.rewrite()
+    # -- what it is called by
 
     @exposed(role="operator")
     async def set_label(self, label: str, on: bool = True) -> None:  # noqa: FBT001, FBT002 - an argument of a command
@@ -231,7 +155,7 @@ class Acting(Conducted):
     # -- its screen, keyboard and agent
 
     @exposed(role="operator")
-    async def screenshot(self) -> str:
+    async def screenshot(self, *, wait: float = 0.0) -> str:
         """Take a picture of its screen; return the file on its host, which the next one replaces."""
 
         async def work(hypervisor: Hypervisor) -> str:
@@ -243,10 +167,10 @@ class Acting(Conducted):
             await self.run_blocking(screen.write, picture.data)
             return screen.path
 
-        return await self.acts.run("screenshot", "takes a picture of its screen", work)
+        return await self.acts.run("screenshot", "takes a picture of its screen", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def send_keys(self, chords: str) -> None:
+    async def send_keys(self, chords: str, *, wait: float = 0.0) -> None:
         """Press keys: chords with blanks between, each of keys joined by `-`, as `ctrl-alt-delete`."""
         try:
             codes = keys.read(chords)
@@ -258,10 +182,12 @@ class Acting(Conducted):
             for chord in codes:
                 await hypervisor.machines.keys(self.uuid, chord)
 
-        await self.acts.run("sendKeys", "presses keys of its guest", work)
+        await self.acts.run("sendKeys", "presses keys of its guest", work, wait_s=wait)
 
     @exposed(role="operator")
-    async def exec(self, command: str, limit_s: float = 60.0) -> dict[str, int | str]:
+    async def exec(
+        self, command: str, limit_s: float = 60.0, *, wait: float = 0.0
+    ) -> dict[str, int | str]:  # fmt: skip
         """Have its agent run a command line, for so many seconds; return status, out and err."""
         if not self.asks_agent:
             raise Refused(
@@ -275,4 +201,4 @@ class Acting(Conducted):
                 hypervisor, self.uuid, command, limit_s=limit_s, answer_s=self.agent_timeout
             )
 
-        return await self.acts.run("exec", "has its agent run a command", work)
+        return await self.acts.run("exec", "has its agent run a command", work, wait_s=wait)

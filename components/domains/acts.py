@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from msgspec import Struct
-
 from components.domains.console import written
 from components.domains.effects import RunningDomain
 from components.domains.liveness import BAD_PAUSES
 from components.domains.showing import show
+from components.domains.turns import Turns
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import DomainState, Hypervisor
 from engine.core.faults import (
-    Busy,
     Ended,
     EngineError,
     Refused,
@@ -29,14 +27,6 @@ if TYPE_CHECKING:
     from components.domains.domain import Domain
 
 T = TypeVar("T")
-
-
-class _Act(Struct):
-    """One act under way."""
-
-    name: str
-    began_s: float
-    task: asyncio.Task[object]
 
 
 def _raise(error: HypervisorError, where: str) -> NoReturn:
@@ -57,7 +47,8 @@ class Acts:
     def __init__(self, domain: Domain) -> None:
         """Serve one domain."""
         self._domain = domain
-        self._now: _Act | None = None
+        self._turns = Turns(lambda: domain.path)
+        self._now: asyncio.Task[object] | None = None
         self.off = False
         self.paused: bool | None = None
 
@@ -69,21 +60,16 @@ class Acts:
     # -- one at a time
 
     def refuse_second(self) -> None:
-        """Refuse while something is under way.
+        """Refuse while something is under way, or waits for that.
 
         Raises:
             Busy: Something is; the text says what, and since when.
         """
-        now = self._now
-        if now is not None:
-            age_s = asyncio.get_running_loop().time() - now.began_s
-            raise Busy(
-                f"{now.name} has been under way for {age_s:.0f} s", code="SF-DOM-021",
-                where=self._domain.path, hint="wait until it is done, or cancel it",
-            )  # fmt: skip
+        self._turns.refuse_second()
 
     async def run(
-        self, name: str, text: str, work: Callable[[Hypervisor], Awaitable[T]]
+        self, name: str, text: str, work: Callable[[Hypervisor], Awaitable[T]], *,
+        wait_s: float = 0.0,
     ) -> T:  # fmt: skip
         """Carry an act out.
 
@@ -91,6 +77,7 @@ class Acts:
             name: Its name, also in `timings`.
             text: What the machine does meanwhile, for people.
             work: Does it.
+            wait_s: Most seconds it waits for its turn; 0: it is refused if another one is under way.
 
         Raises:
             Busy: Another one is under way.
@@ -99,14 +86,12 @@ class Acts:
             EngineError: As it failed.
         """
         domain = self._domain
-        self.refuse_second()
-        if domain.live.state is not State.STARTED or domain.stopping.asked:
-            state = "ending" if domain.stopping.asked else domain.live.state.value
-            raise WrongState(f"it is {state}, so it cannot {name}", where=domain.path)
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._do(name, text, work), name=f"{domain.path} {name}")
-        self._now = _Act(name, loop.time(), task)
+        self._refuse_unless_started(name)
+        await self._turns.take(name, wait_s, self._tell_waiting)
         try:
+            self._refuse_unless_started(name)
+            task = asyncio.create_task(self._do(name, text, work), name=f"{domain.path} {name}")
+            self._now = task
             return await task
         except asyncio.CancelledError:
             own = asyncio.current_task()
@@ -115,6 +100,16 @@ class Acts:
             raise Ended(f"it ended in the middle of {name}", where=domain.path) from None
         finally:
             self._now = None
+            self._turns.give_back()
+
+    def _tell_waiting(self, text: str) -> None:
+        self._domain.live.process.operations.report(0.0, text)
+
+    def _refuse_unless_started(self, name: str) -> None:
+        domain = self._domain
+        if domain.live.state is not State.STARTED or domain.stopping.asked:
+            state = "ending" if domain.stopping.asked else domain.live.state.value
+            raise WrongState(f"it is {state}, so it cannot {name}", where=domain.path)
 
     async def _do(self, name: str, text: str, work: Callable[[Hypervisor], Awaitable[T]]) -> T:
         domain = self._domain
@@ -127,10 +122,11 @@ class Acts:
             _raise(error, domain.path)
 
     async def end(self) -> None:
-        """Stop what is under way: the machine ends."""
+        """Stop what is under way, and what waits for that: the machine ends."""
+        self._turns.end()
         if self._now is not None:
-            self._now.task.cancel()
-            await asyncio.wait({self._now.task})
+            self._now.cancel()
+            await asyncio.wait({self._now})
 
     # -- on and off
 

@@ -38,6 +38,7 @@ IDENTITY = frozenset({
     "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
     "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
     "guestMode", "macMode", "macPrefix", "arch", "uuid",
+    "consoleLog",
 })  # fmt: skip
 """What it is told, or known by, from its making on: another one is another machine."""
 

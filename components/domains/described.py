@@ -121,6 +121,11 @@ class Described(Reporting, Compound):
         int_, 0, ge=0, called="bandwidthOut",
         doc="Most Kbit/s out of its first interface; 0: no limit.",
     )  # fmt: skip
+    console_log = attr(
+        str_, "", called="consoleLog",
+        doc="File on the host that its serial console is written to, new and gone with the machine; one "
+        "of the daemon's own if empty. Not under Xen, which keeps its own.",
+    )  # fmt: skip
     kernel = attr(str_, "", doc="Kernel on the host to boot directly.")
     ramdisk = attr(str_, "", doc="Initial RAM disk on the host; needs a kernel.")
     extra = attr(str_, "", doc="Further words for the kernel's command line; needs a kernel.")

@@ -14,10 +14,10 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.domains import telling
-from components.domains.acting import Acting
 from components.domains.acts import Acts
 from components.domains.booting import check_kernel
 from components.domains.checking import check_attributes, check_capabilities, check_profile
+from components.domains.chosen_log import check_log
 from components.domains.console import Shown, Typed, written
 from components.domains.drift import Drift
 from components.domains.effects import (
@@ -30,6 +30,7 @@ from components.domains.ends import End, all_stays, end_of
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
+from components.domains.reshaping import Reshaping
 from components.domains.rotation import rotating
 from components.domains.showing import show
 from components.domains.stopping import Stopping
@@ -63,7 +64,7 @@ BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
 """Seconds a guest may take to boot, where the description does not say."""
 
 
-class Domain(Storing, Acting):
+class Domain(Storing, Reshaping):
     """A virtual machine: defined and started once its storage is there, watched, stopped in stages.
 
     It checks and reserves in its deploy phase and makes nothing before every host of the application
@@ -138,6 +139,7 @@ class Domain(Storing, Acting):
         await self._identify()
         self.check_hypervisor(self.uri)
         check_profile(self)
+        await check_log(self)
         await self.making.bind_storage()
         await self.making.read_context()
         telling.check(
@@ -280,8 +282,8 @@ class Domain(Storing, Acting):
             await self.begin_watch().booted(past=past)
         self.set_ready(True)
 
+    @override
     def pending(self) -> list[str]:
-        """Return attributes that wait for a power cycle."""
         said = self.live.value("pendingChanges")
         return said.split(", ") if isinstance(said, str) and said else []
 

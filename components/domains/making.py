@@ -15,6 +15,7 @@ from components.context.effects import ContextDisk
 from components.context.told import hostname_from
 from components.domains import telling, uplink
 from components.domains.altering import GROWN
+from components.domains.chosen_log import chosen
 from components.domains.effects import (
     ConsoleLog,
     DefinedDomain,
@@ -310,9 +311,9 @@ class Making:
         domain = self._domain
         await self._note_address()
         await self.extras.settle(self.xml)
-        console = self._console_path()
-        await self._make(ConsoleLog(console))
-        domain.consolePath = console
+        log = chosen(domain) or ConsoleLog(self._console_path())
+        await self._make(log)
+        domain.consolePath = console = log.path
         given = domain.storage_backend.given
         disks = await domain.storage_backend.api.disks() if given else []
         told = await self._tell(disks)
@@ -336,6 +337,9 @@ class Making:
             if isinstance(made.effect, DefinedDomain):
                 defined = replace(made.effect, xml=self.xml, autostart=domain.autostart)
                 await domain.live.process.keeper.renew(domain.live, made.effect, defined)
+            elif isinstance(made.effect, TransientDomain):
+                again = replace(made.effect, xml=self.xml)
+                await domain.live.process.keeper.restate(domain.live, made.effect, again)
         return self.xml != before
 
     async def _define(self) -> None:

@@ -66,6 +66,15 @@ def disk_at(path: str, xml: str) -> str:
     return ""
 
 
+def path_at(target: str, xml: str) -> str:
+    """Return the file or device of the disk that has a name in the guest; empty: there is none."""
+    for disk in _root(xml).findall("devices/disk"):
+        source, named = disk.find("source"), disk.find("target")
+        if source is not None and named is not None and named.get("dev") == target:
+            return source.get("file") or source.get("dev") or ""
+    return ""
+
+
 def devices_of(xml: str) -> tuple[Device, ...]:
     """Return the devices of a definition of ours that can be plugged: those with names of ours."""
     words: dict[str, tuple[Word, str, str]] = {

@@ -58,7 +58,7 @@ async def rotating(domain: Domain) -> None:
     while True:
         await asyncio.sleep(PERIOD_S)
         path = Path(domain.consolePath)
-        if not path.is_relative_to(domain.work_folder):
+        if not (path.is_relative_to(domain.work_folder) or domain.console_log):
             return
         try:
             await domain.run_blocking(rotate, path)

@@ -157,14 +157,22 @@ class Updates:
         if later and bounds.running:
             await self._power(later)
 
-    async def plug(self) -> None:
+    @property
+    def runs(self) -> bool:
+        """Say whether there is an instance that changes count for."""
+        return self._bounds is not None
+
+    async def plug(self, named: tuple[str, ...] = ()) -> None:
         """Plug in and out what was changed, now that what it may refer to has started.
+
+        Args:
+            named: Attributes that were changed by something else than an update.
 
         Raises:
             Refused: A disk or network is not there, or another machine has it.
             HypervisorError: The definition is not accepted.
         """
-        names, self._plugged = self._plugged, ()
+        names, self._plugged = named or self._plugged, ()
         if not names:
             return
         domain, bounds, before = self._domain, await self._bounds_now(), self._domain.making.xml

@@ -16,12 +16,12 @@ from typing_extensions import override
 
 from components.hosts.above import said_above
 from components.images.kinds import ImageFacts
-from components.storage.changing import ChangingStorage
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.limits import IoLimits
+from components.storage.resizing import ResizingStorage
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
@@ -75,7 +75,7 @@ class User:
         """Stop using the disks: the backend is about to remove them."""
 
 
-class StorageBackend(ChangingStorage):
+class StorageBackend(ResizingStorage):
     """Makes the volumes of one domain when it starts; what becomes of them at the end is a table.
 
     A domain binds the backend in its own deploy phase, so the backend knows whom it serves, and what

@@ -104,6 +104,10 @@ class Growing:
                 found[Path(offer.path).name] = made.effect
         return found
 
+    def there(self) -> dict[str, int]:
+        """Return how large the volumes are that there are, by name."""
+        return {name: cast("Growable", one).capacity_bytes for name, one in self._volumes().items()}
+
     def _sizes(self, root: int, data: Sequence[DataVolume]) -> dict[str, int]:
         """Return the sizes to be, by name."""
         further = iter(data)
@@ -135,8 +139,7 @@ class Growing:
                 code="SF-STORE-022", where=backend.path,
                 hint="describe a Volume, and name it in the machine's disks",
             )  # fmt: skip
-        wanted, volumes = self._sizes(root, data), self._volumes()
-        there = {name: cast("Growable", one).capacity_bytes for name, one in volumes.items()}
+        wanted, there = self._sizes(root, data), self.there()
         smaller = cut(there, wanted, self._earlier)
         if smaller is not None:
             raise Refused(
@@ -180,8 +183,11 @@ class Growing:
         backend = self._backend
         wanted = self._sizes(backend.volume_size, backend.data_volumes or ())
         volumes, how, later = self._volumes(), await self.heard(), False
-        for name, effect in volumes.items():
-            size, before = wanted.get(name, 0), cast("Growable", effect).capacity_bytes
+        for name, size in wanted.items():
+            effect = volumes.get(name)
+            if effect is None:
+                continue
+            before = cast("Growable", effect).capacity_bytes
             if size < before:
                 backend.note(f"{name} stays {before} bytes large: volumes are never cut", "warning")
             if size <= before:

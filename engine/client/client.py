@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
 
@@ -376,11 +376,12 @@ class Client:
 
     def call(
         self, target: Ident, method: str, arguments: Sequence[object], *, request_id: str = "",
-        budget_s: float = 600.0,
+        budget_s: float = 600.0, named: Mapping[str, object] | None = None,
     ) -> Operation[Returned]:  # fmt: skip
         """Have an exposed method of a component carried out, which this process must hold itself."""
         id_ = request_id or _new_id()
-        op = Call(target, method, encode(list(arguments)))
+        by_name = encode(dict(named)) if named else b""
+        op = Call(target, method, encode(list(arguments)), by_name)
         return Operation(self, op, id_, budget_s, Returned)
 
     def detach(self, ref: str, *, request_id: str = "") -> Operation[Cut]:

@@ -45,7 +45,7 @@ def _plain(value: Value) -> object:
 
 def call(
     front: Front, client: Client, name: str, action: str, words: Sequence[str],
-    connect: Callable[[str], Client],
+    connect: Callable[[str], Client], *, wait_s: float = 0.0,
 ) -> Outcome:  # fmt: skip
     """Have a component do something, and give what it answers; an interrupt stops it.
 
@@ -56,6 +56,7 @@ def call(
         action: What to do.
         words: Its arguments.
         connect: Reaches the daemon or sub-process that holds it.
+        wait_s: Most seconds it may wait for its turn; 0: it is refused while the component is busy.
     """
     row = next(iter(client.tree(name, depth=0).rows), None)
     if not isinstance(row, TreeRow):
@@ -64,6 +65,7 @@ def call(
     operation = holder.call(
         row.ident, method_of(action), [data_of(word) for word in words],
         request_id=front.request_id, budget_s=front.timeout_s,
+        named={"wait": wait_s} if wait_s else None,
     )  # fmt: skip
     value = decode(wait(front, operation, undo=True).value, object)
     data = {"component": row.path, "action": action, "value": value}

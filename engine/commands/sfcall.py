@@ -12,8 +12,18 @@ from engine.commands._front import Command, Front, shared
 @click.argument("name")
 @click.argument("action")
 @click.argument("words", nargs=-1, metavar="[ARGUMENT]...")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="How long it may wait for its turn while a machine does something else.",
+)
 @shared(timeout_s=600.0)
-def main(host: str, name: str, action: str, words: tuple[str, ...], *, front: Front) -> None:
+def main(
+    host: str, name: str, action: str, words: tuple[str, ...], *, wait_s: float, front: Front
+) -> None:
     """Have the component NAME at HOST do ACTION, such as suspend, and print what it answers.
 
     What a component can do stands in its section of the reference. An ARGUMENT is a literal of the
@@ -21,4 +31,6 @@ def main(host: str, name: str, action: str, words: tuple[str, ...], *, front: Fr
     """
     from engine.commands import _calling
 
-    front.give(_calling.call(front, front.reach(host), name, action, words, front.client))
+    front.give(
+        _calling.call(front, front.reach(host), name, action, words, front.client, wait_s=wait_s)
+    )

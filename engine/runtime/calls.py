@@ -44,13 +44,15 @@ class Calls:
         """Serve one process."""
         self._process = process
 
-    async def call(self, target: Handle, method: str, arguments: bytes) -> bytes:
+    async def call(
+        self, target: Handle, method: str, arguments: bytes, named: bytes = b""
+    ) -> bytes:  # fmt: skip
         """Call an exposed method of any component; local or not, only data passes."""
         if target.ident.daemon == self._process.daemon_id:
-            return await self.invoke(target.ident, method, arguments)
+            return await self.invoke(target.ident, method, arguments, named)
         result = await self._process.peers.submit(
             target.address,
-            Call(target.ident, method, arguments),
+            Call(target.ident, method, arguments, named),
             request_id=self._process.new_id(),
             budget_s=CALL_S,
         )
@@ -113,7 +115,9 @@ class Calls:
             raise EngineError(f"{target.address} gave another answer than asked for")
         return unflatten(changed.old[0]).get("value")
 
-    async def invoke(self, ident: Ident, method: str, arguments: bytes) -> bytes:
+    async def invoke(
+        self, ident: Ident, method: str, arguments: bytes, named: bytes = b""
+    ) -> bytes:  # fmt: skip
         """Run an exposed method of a component held here."""
         live = self._process.live(ident)
         kind = type(live.prim)
@@ -128,13 +132,17 @@ class Calls:
             raise WrongState("component is still being created", where=live.path)
         function = getattr(live.prim, method)
         try:
-            given = decode_arguments(function, arguments)
-            inspect.signature(function).bind(*given)
+            given, by_name = decode_arguments(function, arguments, named)
+            inspect.signature(function).bind(*given, **by_name)
         except (msgspec.ValidationError, TypeError) as error:
-            words = ", ".join(inspect.signature(function).parameters)
+            words = ", ".join(
+                each.name
+                for each in inspect.signature(function).parameters.values()
+                if each.kind is not each.KEYWORD_ONLY
+            )
             raise Refused(
                 f"{method} of {live.path} does not take these arguments: {error}", code="SF-CALL-002",
                 where=live.path, hint=f"it takes: {words}" if words else "it takes none",
             ) from error  # fmt: skip
-        result = await function(*given)
+        result = await function(*given, **by_name)
         return encode(result)

@@ -75,7 +75,7 @@ class Dispatch:
 
     async def _call(self, op: Call, operation: Operation) -> Returned:
         """Carry a call out as work of its own, so that somebody can have it stopped."""
-        calling = self._process.calls.invoke(op.target, op.method, op.arguments)
+        calling = self._process.calls.invoke(op.target, op.method, op.arguments, op.named)
         work = asyncio.ensure_future(calling)
         operation.stop = work.cancel
         try:

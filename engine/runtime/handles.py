@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import typing
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -96,13 +96,14 @@ class Link(Generic[T]):
         return await self._live.process.calls.set(await self.handle(), attribute, value)
 
     async def call(
-        self, method: str, face: Callable[..., object], arguments: tuple[object, ...]
-    ) -> object:
+        self, method: str, face: Callable[..., object], arguments: tuple[object, ...],
+        named: Mapping[str, object],
+    ) -> object:  # fmt: skip
         """Call an exposed method of the target; arguments and result travel as data."""
         target = await self.handle()
-        payload = encode(list(arguments))
+        payload = encode(list(arguments)), encode(dict(named)) if named else b""
         try:
-            data = await self._live.process.calls.call(target, method, payload)
+            data = await self._live.process.calls.call(target, method, *payload)
         except EngineError as error:
             if error.fault.code != NOT_EXPOSED:
                 raise
@@ -139,7 +140,7 @@ class Api:
         async def call(*args: object, **kwargs: object) -> object:
             bound = signature.bind(None, *args, **kwargs)
             bound.apply_defaults()
-            return await link.call(method, face, bound.args[1:])
+            return await link.call(method, face, bound.args[1:], bound.kwargs)
 
         return call
 
@@ -155,18 +156,28 @@ def decode_result(data: bytes, face: Callable[..., object], method: str) -> obje
     return decode(data, wanted)
 
 
-def decode_arguments(function: Callable[..., object], data: bytes) -> list[object]:
+def decode_arguments(
+    function: Callable[..., object], data: bytes, named: bytes = b""
+) -> tuple[list[object], dict[str, object]]:
     """Turn encoded arguments into what a bound method's parameters are declared as.
+
+    Args:
+        function: The method.
+        data: A list, in the order of its parameters.
+        named: Further ones by name; empty for none.
 
     Raises:
         msgspec.ValidationError: They do not fit.
     """
     values = decode(data, list[object])
+    by_name = decode(named, dict[str, object]) if named else {}
     hints = _hints(inspect.unwrap(getattr(function, "__func__", function)))
     names = list(inspect.signature(function).parameters)
     if len(values) > len(names):
         raise msgspec.ValidationError(f"{len(values)} arguments, at most {len(names)} taken")
-    return [
-        msgspec.convert(value, hints.get(name, object), strict=True)
-        for name, value in zip(names, values, strict=False)
-    ]
+
+    def converted(name: str, value: object) -> object:
+        return msgspec.convert(value, hints.get(name, object), strict=True)
+
+    given = [converted(name, value) for name, value in zip(names, values, strict=False)]
+    return given, {name: converted(name, value) for name, value in by_name.items()}

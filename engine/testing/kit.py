@@ -218,19 +218,21 @@ class Engine:
         """Change an attribute of a component, as `sfset` does."""
         await self.submit(Set((Change(name, "replace", as_tree(value)),), ref=ref))
 
-    async def call(self, path: str, method: str, *data: object) -> object:
+    async def call(self, path: str, method: str, *data: object, **named: object) -> object:
         """Call an exposed method of a component of this process and return its result.
 
         Args:
             path: Names from the application downwards, joined by `:`.
             method: Its name.
             data: Arguments.
+            named: Further ones by name.
         """
+        by_name = encode(named) if named else b""
         live = next((each for each in self.process.lives.values() if each.path == path), None)
         if live is None:
             raise NotFound(f"there is no {path} in this process")
         return decode(
-            await self.process.calls.invoke(live.ident, method, encode(list(data))), object
+            await self.process.calls.invoke(live.ident, method, encode(list(data)), by_name), object
         )
 
     async def rows(self, ref: str) -> list[TreeRow]:

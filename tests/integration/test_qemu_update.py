@@ -104,6 +104,7 @@ def _told_what_to_do(client, host, name, tmp_path):
     kinds = act(client, "exec", "cat /sys/bus/virtio/devices/*/device")["out"].split()
     assert "0x0009" in kinds  # a folder of the host, by 9p
 
+    _given_disks(client, host, tmp_path)
     act(client, "suspend")
     assert virsh(host, "domstate", name).strip() == "paused"
     act(client, "resume")
@@ -124,6 +125,34 @@ def _told_what_to_do(client, host, name, tmp_path):
     act(client, "start")
     assert console.read_text(errors="replace").count(READY) == boots + 1
     assert client.value("pool:vm:status") == "its guest runs"
+
+
+def _given_disks(client, host, tmp_path):
+    """Disks and an interface come, grow and go by actions, as the guest itself sees."""
+    extra = tmp_path / "extra.img"
+    extra.write_bytes(bytes(2**21))
+
+    def blocks(name):
+        return act(client, "exec", f"cat /sys/block/{name}/size 2>/dev/null")["out"].strip()
+
+    assert act(client, "resize_disk", "vda", "64m") == "live"
+    wait_until(lambda: blocks("vda") == str(64 * 2048), timeout_s=30)
+    assert client.value("pool:loop:volumeSize") == "64m"
+
+    given = act(client, "attach", "disk", str(extra), "target=vdk")
+    assert given == {"device": "vdk", "effect": "live"}
+    assert act(client, "attach", "disk", str(extra), "target=vdk")["effect"] == "nothing to do"
+    (name,) = set(devices(host)[0]) - {"vda"}
+    wait_until(lambda: blocks("vdb") == "4096", timeout_s=30)
+    nic = act(client, "attach", "bridge", "br0")
+    assert nic["effect"] == "live"
+    assert devices(host)[1] == {nic["device"]: "br0"}
+
+    assert act(client, "detach", name) == {"device": name, "effect": "live"}
+    assert act(client, "detach", nic["device"])["effect"] == "live"
+    assert devices(host)[0].keys() == {"vda"}
+    assert devices(host)[1] == {}
+    assert client.value("pool:vm:pendingChanges") == ""
 
 
 def grow(client, host, image, more):

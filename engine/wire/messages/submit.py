@@ -72,11 +72,17 @@ class Terminate(Struct, frozen=True, tag="terminate"):
 
 
 class Call(Struct, frozen=True, tag="call"):
-    """Call an exposed method; arguments are encoded data."""
+    """Call an exposed method; arguments are encoded data.
+
+    Attributes:
+        arguments: A list, in the order of the method's parameters.
+        named: Further ones by the names of their parameters; empty for none.
+    """
 
     target: Ident
     method: str
     arguments: bytes
+    named: bytes = b""
 
 
 class Ping(Struct, frozen=True, tag="ping"):

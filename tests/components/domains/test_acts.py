@@ -57,8 +57,16 @@ class Started:
     async def state(self):
         return (await (await self.hypervisor()).status(self.vm.value("uuid"))).state
 
-    async def act(self, action, *words):
-        return await self.holder.call(PATH, action, *words)
+    async def act(self, action, *words, **named):
+        return await self.holder.call(PATH, action, *words, **named)
+
+    async def busy(self):
+        """Begin an act that lasts until it is released; return both."""
+        faulty = await self.faulty()
+        faulty.fail("reset", Hang())
+        first = asyncio.ensure_future(self.act("reset"))
+        await until(lambda: ("reset", self.vm.value("uuid")) in faulty.calls)
+        return faulty, first
 
     def effects(self):
         return {type(made.effect).__name__ for made in self.vm.effects}
@@ -291,10 +299,7 @@ async def test_without_a_channel_its_agent_is_not_asked(deployed):
 
 async def test_a_second_act_is_refused_with_the_name_and_age_of_the_first(deployed):
     one = await deployed()
-    faulty = await one.faulty()
-    faulty.fail("reset", Hang())
-    first = asyncio.ensure_future(one.act("reset"))
-    await until(lambda: ("reset", one.vm.value("uuid")) in faulty.calls)
+    faulty, first = await one.busy()
 
     with pytest.raises(Busy, match="reset has been under way for 0 s"):
         await one.act("suspend")
@@ -303,6 +308,49 @@ async def test_a_second_act_is_refused_with_the_name_and_age_of_the_first(deploy
     faulty.release()
     await first
     await one.act("suspend")
+
+
+async def test_acts_that_wait_are_told_what_for_and_done_in_order(deployed):
+    one = await deployed()
+    faulty, first = await one.busy()
+    call = Call(one.vm.ident, "suspend", encode([]), encode({"wait": 60.0}))
+    second = asyncio.ensure_future(one.holder.submit(call, request_id="r2"))
+    operations = one.holder.process.operations
+
+    def told():
+        return {op.id: op.stands().progress.text for op in operations.under_way_now}.get("r2")
+
+    await until(lambda: told() == "waits for its turn after reset")
+    third = asyncio.ensure_future(one.act("resume", wait=60))
+    assert one.vm.value("status") == "resets its guest"
+
+    faulty.release()
+    await asyncio.gather(first, second, third)
+
+    order = [name for name, *_ in faulty.calls if name in {"reset", "suspend", "resume"}]
+    assert order == ["reset", "suspend", "resume"]
+
+
+async def test_an_act_that_waits_is_cancelled_or_ends_with_its_machine(deployed):
+    one = await deployed()
+    faulty, first = await one.busy()
+    call = Call(one.vm.ident, "suspend", encode([]), encode({"wait": 60.0}))
+    second = asyncio.ensure_future(one.holder.submit(call, request_id="r2"))
+    third = asyncio.ensure_future(one.act("resume", wait=60))
+    await until(lambda: len(one.vm.prim.acts._turns._line) == 2)
+
+    await one.holder.submit(Cancel("r2"))
+    with pytest.raises(Refused, match="suspend was cancelled by request"):
+        await second
+    ending = asyncio.ensure_future(one.bench.one.terminate("app"))
+
+    with pytest.raises(Ended, match="in the middle of reset"):
+        await first
+    with pytest.raises(Ended, match="before its turn came"):
+        await third
+    faulty.release()
+    await ending
+    assert not [call for call in faulty.calls if call[0] == "suspend"]
 
 
 async def test_an_act_ends_with_its_machine(deployed):
