@@ -14,6 +14,7 @@ CARRIES = {
     "inject": NETWORK | {"interface", "sshKeys", "files", "mounts"},
     "kernel": frozenset({"interface"}),
     "mac": frozenset({"macPrefix"}),
+    "agent": NETWORK | {"sshKeys", "users", "files", "packages", "runCommands", "mounts"},
 }  # fmt: skip
 """Attributes of a `Context` that reach the guest, by mode; `auto` and `none` take any."""
 UNPACKED = frozenset({"tar", "directory"})

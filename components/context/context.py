@@ -16,6 +16,7 @@ from engine.runtime.attributes import attr, exposed
 from engine.runtime.kinds import (
     BadValueError,
     Kind,
+    duration_s,
     int_,
     shown,
     str_,
@@ -36,11 +37,13 @@ class Outline(Struct, frozen=True):
 
     Attributes:
         given: Names of the attributes the description gives.
+        command_s: Seconds a command may take in the guest, where its agent runs it.
     """
 
     mode: str = "auto"
     mac_prefix: str = "52:54"
     given: tuple[str, ...] = ()
+    command_s: float = 600.0
 
 
 def _prefix(value: Value) -> str:
@@ -194,7 +197,12 @@ class Context(Reporting, type="context"):
         called="hostKeys",
     )  # fmt: skip
 
-    _OWN = ("mode",)
+    command_timeout = attr(
+        duration_s, 600, ge=1, le=86400, called="commandTimeout",
+        doc="Seconds each of runCommands, and installing packages, may take in mode agent.",
+    )  # fmt: skip
+
+    _OWN = ("mode", "commandTimeout")
 
     @exposed()
     async def outline(self) -> Outline:
@@ -210,7 +218,7 @@ class Context(Reporting, type="context"):
             plain = Vector(usual) if isinstance(usual, tuple) else usual
             if name not in self._OWN and value is not None and value != plain:
                 given.append(name)
-        return Outline(self.mode, self.mac_prefix, tuple(given))
+        return Outline(self.mode, self.mac_prefix, tuple(given), self.command_timeout)
 
     @exposed()
     async def wishes(self) -> Wishes:

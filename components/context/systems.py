@@ -87,7 +87,7 @@ def files_for(told: Told, seen: Seen) -> list[Written]:
         path = "/root/.ssh/authorized_keys"
         found.append(Written(path, block(seen.texts.get(path, ""), wishes.ssh_keys), 0o600))
     if wishes.mounts:
-        lines = tuple(_fstab(fields) for fields in wishes.mounts)
+        lines = tuple(fstab_line(fields) for fields in wishes.mounts)
         found.append(Written("/etc/fstab", block(seen.texts.get("/etc/fstab", ""), lines)))
     found.extend(Written(file.path, file.content, int(file.mode, 8)) for file in wishes.files)
     return found
@@ -110,7 +110,8 @@ def block(text: str, lines: tuple[str, ...]) -> str:
     return "".join((kept, f"{BEGIN}\n", *(f"{line}\n" for line in lines), f"{END}\n"))
 
 
-def _fstab(fields: tuple[str, ...]) -> str:
+def fstab_line(fields: tuple[str, ...]) -> str:
+    """Return one line of /etc/fstab; fields that are not given are as is usual."""
     usual = ("", "", "auto", "defaults,nofail", "0", "2")
     return " ".join((*fields, *usual[len(fields) :]))
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from components.context.quoting import one_line
 
-MODES = ("auto", "inject", "nocloud", "script-iso", "mac", "kernel", "none")
+MODES = ("auto", "inject", "nocloud", "script-iso", "mac", "kernel", "agent", "none")
 """The ways a guest can be told; `docs/context.md` has one section for each."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -56,16 +57,18 @@ async def _ask(hypervisor: Hypervisor, uuid: str, what: str, limit_s: float, typ
 
 
 async def run(
-    hypervisor: Hypervisor, uuid: str, command: str, *, limit_s: float, answer_s: float
-) -> dict[str, int | str]:
-    """Run a command line in a guest, by its shell, and wait for its end.
+    hypervisor: Hypervisor, uuid: str, command: str | Sequence[str], *, limit_s: float,
+    answer_s: float, input_: str = "",
+) -> dict[str, int | str]:  # fmt: skip
+    """Run a command in a guest, and wait for its end.
 
     Args:
         hypervisor: Where the guest runs.
         uuid: The guest.
-        command: For `/bin/sh -c`.
+        command: For `/bin/sh -c`, or a program and its arguments.
         limit_s: Seconds it may take.
         answer_s: Seconds the agent has for each answer.
+        input_: What it can read.
 
     Returns:
         `status` (128 and more: ended by a signal), `out` and `err`.
@@ -75,7 +78,10 @@ async def run(
         Refused: It answers something else.
         TimedOut: The command is not done; it goes on in the guest.
     """
-    begin = {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True}
+    program, *words = ("/bin/sh", "-c", command) if isinstance(command, str) else command
+    begin: dict[str, object] = {"path": program, "arg": words, "capture-output": True}
+    if input_:
+        begin["input-data"] = base64.b64encode(input_.encode()).decode()
     loop = asyncio.get_running_loop()
     until_s = loop.time() + limit_s
     try:

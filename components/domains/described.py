@@ -284,6 +284,10 @@ class Conducted(Described):
     vncPort = output(int, doc="Port its screen is shown at, if it has one.")
     xml = output(str, doc="What it is defined as, as libvirt's XML.")
     contextMode = output(str, doc="How the guest was told its name and address.")
+    contextTold = output(
+        str, doc="In mode agent: whether the guest's agent has applied what it is told: told, waiting, "
+        "or why not.",
+    )  # fmt: skip
     pendingChanges = output(str, doc="Attributes that take effect at the next power cycle.")
     escapes = output(
         Vector, doc="What of its host it gets at by xmlOverride, beyond what is described."

@@ -148,7 +148,8 @@ class Domain(Storing, Reshaping):
         )  # fmt: skip
         hypervisor = await self.hypervisor()
         looked = (*self.domain_liveness_methods, *self.ready_checks)
-        check_agent(looked, hypervisor, channel=self.make_profile().agent_channel, where=self.path)
+        check_agent(looked, hypervisor, channel=self.asks_agent, where=self.path)
+        telling.check_agent(self.making.outline, self, hypervisor, channel=self.asks_agent)
         check_capabilities(self, hypervisor)
         await self._check_free(hypervisor)
         await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
@@ -338,6 +339,7 @@ class Domain(Storing, Reshaping):
             self.spawn(Drift(self).run())
             self.spawn(rotating(self))
         self._watching = Watching(self)
+        self._watching.begin_telling()
         self._watching.hold(on=self.acts.paused is True)
         self.spawn(self._watching.run())
         return self._watching

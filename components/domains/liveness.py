@@ -63,6 +63,9 @@ class Guest(Protocol):
     async def restart(self) -> None:
         """Stop the guest if it runs, and start it again."""
 
+    def rebooted(self) -> None:
+        """Take in that the guest boots anew by itself, and goes on."""
+
 
 class Finding(Struct, frozen=True):
     """Something found out about a guest.
@@ -259,6 +262,8 @@ class GuestWatch:
             case "ignore":
                 self._resting = True
                 self._guest.say(f"{finding.record.description}: it stays as it is")
+            case "continue":
+                self._guest.rebooted()
             case _:
                 pass
         return None

@@ -331,7 +331,7 @@ class Making:
             for made in domain.live.effects
             if isinstance(made.effect, ContextDisk)
         ]
-        words = telling.words_of(self.outline.mode, await self._told())
+        words = telling.words_of(self.outline.mode, await self.told())
         self.xml = self._xml(domain.consolePath, (*disks, *told), words)
         for made in domain.live.effects:
             if isinstance(made.effect, DefinedDomain):
@@ -383,7 +383,7 @@ class Making:
     async def _tell(self, disks: list[DiskOffer]) -> telling.Telling:
         """Have the guest learn its name and address, now that its disks are there."""
         domain = self._domain
-        told = await self._told()
+        told = await self.told()
         root = next((disk for disk in disks if disk.role == "root"), None)
         path = domain.work_folder / "context" / f"{self._file_name()}.iso"
         done = await telling.tell(
@@ -393,7 +393,8 @@ class Making:
         domain.contextMode = done.mode
         return done
 
-    async def _told(self) -> Told:
+    async def told(self) -> Told:
+        """Return all that the guest is told."""
         domain = self._domain
         return Told(
             uuid=domain.uuid,

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from components.context import nocloud, script
+from components.context import by_agent, nocloud, script
 from components.context.choosing import chosen, not_carried
 from components.context.cmdline import kernel_words, mac_words
 from components.context.context import Context, Outline, is_local
 from components.context.effects import ContextDisk, InjectedFiles, Messages, check_size
 from components.context.told import Told, Wishes, instance_id
+from components.hypervisor.capabilities import Capability
+from components.hypervisor.protocol import Hypervisor
 from components.networks.addresses import mac_from_ip
 from components.storage.backend import (
     AS_LONG_AS_MADE,
@@ -87,6 +89,28 @@ def check(outline: Outline, prim: Prim, *, kernel: bool, ip: str, mac: str, disk
         )  # fmt: skip
 
 
+def check_agent(
+    outline: Outline, prim: Prim, hypervisor: Hypervisor, *, channel: bool
+) -> None:  # fmt: skip
+    """Refuse to have the agent of a guest tell it where there is no channel to one.
+
+    Raises:
+        BadDescription: That is asked for.
+    """
+    if outline.mode != "agent":
+        return
+    if not channel:
+        text, hint = "the guest is given no channel for one", "say agentChannel true"
+    elif Capability.AGENT not in hypervisor.caps:
+        text, hint = f"{hypervisor.uri} has no channel to one", "only QEMU's guests have an agent"
+    else:
+        return
+    raise BadDescription(
+        f"context mode agent has the guest's agent apply what it is told, and {text}",
+        code="SF-CTX-001", where=prim.path, hint=f"{hint}, or choose another mode",
+    )  # fmt: skip
+
+
 def words_of(mode: str, told: Told) -> str:
     """Return what telling in that mode puts on the kernel's command line."""
     match mode:
@@ -138,6 +162,10 @@ async def tell(
             return Telling(mode)
         case "kernel" | "mac":
             return Telling(mode, words=words_of(mode, told))
+        case "agent":  # once it runs
+            steps = by_agent.steps_for(told, by_agent.Applied())
+            check_size({step.name: step.script.encode() for step in steps}, where=prim.path)
+            return Telling(mode)
         case _:
             return Telling("none")
 

@@ -12,6 +12,7 @@ from components.domains.console import written
 from components.domains.liveness import GuestWatch, Looks, wanted
 from components.domains.prober import Prober
 from components.domains.reactions import Reactions
+from components.domains.teller import Teller
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import Hypervisor
 
@@ -39,6 +40,7 @@ class Watching:
             console=console, marker=domain.ready_marker, checks=domain.ready_checks,
             agent=domain.make_profile().agent_channel,
         )  # fmt: skip
+        self._teller = Teller(domain)
         looks = Looks(
             wanted(domain.domain_liveness_methods), domain.domain_liveness_delay,
             domain.domain_liveness_factor, domain.connection_grace, domain.domain_liveness_check,
@@ -64,8 +66,13 @@ class Watching:
     def end(self) -> None:
         """Watch no more; what the guest does from now on is expected."""
         self._ended = True
+        self._teller.end()
         if self._task is not None:
             self._task.cancel()
+
+    def begin_telling(self) -> None:
+        """Have the guest's agent apply what it is told, once it answers, where that is asked for."""
+        self._teller.begin()
 
     def hold(self, *, on: bool) -> None:
         """Expect the guest to answer nobody, or again to do so."""
@@ -83,6 +90,7 @@ class Watching:
 
         Raises:
             TimedOut: It has not in time.
+            Refused: Its agent could not apply what it is told.
         """
         domain = self._domain
         if domain.start_mode != "booted":
@@ -91,6 +99,7 @@ class Watching:
         self._prober.awaited = True
         await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_limit_s)
         self._prober.awaited = False
+        await self._teller.done()
 
     async def _when_it_answers(self) -> Hypervisor:
         """Wait for the hypervisor: as long as nobody can tell, the guest counts as there."""
@@ -116,8 +125,13 @@ class Watching:
         past = await domain.run_blocking(written, domain.consolePath)
         await domain.start_again(hypervisor)
         domain.publish("running")
+        self._teller.begin()
         await self.booted(past=past)
         domain.set_ready(True)
+
+    def rebooted(self) -> None:
+        """Tell the guest again what does not outlast a boot."""
+        self._teller.begin()
 
     async def dump(self) -> str:
         """Write the memory of the guest to a file of the host that stays; return its path."""

@@ -164,6 +164,14 @@ ROWS = {
         vm('hypervisorUri "qemu+unix:///system?socket=/no/such";'), 1, ["app:vm", "/no/such", "daemon running"]),
     "domain of somebody else": (
         vm('domainName "test";'), 1, ["app:vm", "a domain called test exists", "not made by smartdomains", "not touched"]),
+    "guest to be told by an agent it cannot have": (
+        XEN.format('context extends Context { mode "agent"; }'), 3, ["app:vm", "context mode agent", "another mode"]),
+    "guest to be told by an agent without a channel": (
+        vm('agentChannel false; context extends Context { mode "agent"; }'), 3,
+        ["app:vm", "context mode agent", "no channel", "agentChannel true"]),
+    "guest to be told by its agent what it cannot": (
+        vm('context extends Context { mode "agent"; userData "x"; }'), 3,
+        ["app:vm", "context mode agent cannot tell userData", "nocloud"]),
     # images and volumes
     "image not given": (
         'loop extends LoopbackStorageBackend { domainName "d"; }', 3, ["app:loop", "baseImage must be given"]),

@@ -13,6 +13,7 @@ from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.sabotage import Plan
+from engine.wire.codec import decode
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
 
@@ -43,6 +44,14 @@ GUESTS = {
         baseImage archive; volumeSize "16m"; swapSize 0; spaceReserve 0; keepOnFailure 0; }
     files extends Guest { hostname "files.lab.example"; ip "10.77.0.15"; diskless false;
         storageBackend LAZY ATTRIB loop; context extends all { mode "auto"; } }""",
+    "asked": """asked extends Guest { hostname "asked.lab.example"; ip "10.77.0.16"; macMode "uuid";
+        interfaces [(extends { bridge "br0"; ip "10.78.0.16"; netmask 24; })];
+        context extends all { mode "agent";
+            sshKeys [|"ssh-ed25519 A me"|];
+            files [(extends { path "/opt/deep/note"; content "it's $HOME"; mode "0640"; })];
+            mounts [[|"tmpfs", "/srv/scratch", "tmpfs", "size=1m"|]];
+            runCommands [|"cat /opt/deep/note > /tmp/seen", "echo again >> /tmp/ran"|];
+        } }""",
 }
 
 
@@ -117,6 +126,69 @@ def test_each_way_of_telling_reaches_a_guest_that_boots(tmp_path, host, image, a
     }  # fmt: skip
     assert modes == {"cloud": "0o600", "script": "0o600"}
     assert left(tmp_path) == []
+
+
+INSIDE = """
+hostname; cat /etc/hosts | tr '\n' ' '; echo
+ip -4 -o addr show scope global | awk '{ print $4 }' | sort | tr '\n' ' '; echo
+ip -4 route show default | awk '{ print $3 }'
+grep -c 10.77.0.5 /etc/resolv.conf
+cat /root/.ssh/authorized_keys | tr '\n' ' '; echo
+cat /tmp/seen; echo; ls -l /opt/deep/note | awk '{ print $1 }'
+awk '$2 == "/srv/scratch" { print $3 }' /proc/mounts; cat /tmp/ran
+"""
+
+
+def act(client, action, *words):
+    row = next(iter(client.tree("pool:asked", depth=0).rows))
+    return decode(client.call(row.ident, action, words, budget_s=120.0).result().value, object)
+
+
+def told(client):
+    """What the guest that its agent tells is found to know."""
+    found = act(client, "exec", INSIDE)
+    assert found["status"] == 0, found
+    return found["out"].splitlines()
+
+
+KNOWN = [
+    "asked",
+    "# begin smartdomains 10.77.0.16 asked.lab.example asked # end smartdomains ",
+    "10.77.0.16/24 10.78.0.16/24 ",
+    "10.77.0.1",
+    "2",
+    "# begin smartdomains ssh-ed25519 A me # end smartdomains ",
+    "it's $HOME",
+    "-rw-r-----",
+    "tmpfs",
+    "again",
+]
+
+
+def test_a_guest_is_told_by_its_agent_once_for_each_boot(tmp_path, host, image):
+    with daemons(tmp_path, "one") as (one,):
+        client = one.client()
+        client.start("pool", compiled(host, image, ("asked",))).result()
+        assert client.value("pool:asked:contextTold") == "told"
+        assert told(client) == KNOWN
+
+        one.stop()
+        one.start()
+        wait_until(lambda: client.value("pool:asked:contextTold") == "told", timeout_s=60)
+        assert told(client) == KNOWN  # and no command was run again
+
+        act(client, "reset")  # a system in memory only: nothing of it is left
+        wait_until(lambda: told_anew(client), timeout_s=100)
+        assert told(client) == KNOWN
+        client.terminate("pool", Record.normal("test over")).result()
+        client.close()
+
+
+def told_anew(client):
+    try:
+        return act(client, "exec", "cat /tmp/ran")["out"] == "again\n"
+    except EngineError:  # it boots
+        return False
 
 
 @pytest.mark.parametrize("when", ["making", "made"])

@@ -204,7 +204,7 @@ def test_a_resolver_that_is_a_link_is_left_alone():
 
 
 def test_every_attribute_of_a_context_reaches_some_guest_or_says_how():
-    declared = set(Context.declarations.attrs) - {"mode"}
+    declared = set(Context.declarations.attrs) - set(Context._OWN)
     assert set().union(*CARRIES.values()) | {"interface"} == declared
     assert not_carried("auto", declared) == []
 
