@@ -163,13 +163,16 @@ class Guest:
 
     def __init__(self, machine, fails=False):
         self.machine, self.fails = machine, fails
-        self.said, self.restarts, self.dumps = [], 0, 0
+        self.said, self.restarts, self.dumps, self.reboots = [], 0, 0, 0
 
     def seen(self, state, reason):
         pass
 
     def say(self, text):
         self.said.append(text)
+
+    def rebooted(self):
+        self.reboots += 1
 
     async def dump(self):
         self.dumps += 1
@@ -322,7 +325,7 @@ async def test_a_reboot_is_nothing_to_end_for_and_recreate_starts_anew(tmp_path)
         await asyncio.sleep(1)
         machine.tell(EventKind.REBOOTED, "")
         await asyncio.sleep(10)
-        assert (guest.restarts, work.done()) == (restarts, False)
+        assert (guest.restarts, guest.reboots, work.done()) == (restarts, 1 - restarts, False)
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
 
