@@ -96,7 +96,7 @@ class GuestWatch:
         self._prober = prober
         self._guest = guest
         self._failed = 0
-        self._last_good_s = 0.0
+        self._last_good_s = math.inf  # not begun: nothing can be told
         self._looked_s = 0.0
         self._asked_s: float | None = None
         self._changed_s: Callable[[], float] = lambda: -math.inf

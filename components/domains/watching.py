@@ -80,7 +80,7 @@ class Watching:
 
     def trouble(self) -> str:
         """Say what is wrong, in constant time; empty when all is well or cannot be told."""
-        return self._watch.trouble(asyncio.get_running_loop().time())
+        return "" if self._ended else self._watch.trouble(asyncio.get_running_loop().time())
 
     async def booted(self, *, past: int = 0) -> None:
         """Wait until the guest has booted, where that is asked for.

@@ -206,6 +206,26 @@ async def test_or_is_done_now_by_one_where_that_is_wanted(running):
     assert running.vm.ready
 
 
+async def test_a_guest_that_is_power_cycled_is_not_found_unwell_meanwhile(running, monkeypatch):
+    await running.start(BEFORE)
+    machine, asked = running.vm.prim, []
+    pause_for = machine.stopping.pause_for
+
+    async def looked_at(hypervisor, end):
+        await machine.check()
+        await pause_for(hypervisor, end)
+        await machine.check()
+        asked.append(end)
+
+    monkeypatch.setattr(machine.stopping, "pause_for", looked_at)
+
+    # a policy has the watch begin anew, which the power cycle ends before it has looked once
+    await running.update('memory 200; maxMemory 256; vcpus 1; maxVcpus 4; updateMode "reboot";')
+
+    assert asked
+    await machine.check()
+
+
 async def test_policies_change_without_touching_the_guest(running):
     await running.start(BEFORE)
     before = await running.facts()

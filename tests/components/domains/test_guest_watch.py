@@ -231,6 +231,14 @@ def test_the_memory_of_a_crashed_guest_is_kept_before_it_ends(tmp_path, fails, s
 
 
 @in_virtual_time
+async def test_a_watch_that_has_not_begun_knows_of_no_trouble(tmp_path):
+    machine = Machine()
+    watch = watched(machine, Guest(machine), tmp_path)
+    await asyncio.sleep(1000)
+    assert watch.trouble(asyncio.get_running_loop().time()) == ""
+
+
+@in_virtual_time
 async def test_nothing_is_known_of_a_guest_that_is_being_changed_and_that_is_no_trouble(tmp_path):
     machine = Machine()
     watch = watched(machine, Guest(machine), tmp_path, grace_s=0.0)
