@@ -59,6 +59,11 @@ class Acts:
 
     # -- one at a time
 
+    @property
+    def doing(self) -> str:
+        """Return the name of the act that is under way; empty: none."""
+        return self._turns.name
+
     def refuse_second(self) -> None:
         """Refuse while something is under way, or waits for that.
 
@@ -210,6 +215,8 @@ class Acts:
             return
         saved = await hypervisor.machines.is_saved(domain.uuid)
         past = await domain.run_blocking(written, domain.consolePath)
+        if not saved:  # what it has may have changed while it was off
+            await domain.making.rewrite()
         try:
             await domain.making.start()
         except BaseException:

@@ -98,6 +98,7 @@ class Domain(Storing, Reshaping):
         SF-DOM-010: Something is wanted that needs a machine which stays defined.
         SF-DOM-013: A disk that is described is not there, or not what it is said to be.
         SF-DOM-014: A disk is that of another machine.
+        SF-DOM-024: A disk or interface is none that an action changes.
         SF-DOM-009: The agent is to be asked where there is no channel to one.
     """
 
@@ -200,6 +201,7 @@ class Domain(Storing, Reshaping):
         own = names.uuid_of(process.community, self.live.segment.application, self.path)
         self.uuid = self.given_uuid or own
 
+    @override
     async def hypervisor(self) -> Hypervisor:
         """Return the hypervisor it is at, connecting if need be.
 

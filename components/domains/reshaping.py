@@ -14,7 +14,8 @@ from components.domains.further import FurtherDisk, FurtherInterface, disks_kind
 from components.domains.plugging import disk_at, path_at
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
-from components.hypervisor.protocol import Hypervisor
+from components.hypervisor.protocol import DomainState, Hypervisor
+from components.storage.freezing import PAUSED, Frozen
 from components.storage.growing import LATER, LIVE, OFF, WAYS
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.attributes import exposed
@@ -38,6 +39,10 @@ class Reshaping(Acting):
     """
 
     updates: Updates
+
+    @abstractmethod
+    async def hypervisor(self) -> Hypervisor:
+        """Return the hypervisor it is at."""
 
     @abstractmethod
     def pending(self) -> list[str]:
@@ -150,10 +155,58 @@ class Reshaping(Acting):
 
         return await self.acts.run("resizeDisk", "makes a disk larger", work, wait_s=wait)
 
+    # -- volumes that are frozen
+
+    @exposed(role="operator")
+    async def freeze(self, generation: int, *, wait: float = 0.0) -> list[Frozen]:
+        """Have what is on its volumes stay as it is, and go on above that; its guest writes nothing.
+
+        Args:
+            generation: A number from 0; part of the names of what comes into being.
+            wait: Most seconds to wait for its turn.
+
+        Returns:
+            For each volume that was frozen its name, its content as it was, and what is written to now.
+        """
+
+        async def work(_hypervisor: Hypervisor) -> list[Frozen]:
+            if not self.storage_backend.given:
+                raise Refused("it has no volumes", code="SF-DOM-024", where=self.path)
+            backend = self.storage_backend.api
+            frozen = await backend.freeze(generation)
+            try:
+                await self.making.rewrite()
+            except BaseException:
+                with contextlib.suppress(EngineError):
+                    await backend.thaw([path for one in frozen for path in (one.content, one.top)])
+                raise
+            return frozen
+
+        return await self.acts.run("freeze", "has its volumes frozen", work, wait_s=wait)
+
+    @exposed()
+    async def stillness(self) -> str:
+        """Say how its guest writes nothing while its volumes are frozen, or that it does.
+
+        Raises:
+            Refused: It is not this machine that has them frozen.
+        """
+        if self.acts.doing != "freeze":
+            raise Refused(
+                f"its volumes are those of {self.path}", code="SF-DOM-024", where=self.path,
+                hint=f"have that frozen: sfcall HOST {self.path} freeze",
+            )  # fmt: skip
+        hypervisor = await self.hypervisor()
+        state = await self.acts.state(hypervisor)
+        if state is None:
+            saved = await hypervisor.machines.is_saved(self.uuid)
+            return "saved" if saved else OFF
+        return PAUSED if state is DomainState.PAUSED else "running"
+
     async def _resize_volume(self, volume: str, size: int | str) -> str:
         if not self.storage_backend.given:
             raise Refused(
-                f"it has no disk {volume} that could grow", code="SF-DOM-013", where=self.path
+                f"it has no disk {volume} that could grow", code="SF-DOM-024", where=self.path
             )
         backend = self.storage_backend.api
         said = await backend.sized(volume, size)
@@ -183,7 +236,7 @@ class Reshaping(Acting):
             volume = await self.live.process.resolver.resolve(self.live, upto)
         if not isinstance(volume, Handle):
             raise Refused(
-                f"{path} was there before its machine, and stays as it is", code="SF-DOM-013",
+                f"{path} was there before its machine, and stays as it is", code="SF-DOM-024",
                 where=self.path, hint="describe a Volume, and name its volumePath in disks",
             )  # fmt: skip
         how = await self.updates.hears_of_growth()
@@ -297,7 +350,7 @@ class Reshaping(Acting):
             if own or (first is not None and first.mac == mac):
                 raise Refused(
                     f"{device} is a volume of its own, or its first interface: it stays",
-                    code="SF-DOM-013", where=self.path,
+                    code="SF-DOM-024", where=self.path,
                     hint="only what stands in its disks and interfaces comes and goes",
                 )  # fmt: skip
             return {"device": device, "effect": NOTHING}
@@ -313,7 +366,7 @@ class Reshaping(Acting):
         said = self.live.value(name)
         if isinstance(said, Reference | Kept):
             raise Refused(
-                f"its {name} are described elsewhere, by a reference", code="SF-DOM-013",
+                f"its {name} are described elsewhere, by a reference", code="SF-DOM-024",
                 where=self.path, hint="change them there, with sfupdate",
             )  # fmt: skip
         return said.items if isinstance(said, Vector) else ()

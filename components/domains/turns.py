@@ -27,6 +27,11 @@ class Turns:
         self._began_s = 0.0
         self._line: list[asyncio.Future[None]] = []
 
+    @property
+    def name(self) -> str:
+        """Return who has the turn; empty: nobody."""
+        return self._name
+
     def refuse_second(self) -> None:
         """Refuse while somebody has the turn, or waits for it.
 

@@ -19,9 +19,9 @@ from components.images.kinds import ImageFacts
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
+from components.storage.freezing import FROZEN, FreezingStorage
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.limits import IoLimits
-from components.storage.resizing import ResizingStorage
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
@@ -75,7 +75,7 @@ class User:
         """Stop using the disks: the backend is about to remove them."""
 
 
-class StorageBackend(ResizingStorage):
+class StorageBackend(FreezingStorage):
     """Makes the volumes of one domain when it starts; what becomes of them at the end is a table.
 
     A domain binds the backend in its own deploy phase, so the backend knows whom it serves, and what
@@ -94,7 +94,7 @@ class StorageBackend(ResizingStorage):
         """Serve nobody yet."""
         super().__init__()
         self._bound_name = ""
-        self._resumes = False
+        self.resumes = False
         self._retained = False
         self._providing = asyncio.Lock()
 
@@ -172,7 +172,7 @@ class StorageBackend(ResizingStorage):
             await self.find_volumes(self.layout())
         except Refused:
             return False
-        self._resumes = True
+        self.resumes = True
         return True
 
     @exposed()
@@ -202,7 +202,10 @@ class StorageBackend(ResizingStorage):
             Refused: One is gone.
         """
         try:
-            return [await self.usage_of(offer) for offer in self.offers]
+            has = {offer.path for offer in self.offers}
+            below = [one for one in self.volumes_of(self.made_effects) if one.path not in has]
+            frozen = [replace(offer, role=FROZEN) for offer in below]
+            return [await self.usage_of(offer) for offer in (*self.offers, *frozen)]
         except OSError as error:
             raise Refused(
                 f"a volume cannot be looked at: {error}", code="SF-STORE-026", where=self.path
@@ -259,32 +262,45 @@ class StorageBackend(ResizingStorage):
         await self.check_host()
         if self.using_existing_volumes:
             found = await self.find_volumes(self.layout())
-            await self._use(found)
+            await self.use(found)
             self.offers = found
             return
         image = await self.image()
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
-        known_before = all(offer.path for offer in self._offers_of(effects))
+        if self.resumes:
+            effects += await self.frozen_before(effects)
+        known_before = all(offer.path for offer in self.volumes_of(effects))
         if known_before:
-            await self._use(self._offers_of(effects))
-        keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
+            await self.use(self.volumes_of(effects))
+        keep, again = self.keep_made, self.resumes
         async with self.turn():
             made = [
-                await self.make(effect, keep=keep, executor=self.executor(), resume=self._resumes)
+                await self.make(effect, keep=keep, executor=self.executor(), resume=again)
                 for effect in effects
             ]
         if self.takes_space_at_once:
             self.service(Promises).taken(self)
         if not known_before:
-            await self._use(self._offers_of(made))
-        self.offers = self._offers_of(made)
+            await self.use(self.volumes_of(made))
+        self.offers = self.offers_of(made)
 
     @property
     def takes_space_at_once(self) -> bool:
         """Say whether its volumes have all their space once they are made, if no files tell."""
         return True
 
-    async def _use(self, offers: Sequence[DiskOffer]) -> None:
+    @property
+    @override
+    def keep_made(self) -> str:
+        return AS_LONG_AS_RESUMED if self.resumes else AS_LONG_AS_MADE
+
+    async def frozen_before(self, effects: Sequence[Effect]) -> list[Effect]:
+        """Return what an earlier creation has frozen of volumes that are taken over."""
+        del effects
+        return []
+
+    @override
+    async def use(self, offers: Sequence[DiskOffer]) -> None:
         """Have nobody else use these volumes.
 
         Raises:
@@ -292,8 +308,8 @@ class StorageBackend(ResizingStorage):
         """
         paths = tuple(offer.path for offer in offers if self.is_local(offer))
         if paths:
-            use = VolumesInUse(paths, self.user or self.handle, kept=self._resumes)
-            await self.make(use, keep=AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE)
+            use = VolumesInUse(paths, self.user or self.handle, kept=self.resumes)
+            await self.make(use, keep=self.keep_made)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
@@ -303,7 +319,7 @@ class StorageBackend(ResizingStorage):
         if self.using_existing_volumes:
             self.offers = await self.find_volumes(self.layout())
         else:
-            self.offers = self._offers_of(effects)
+            self.offers = self.offers_of(effects)
 
     async def _say_again(self, use: VolumesInUse) -> None:
         """Write down again who uses volumes, where that went with a start of the host."""
@@ -314,9 +330,9 @@ class StorageBackend(ResizingStorage):
         except EngineError as error:
             self.note(f"that its volumes are in use cannot be written down: {error}", "warning")
 
-    def _offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
-        offers = (self.offer_of(effect) for effect in effects)
-        return [offer for offer in offers if offer is not None]
+    @override
+    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
+        return [offer for offer in self.volumes_of(effects) if offer.role != FROZEN]
 
     @override
     def layout(self) -> tuple[Wanted, ...]:
@@ -357,8 +373,13 @@ class StorageBackend(ResizingStorage):
             uuid=self.identity(wanted.role if wanted.role != "data" else wanted.name),
             how=how_to_fill(self.populate_mode, kind, maker, root=True) if root else "offline",
             mount_parent=self.temp_mount_point, preallocate=self.preallocate,
-            wipe=self.wipe_on_remove,
+            wipe=self.wipe_on_remove, loops=self.most_loops,
         )  # fmt: skip
+
+    @property
+    def most_loops(self) -> int:
+        """Return how many loop devices volumes have at a time; 0: as many as the kernel gives."""
+        return 0
 
     def space_wanted(self) -> int:
         """Return how many bytes the volumes may take, and how many are to stay free."""
@@ -409,7 +430,7 @@ class StorageBackend(ResizingStorage):
             await self.retain()
             return
         ending = ending_of(record)
-        if ending is Ending.ROLLBACK and self._resumes:
+        if ending is Ending.ROLLBACK and self.resumes:
             return
         volumes = [made.effect for made in self.live.effects if self.offer_of(made.effect)]
         found = self.using_existing_volumes
@@ -462,6 +483,7 @@ class StorageBackend(ResizingStorage):
             volume=root.path, volume_format=root.format, extension=self.save_image_extension,
             path=str(folder / f"{name}.{self.save_image_extension}"), stem=stem, domain=prefix,
             keep_newest=self.save_image_keep, then=then, sysprep=self.save_image_sysprep,
+            loops=self.most_loops,
         )  # fmt: skip
         try:
             async with self.turn():

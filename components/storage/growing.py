@@ -54,6 +54,20 @@ class Growable(Protocol):
         """Make it larger; it is as large already: nothing is done."""
 
 
+@runtime_checkable
+class Above(Protocol):
+    """What a machine writes to instead of a volume that was frozen."""
+
+    @property
+    def volume(self) -> str:
+        """Return the name of that volume."""
+
+
+def name_of(effect: Effect, path: str) -> str:
+    """Return the name of the volume that an effect stands for, whatever has been frozen of it."""
+    return effect.volume if isinstance(effect, Above) else Path(path).name
+
+
 def only_sizes(old: Sequence[DataVolume], new: Sequence[DataVolume]) -> bool:
     """Say whether two lists of volumes differ in sizes only.
 
@@ -101,7 +115,7 @@ class Growing:
         for made in self._backend.live.effects:
             offer = self._backend.offer_of(made.effect)
             if offer is not None and isinstance(made.effect, Growable):
-                found[Path(offer.path).name] = made.effect
+                found[name_of(made.effect, offer.path)] = made.effect
         return found
 
     def there(self) -> dict[str, int]:
@@ -159,7 +173,7 @@ class Growing:
             return
         for effect in self._volumes().values():
             offer = backend.offer_of(effect)
-            name = Path(offer.path).name if offer is not None else ""
+            name = name_of(effect, offer.path) if offer is not None else ""
             if offer is not None and offer.format == "qcow2" and wanted.get(name, 0) > there[name]:
                 raise Refused(
                     f"{name} is a qcow2 file that a guest has open, and its hypervisor cannot be told "

@@ -17,7 +17,7 @@ from components.storage.volume_file import VolumeFile
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect
-from engine.runtime.kinds import str_
+from engine.runtime.kinds import int_, str_
 
 
 class FileStorageBackend(StorageBackend):
@@ -102,3 +102,14 @@ class FileStorageBackend(StorageBackend):
 
 class LoopbackStorageBackend(FileStorageBackend, type="storage.loop"):
     """Keeps the volumes of one domain as raw, sparse files in a folder of the host."""
+
+    max_loop = attr(
+        int_, 0, ge=0, called="maxLoop",
+        doc="How many volumes of the daemon are mounted at a time, to be filled or packed, each at a "
+        "loop device; 0: as many as the kernel gives.",
+    )  # fmt: skip
+
+    @property
+    @override
+    def most_loops(self) -> int:
+        return self.max_loop

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from typing_extensions import override
 from components.hypervisor.names import name_kind
 from components.images.kinds import ImageFacts
 from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.freezing import FROZEN, OFF, PAUSED, Frozen
 from components.storage.sourcing import Wanted
 from components.storage.thin_pool import WATCH_S, alarm_about, thin_pools, trouble_with_pool
 from components.storage.volume_file import VolumeFile
@@ -28,6 +29,7 @@ CONTROL = Path("/dev/mapper/control")
 
 
 class _Volume(Struct, frozen=True):
+    lv_name: str = ""
     lv_tags: str = ""
     lv_device_open: str = ""
     lv_size: str = ""
@@ -203,6 +205,24 @@ class LogicalVolume(Effect, frozen=True):
         await at.run(("lvremove", "-y", f"{self.group}/{self.name}"))
 
 
+class FrozenVolume(LogicalVolume, frozen=True):
+    """A read-only thin snapshot of a volume that goes on; nobody has it as a disk."""
+
+    @override
+    def creation(self, owner_tag: str) -> tuple[str, ...]:
+        tags = tuple(word for tag in (owner_tag, *self.tags) for word in ("--addtag", tag) if tag)
+        origin = f"{self.group}/{self.snapshot_of}"
+        return ("lvcreate", "-y", "-pr", "-s", *tags, "-n", self.name, origin)
+
+    @override
+    async def make(self, at: Site) -> Self:
+        if await self._volume(at) is None:
+            await at.run(self.creation(tag_of(at.owner)))
+        elif await self.look(at) is not Presence.OURS:
+            raise NameTaken(f"{self.label()} belongs to somebody else")
+        return self
+
+
 class GivenUpLogicalVolume(LogicalVolume, frozen=True):
     """A logical volume that was found and is to be removed: undoing this effect removes it."""
 
@@ -279,6 +299,8 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
     Events:
         warning: A thin pool is more than 95 % full; told every minute.
     """
+
+    frozen_when: ClassVar[frozenset[str]] = frozenset({OFF, PAUSED})
 
     volume_group = attr(name_kind, "vg1", doc="Volume group.", called="volumeGroup")
     thin_pool = attr(
@@ -377,10 +399,15 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
                 f"there is no volume group {group}", code="SF-STORE-017", where=self.path,
                 hint="name another volumeGroup, or make it: vgcreate",
             )  # fmt: skip
-        if not self.thin_pool:
-            where = f"volume group {group}"
-            await self.reserve_space(where, int(float(groups[0].vg_free)), where)
+        if self.thin_pool:
+            await self._check_pool()
             return
+        where = f"volume group {group}"
+        await self.reserve_space(where, int(float(groups[0].vg_free)), where)
+
+    async def _check_pool(self) -> None:
+        """Refuse a thin pool that is nearly full."""
+        group = self.volume_group
         pools = await thin_pools(self._runner(), group, self.thin_pool)
         trouble = trouble_with_pool(pools, f"{group}/{self.thin_pool}")
         if trouble:
@@ -403,16 +430,63 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         )  # fmt: skip
         if not self._recorded:
             return logical
-        device = self._device(wanted.name)
         maker = () if of else ("mkswap",) if wanted.role == "swap" else wanted.make_fs
+        return self._recorded_as(logical, maker if maker != ("none",) else ())
+
+    def _recorded_as(self, logical: LogicalVolume, maker: tuple[str, ...]) -> RecordedVolume:
+        """Return what stands for a volume where there is no device-mapper."""
         commands = [shlex.join(logical.creation(""))]
-        if maker and maker != ("none",):
-            commands.append(shlex.join((*maker, device)))
+        if maker:
+            commands.append(shlex.join((*maker, self._device(logical.name))))
         facts = {
-            **msgspec.to_builtins(fill), "commands": tuple(commands),
-            "log": str(self._folder() / "commands.log"), "empty": bool(of),
+            **msgspec.to_builtins(logical.fill), "commands": tuple(commands),
+            "log": str(self._folder() / "commands.log"), "empty": bool(logical.snapshot_of),
         }  # fmt: skip
         return msgspec.convert(facts, RecordedVolume)
+
+    # -- freezing
+
+    @override
+    async def check_freezing(self) -> None:
+        if not self.thin_pool:
+            raise Refused(
+                f"the volumes of {self.volume_group} are thick, and thin ones only are frozen",
+                code="SF-STORE-028", where=self.path, hint="say thinPool, or use an "
+                "OverlayStorageBackend",
+            )  # fmt: skip
+        if not self._recorded:
+            await self._check_pool()
+
+    @override
+    async def freezer(self, offer: DiskOffer, volume: str, name: str) -> tuple[Effect, Frozen]:
+        effect = self._frozen(volume, name, self.growing.there()[volume])
+        (frozen,) = self.volumes_of([effect])
+        return effect, Frozen(volume, frozen.path, offer.path)
+
+    def _frozen(self, volume: str, name: str, size_bytes: int) -> Effect:
+        """Return the effect that keeps a volume as it is now."""
+        path = str(self._folder() / name) if self._recorded else self._device(name)
+        fill = VolumeFile(path, size_bytes, FROZEN)
+        frozen = FrozenVolume(
+            self.volume_group, name, fill, self.thin_pool, volume, tags=self.tags
+        )  # fmt: skip
+        return self._recorded_as(frozen, ()) if self._recorded else frozen
+
+    @override
+    async def frozen_before(self, effects: Sequence[Effect]) -> list[Effect]:
+        found: list[Effect] = []
+        for offer in self.volumes_of(effects):
+            volume = Path(offer.path).name
+            if self._recorded:
+                names = [each.name for each in self._folder().glob(f"{volume}-g*")]
+            else:
+                where = f"vg_name={self.volume_group} && lv_name=~^{re.escape(volume)}-g"
+                rows = (await self._report("lvs", "-o", "lv_name", "-S", where)).lv
+                names = [row.lv_name for row in rows]
+            pattern = re.compile(re.escape(volume) + r"-g\d+-\d+")
+            frozen = sorted(name for name in names if pattern.fullmatch(name))
+            found += [self._frozen(volume, name, 0) for name in frozen]
+        return found
 
     def _device(self, name: str) -> str:
         return f"/dev/{self.volume_group}/{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import ClassVar, Self, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from typing_extensions import override
 
 from components.images.kinds import ImageFacts, digest_of
@@ -17,6 +19,7 @@ from components.images.store import Store
 from components.storage.backend import DiskOffer
 from components.storage.filling import overwrite
 from components.storage.found import GivenUpVolume
+from components.storage.freezing import Frozen
 from components.storage.loopback import FileStorageBackend
 from components.storage.sourcing import Wanted
 from components.storage.using import refuse_used
@@ -46,6 +49,8 @@ class Base(Struct, frozen=True):
 class _Sidecar(Struct, frozen=True):
     owner: Owner
     base: Base
+    volume: str = ""
+    """Name of the volume whose frozen content the base is; empty: the base is an image."""
 
 
 class OverlayFile(Effect, frozen=True):
@@ -107,7 +112,7 @@ class OverlayFile(Effect, frozen=True):
 
     def sized(self, size_bytes: int) -> Self:
         """Return the same layer, described as larger."""
-        return msgspec.structs.replace(self, size_bytes=size_bytes)
+        return replace(self, size_bytes=size_bytes)
 
     async def enlarge(self, at: Site, size_bytes: int) -> None:
         """Make the layer larger, unless it is as large already; nobody has it open."""
@@ -119,18 +124,21 @@ class OverlayFile(Effect, frozen=True):
     @override
     async def claim(self, at: Site) -> Self:
         record = self._record()
-        found = self if record is None else msgspec.structs.replace(self, base=record.base)
+        found = self if record is None else replace(self, base=record.base)
         await at.blocking(found._claim, at.owner)  # noqa: SLF001 - it is of this class
         return found
 
     def _claim(self, owner: Owner) -> None:
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         part = self.sidecar.with_name(f"{self.sidecar.name}.part")
-        part.write_bytes(msgspec.json.encode(_Sidecar(owner, self.base)))
+        part.write_bytes(msgspec.json.encode(self._beside(owner)))
         part.replace(self.sidecar)
         kept = Store.holding(Path(self.base.path))
         if kept is not None:  # the image stays as long as there is a layer on it
             kept[0].refer(kept[1], self._reader, self.path)
+
+    def _beside(self, owner: Owner) -> _Sidecar:
+        return _Sidecar(owner, self.base)
 
     @property
     def _reader(self) -> str:
@@ -176,7 +184,7 @@ def check_base(base: Base) -> None:
     """
     try:
         now = base_of(Path(base.path), base.format, base.digest)
-        touched = msgspec.structs.replace(now, mtime_ns=base.mtime_ns) == base != now
+        touched = replace(now, mtime_ns=base.mtime_ns) == base != now
         if touched and base.digest and digest_of(Path(base.path)) == base.digest:
             return
     except OSError as error:
@@ -190,21 +198,100 @@ def check_base(base: Base) -> None:
         )  # fmt: skip
 
 
+class Layer(OverlayFile, frozen=True):
+    """A layer above what was frozen of a volume; undoing it thaws that.
+
+    It is there once its base is read-only: one that a daemon has left before that counts as ours, for
+    it is nobody else's, and is taken back.
+
+    Attributes:
+        volume: Name of the volume.
+        role: Of the volume.
+    """
+
+    volume: str = ""
+    role: str = "root"
+
+    @override
+    async def look(self, at: Site) -> Presence:
+        found = await super().look(at)
+        begun = found is Presence.ABSENT and not self.is_whole()
+        return Presence.OURS if begun else found
+
+    @override
+    async def make(self, at: Site) -> Self:
+        done = await super().make(at)
+        await at.blocking(_write_protect, Path(self.base.path), True)
+        return done
+
+    def is_whole(self) -> bool:
+        """Say whether its base is frozen; blocks."""
+        base = Path(self.base.path)
+        return base.exists() and not base.stat().st_mode & WRITABLE
+
+    @override
+    def _beside(self, owner: Owner) -> _Sidecar:
+        return _Sidecar(owner, self.base, self.volume)
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await super().undo(at)
+        if not Path(self.path).exists():
+            await at.blocking(_write_protect, Path(self.base.path), False)
+
+
+WRITABLE = 0o222
+"""Bits of a mode that let somebody write."""
+
+
+def _write_protect(path: Path, on: bool) -> None:  # noqa: FBT001 - what it is called says which
+    with contextlib.suppress(FileNotFoundError):
+        path.chmod(0o444 if on else 0o600)
+
+
+def layers_above(path: Path) -> list[tuple[Path, _Sidecar]]:
+    """Return what stands above a volume that was frozen, lowest first; blocks."""
+    found: dict[str, tuple[Path, _Sidecar]] = {}
+    for note in path.parent.glob(f"{glob.escape(path.name)}-g*.owner.json"):
+        layer = Path(str(note).removesuffix(".owner.json"))
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            record = msgspec.json.decode(note.read_bytes(), type=_Sidecar)
+            if record.volume == path.name and layer.exists():
+                found[record.base.path] = layer, record
+    chain: list[tuple[Path, _Sidecar]] = []
+    while (above := found.pop(str(chain[-1][0] if chain else path), None)) is not None:
+        chain.append(above)
+    return chain
+
+
+def virtual_size(path: Path) -> int:
+    """Return how large a qcow2 file is for its guest, as its header says; blocks."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(32)[24:32], "big")
+
+
 class GivenUpLayer(GivenUpVolume, frozen=True):
-    """A layer that was found and is to be removed; its base is let go of."""
+    """A layer that was found and is to be removed; its base is let go of, or goes if it was frozen."""
 
     @override
     def _remove(self) -> None:
         layer = OverlayFile(self.path, 0, Base("", "", 0, 0), "")
         record = layer._record()  # noqa: SLF001 - same idea
         super()._remove()
+        if record is not None and record.volume:
+            base = Path(record.base.path)
+            _write_protect(base, False)
+            GivenUpLayer(str(base), self.wipe)._remove()  # noqa: SLF001 - of this class
         kept = None if record is None else Store.holding(Path(record.base.path))
         if kept is not None:
             kept[0].let_go(layer._reader, kept[1])  # noqa: SLF001 - same idea
 
 
 class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
-    """Makes the root volume in no time: a qcow2 layer over an image that stays as it is."""
+    """Makes the root volume in no time: a qcow2 layer over an image that stays as it is.
+
+    A volume that is frozen becomes read-only, with a further layer above it.
+    """
 
     writes_images: ClassVar[bool] = False
 
@@ -227,6 +314,10 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         True,
         doc="Give back to the host what the guest gives up, so that the layer stays small.",
     )
+    flatten_on = attr(
+        str_, "save", choices=("save",), called="flattenOn",
+        doc="When what is on a layer is had without its image: an image that is saved of it is whole.",
+    )  # fmt: skip
     max_chain = attr(
         int_, 8, ge=1, le=200, called="maxChain",
         doc="How many files deep it may be, the layer and its bases.",
@@ -275,7 +366,7 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         }  # fmt: skip
         return ",".join(f"{name}={value}" for name, value in options.items() if value)
 
-    async def _check_chain(self, image: ImageFacts) -> None:
+    async def check_chain(self, image: ImageFacts) -> None:
         """Refuse a base that stands on too many others.
 
         Raises:
@@ -301,17 +392,39 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
     async def volume(self, wanted: Wanted, image: ImageFacts) -> Effect:
         if wanted.role != "root":
             return await super().volume(wanted, image)
-        await self._check_chain(image)
+        await self.check_chain(image)
         base = await self.run_blocking(base_of, Path(image.path), image.kind, self.image_digest)
         path = str(self.folder() / wanted.name)
         return OverlayFile(path, wanted.size_bytes, base, self._options(), wipe=self.wipe_on_remove)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        whole: list[Effect] = []
         for effect in effects:
+            if isinstance(effect, Layer) and not await self.run_blocking(effect.is_whole):
+                await self.unmake(effect)
+                continue
             if isinstance(effect, OverlayFile):
                 await self.run_blocking(check_base, effect.base)
-        await super().on_adopt(effects)
+            whole.append(effect)
+        await super().on_adopt(tuple(whole))
+
+    @override
+    async def _provide_now(self) -> None:
+        if not (self.using_existing_volumes or self.resumes):
+            for wanted in self.layout():
+                await self.run_blocking(self._clear_above, self.folder() / wanted.name)
+        await super()._provide_now()
+
+    def _clear_above(self, path: Path) -> None:
+        """Remove what an earlier creation has left above a volume that is made anew; blocks."""
+        chain = layers_above(path)
+        mine = [layer for layer, record in chain if record.owner.same_place(self.live.owner)]
+        for layer in reversed(mine):
+            layer.unlink(missing_ok=True)
+            Path(f"{layer}.owner.json").unlink(missing_ok=True)
+        if mine:
+            _write_protect(path, False)
 
     @override
     async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:
@@ -319,7 +432,60 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         record = OverlayFile(found[0].path, 0, Base("", "", 0, 0), "")._record()  # noqa: SLF001 - same idea
         if record is not None:
             await self.run_blocking(check_base, record.base)
+        return [await self._top_of(offer) for offer in found]
+
+    async def _top_of(self, offer: DiskOffer) -> DiskOffer:
+        """Return what a machine writes to, of a volume that may have been frozen."""
+        for layer, record in await self.run_blocking(layers_above, Path(offer.path)):
+            await self.run_blocking(check_base, record.base)
+            offer = replace(offer, path=str(layer), format="qcow2", discard=self.discard)
+        return offer
+
+    # -- freezing
+
+    @override
+    async def check_freezing(self) -> None:
+        await self.check_growth_fits(sum(one.size_bytes for one in self.data_volumes or ()))
+
+    @override
+    async def freezer(self, offer: DiskOffer, volume: str, name: str) -> tuple[Effect, Frozen]:
+        await self.check_chain(ImageFacts(offer.path, offer.format, 0))
+        path = str(self.folder() / f"{name}.qcow2")
+        size = self.growing.there()[volume]
+        base = await self.run_blocking(base_of, Path(offer.path), offer.format)
+        layer = Layer(
+            path, size, base, self._options(), wipe=self.wipe_on_remove, volume=volume, role=offer.role
+        )  # fmt: skip
+        return layer, Frozen(volume, offer.path, path)
+
+    @override
+    def froze(self, effect: Effect) -> bool:
+        return isinstance(effect, Layer)
+
+    @override
+    async def frozen_before(self, effects: Sequence[Effect]) -> list[Effect]:
+        found: list[Effect] = []
+        for offer in self.volumes_of(effects):
+            chain = await self.run_blocking(layers_above, Path(offer.path))
+            for path, record in chain:
+                size = await self.run_blocking(virtual_size, path)
+                found.append(Layer(
+                    str(path), size, record.base, self._options(), wipe=self.wipe_on_remove,
+                    volume=record.volume, role=offer.role,
+                ))  # fmt: skip
         return found
+
+    @override
+    def offers_of(self, effects: Sequence[Effect]) -> list[DiskOffer]:
+        above = {one.base.path: one.path for one in effects if isinstance(one, Layer)}
+        found = super().offers_of([one for one in effects if not isinstance(one, Layer)])
+        tops = []
+        for offer in found:
+            top = offer
+            while top.path in above:
+                top = replace(top, path=above[top.path], format="qcow2", discard=self.discard)
+            tops.append(top)
+        return tops
 
     @override
     def format_of(self, path: Path) -> str:
@@ -328,6 +494,8 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
 
     @override
     def offer_of(self, effect: Effect) -> DiskOffer | None:
+        if isinstance(effect, Layer):
+            return DiskOffer(effect.role, effect.path, "file", "qcow2", discard=self.discard)
         if isinstance(effect, OverlayFile):
             return DiskOffer("root", effect.path, "file", "qcow2", discard=self.discard)
         return super().offer_of(effect)

@@ -104,7 +104,7 @@ class ResizingStorage(ChangingStorage):
                 return place, one.name
         names = ", ".join(("root", *(said.name for said in self.data_volumes or ())))
         raise NotFound(
-            f"there is no volume {volume}", code="SF-STORE-022", where=self.path,
+            f"there is no volume {volume}", code="SF-STORE-027", where=self.path,
             hint=f"it has {names}",
         )  # fmt: skip
 

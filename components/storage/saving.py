@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import msgspec
 from typing_extensions import override
 
+from components.storage.loops import a_loop
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Owner, Presence, Site
 
@@ -56,6 +57,7 @@ class SavedImage(Effect, frozen=True):
         keep_newest: How many images of the same stem stay; 0 for all.
         stem: Beginning of the names that count as the same image.
         sysprep: Leave out what is one machine's own.
+        loops: How many loop devices volumes have at a time; 0: as many as the kernel gives.
         then: What becomes of the volumes once the image is whole, in the words of `make`'s `keep`.
     """
 
@@ -70,6 +72,7 @@ class SavedImage(Effect, frozen=True):
     keep_newest: int = 0
     then: str = "never"
     sysprep: bool = False
+    loops: int = 0
 
     @property
     @override
@@ -125,7 +128,8 @@ class SavedImage(Effect, frozen=True):
                 code="SF-STORE-005", hint='use saveImageExtension "qcow2" or "raw"',
             )  # fmt: skip
         if os.geteuid() == 0:
-            await self._pack_mounted(at)
+            async with a_loop(at, self.loops):
+                await self._pack_mounted(at)
         else:
             await self._pack_read(at)
 

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from components.images.kinds import refuse_escape
 from components.storage.filling import mount_words, overwrite, take_space
+from components.storage.loops import a_loop
 from components.storage.using import refuse_used
 from engine.core.faults import Refused
 from engine.runtime.commands import search_path
@@ -45,6 +46,7 @@ class VolumeFile(Effect, frozen=True):
         mount_parent: Folder below which one is made to mount the volume.
         preallocate: `sparse`, `falloc` or `full`.
         wipe: Overwrite it before it is removed.
+        loops: How many loop devices volumes have at a time; 0: as many as the kernel gives.
     """
 
     path: str
@@ -58,6 +60,7 @@ class VolumeFile(Effect, frozen=True):
     mount_parent: str = "/tmp"  # noqa: S108 - where the description says nothing
     preallocate: str = "sparse"
     wipe: bool = False
+    loops: int = 0
 
     @override
     def label(self) -> str:
@@ -197,7 +200,8 @@ class VolumeFile(Effect, frozen=True):
         try:
             if self.how == "mount":
                 await at.run((*mount_words(self.make_fs, self.uuid), self.path))
-                await self._copy_mounted(at, folder)
+                async with a_loop(at, self.loops):
+                    await self._copy_mounted(at, folder)
             else:
                 words = ("-q", "-F", "-U", self.uuid, "-d", folder, self.path)
                 await at.run((*self.make_fs, *words))

@@ -79,3 +79,8 @@ async def test_a_folder_is_no_base(bench, tmp_path):
         await bench.deploy(POOL.format(image="/usr/share/common-licenses", more=""))
 
     assert not (bench.work / "volumes").exists()
+
+
+async def test_a_value_of_flatten_on_that_means_nothing_yet_is_refused(bench, image):
+    with pytest.raises(EngineError, match=r"flattenOn.* must be one of save"):
+        await bench.deploy(POOL.format(image=image, more='flattenOn "migrate";'))
