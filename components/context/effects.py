@@ -13,7 +13,7 @@ from typing import Self
 
 from typing_extensions import override
 
-from components.context.extfs import check_filesystem, look_into, replay_journal, write_into
+from components.context.extfs import find_filesystem, look_into, replay_journal, write_into
 from components.context.systems import files_for, uses
 from components.context.told import Told, instance_id
 from engine.core.faults import BadDescription, Refused
@@ -146,15 +146,16 @@ class InjectedFiles(Effect, frozen=True):
         told = at.service(Messages).volumes.pop(self.volume, None)
         if told is None:
             raise Refused(f"what goes into {self.volume} is not known any more", code="SF-CTX-001")
-        if await at.blocking(check_filesystem, Path(self.volume)):
-            await replay_journal(at, self.volume)
-        seen = await look_into(at, self.volume)
+        found = await at.blocking(find_filesystem, Path(self.volume))
+        if found.needs_recovery:
+            await replay_journal(at, found.device)
+        seen = await look_into(at, found.device)
         if seen.kinds.get("/etc") != "directory":
             raise Refused(
                 f"{self.volume} holds no system: it has no /etc", code="SF-CTX-002",
                 hint="choose another mode for its Context",
             )  # fmt: skip
-        await write_into(at, self.volume, files_for(told, seen))
+        await write_into(at, found.device, files_for(told, seen))
         return type(self)(self.volume, instance_id(told), uses(seen), done=True)
 
     @override

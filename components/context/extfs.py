@@ -7,7 +7,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
+
 from components.context.systems import PROBED, READ, Seen, Written
+from components.images.partitions import device_at, filesystem_at
 from engine.core.faults import Refused
 from engine.runtime.effects import Site
 
@@ -16,21 +19,36 @@ _NEEDS_RECOVERY_AT, _NEEDS_RECOVERY = 0x460, 0x4
 _TYPE = re.compile(r"Type: (\S+)")
 
 
-def check_filesystem(volume: Path) -> bool:
-    """Say whether its journal has to be replayed before anything is written; blocks.
+class Filesystem(Struct, frozen=True):
+    """An ext filesystem on a volume.
+
+    Attributes:
+        device: The volume, and where on it the filesystem begins, as e2fsprogs read it.
+        needs_recovery: Its journal has to be replayed before anything is written.
+    """
+
+    device: str
+    needs_recovery: bool
+
+
+def find_filesystem(volume: Path) -> Filesystem:
+    """Find the filesystem of a volume, or of its one partition; blocks.
 
     Raises:
         Refused: It is no ext filesystem.
     """
-    with volume.open("rb") as file:
-        head = file.read(_NEEDS_RECOVERY_AT + 4)
-    if head[_MAGIC_AT : _MAGIC_AT + 2] != _MAGIC:
-        raise Refused(
-            f"{volume} holds no ext2, ext3 or ext4 filesystem, so nothing can be written into it",
-            code="SF-CTX-002",
-            hint="a disk with partitions is told otherwise: mode nocloud, script-iso or mac",
-        )  # fmt: skip
-    return bool(int.from_bytes(head[_NEEDS_RECOVERY_AT:], "little") & _NEEDS_RECOVERY)
+    for start in dict.fromkeys((0, filesystem_at(volume))):
+        with volume.open("rb") as file:
+            file.seek(start)
+            head = file.read(_NEEDS_RECOVERY_AT + 4)
+        if head[_MAGIC_AT : _MAGIC_AT + 2] == _MAGIC:
+            flags = int.from_bytes(head[_NEEDS_RECOVERY_AT:], "little")
+            return Filesystem(device_at(str(volume), start), bool(flags & _NEEDS_RECOVERY))
+    raise Refused(
+        f"{volume} holds no ext2, ext3 or ext4 filesystem, so nothing can be written into it",
+        code="SF-CTX-002",
+        hint="a disk with several partitions is told otherwise: mode nocloud, script-iso or mac",
+    )
 
 
 async def look_into(at: Site, volume: str) -> Seen:

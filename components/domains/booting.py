@@ -32,6 +32,8 @@ def check_kernel(prim: Prim) -> None:
                 f"there is no file {path} on this host", code="SF-DOM-004", where=prim.path,
                 hint="kernel and ramdisk are paths on the host the machine runs on",
             )  # fmt: skip
+    if prim.live.bound.get("kernel") == "" and prim.live.value("extra"):  # as an image said at last
+        prim.note("extra is not used: it boots from its disk, not a kernel of the host", "warning")
 
 
 class Signs:

@@ -148,15 +148,29 @@ class BuiltImage(Effect, frozen=True):
 
 
 async def make_filesystem(
-    at: Site, tree: Path, image: Path, *, kind: str, size_bytes: int, label: str, uuid: str
-) -> None:
+    at: Site, tree: Path, image: Path, *, kind: str, size_bytes: int, label: str, uuid: str,
+    start: int = 0,
+) -> None:  # fmt: skip
     """Make a filesystem image from a folder, without mounting it; the same each time.
+
+    Args:
+        at: Where.
+        tree: What is to be in it.
+        image: The image to be, or one that is there, where it does not begin with the filesystem.
+        kind: Of the filesystem.
+        size_bytes: Of the filesystem.
+        label: Of the filesystem.
+        uuid: Of the filesystem.
+        start: Byte of the image it begins at.
 
     Raises:
         Refused: The folder does not fit.
     """
-    words = ("-q", "-F", "-t", kind, "-L", label, "-U", uuid, "-d", str(tree))
+    words = ["-q", "-F", "-t", kind, "-L", label, "-U", uuid, "-d", str(tree)]
     extended = f"hash_seed={uuid},root_owner=0:0,lazy_itable_init=0"
+    if start:  # behind a boot loader, which does not know the newest feature
+        words += ["-O", "^metadata_csum_seed"]
+        extended += f",offset={start}"
     try:
         await at.run((
             "env", "E2FSPROGS_FAKE_TIME=1", "mke2fs", *words, "-E", extended, "--", str(image),

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from components.images.building import FILESYSTEMS, BuiltImage, Parts, inside, make_filesystem
 from components.images.debian import furnish, furniture, own_sources
+from components.images.grub import BOOTABLE, check_extra, check_grub, make_bootable
 from components.images.kept_image import KeptImage
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
@@ -32,6 +33,8 @@ from engine.runtime.kinds import (
 from sfdl.values import Value
 
 BUILDER = "mmdebstrap"
+KERNEL, RAMDISK = "vmlinuz", "initrd.img"
+"""Links of a system to the newest it has."""
 VARIANTS = ("minbase", "standard", "important")
 USUAL = (
     "systemd-sysv",
@@ -71,6 +74,8 @@ class DebianBuild(BuiltImage, frozen=True):
     size_bytes: int = 0
     context_script: bool = True
     furniture: str = ""
+    bootable: str = "direct"
+    extra: str = ""
     limit_s: float = 1800.0
 
     @override
@@ -91,11 +96,19 @@ class DebianBuild(BuiltImage, frozen=True):
         await at.blocking(self._furnish, tree)
         kernel, ramdisk = await at.blocking(self._lift, tree, folder)
         holds = ("cloud-init", "etc") if (tree / "usr/bin/cloud-init").exists() else ("etc",)
-        at.progress(0.8, "making a filesystem")
         uuid = str(uuids.uuid5(uuids.NAMESPACE_URL, self.key))
-        await make_filesystem(
-            at, tree, raw, kind=self.fs, size_bytes=self.size_bytes, label="root", uuid=uuid
-        )
+        if self.bootable == "grub":
+            at.progress(0.8, "making a disk that boots")
+            holds = (*holds, "boots")
+            await make_bootable(
+                at, tree, raw, kernel=KERNEL, ramdisk=RAMDISK, extra=self.extra, fs=self.fs,
+                size_bytes=self.size_bytes, uuid=uuid,
+            )  # fmt: skip
+        else:
+            at.progress(0.8, "making a filesystem")
+            await make_filesystem(
+                at, tree, raw, kind=self.fs, size_bytes=self.size_bytes, label="root", uuid=uuid
+            )
         await at.run(("qemu-img", "convert", "-O", "qcow2", "--", str(raw), str(image)))
         return Parts(image, kernel, ramdisk, holds)
 
@@ -124,8 +137,13 @@ class DebianBuild(BuiltImage, frozen=True):
     def _lift(self, tree: Path, folder: Path) -> tuple[Path | None, Path | None]:
         if not self.kernel_package:
             return None, None
-        for name, link in (("kernel", "vmlinuz"), ("ramdisk", "initrd.img")):
-            shutil.copyfile(inside(tree, link), folder / name)
+        found = {
+            name: inside(tree, link) for name, link in (("kernel", KERNEL), ("ramdisk", RAMDISK))
+        }
+        if self.bootable == "grub":  # they are booted where they are
+            return None, None
+        for name, path in found.items():
+            shutil.copyfile(path, folder / name)
         return folder / "kernel", folder / "ramdisk"
 
 
@@ -150,8 +168,9 @@ packages_kind = Kind("list of packages", "Vector", _packages)
 class DebianImage(KeptImage, type="image.debian"):
     """A disk image of a basic Debian system, built once for each recipe and host.
 
-    The filesystem has no partitions and the label `root`; a guest boots by the kernel lifted out, with
-    `root=LABEL=root` on its command line. Root has no password.
+    The filesystem has the label `root`, and no partitions: a guest boots by the kernel lifted out, with
+    `root=LABEL=root` on its command line. With `bootable "grub"` it is the one partition of a disk that
+    boots by itself. Root has no password.
     """
 
     suite = attr(suite_kind, "bookworm", doc="Debian release.")
@@ -169,6 +188,12 @@ class DebianImage(KeptImage, type="image.debian"):
     )  # fmt: skip
     fs = attr(str_, "ext4", choices=FILESYSTEMS, doc="Kind of filesystem.")
     size = attr(size_bytes, "2g", ge=64 * 2**20, doc="Of the disk.")
+    bootable = attr(
+        str_, "direct", choices=BOOTABLE,
+        doc="How a guest boots from it: not at all, without a kernel in it; by the kernel lifted out; "
+        "or by itself with GRUB.",
+    )  # fmt: skip
+    extra = attr(str_, "", doc='Further words for the kernel\'s command line with bootable "grub".')
     context_script = attr(
         bool_, True, doc="Install the script that learns name and address at boot.",
         called="contextScript",
@@ -184,6 +209,14 @@ class DebianImage(KeptImage, type="image.debian"):
                 f"kernelPackage {self.kernel_package!r} is no name of a package",
                 code="SF-ATTR-001", where=self.live.path,
             )  # fmt: skip
+        check_extra(self.bootable, self.extra, self.live.path)
+        if self.bootable == "grub":
+            if not self.kernel_package:
+                raise BadDescription(
+                    "bootable grub needs a kernel, and kernelPackage is empty", code="SF-IMAGE-008",
+                    where=self.live.path, hint="leave kernelPackage out",
+                )  # fmt: skip
+            check_grub(self.live.path, arch=self.arch, extra=self.extra)
         missing = [
             program for program in (BUILDER, "mke2fs", "qemu-img")
             if shutil.which(program, path=search_path()) is None
@@ -203,7 +236,9 @@ class DebianImage(KeptImage, type="image.debian"):
     async def recipe(self, store: str) -> BuiltImage:
         return DebianBuild(
             store, suite=self.suite, variant=self.variant, arch=self.arch, mirror=self.mirror,
-            components=self.components, include=self.include, kernel_package=self.kernel_package,
+            components=self.components, include=self.include,
+            kernel_package="" if self.bootable == "none" else self.kernel_package,
+            bootable="grub" if self.bootable == "grub" else "direct", extra=self.extra,
             hooks=self.customize, fs=self.fs, size_bytes=self.size,
             context_script=self.context_script, furniture=furniture(), limit_s=self.build_timeout,
         )  # fmt: skip

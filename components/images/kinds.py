@@ -29,7 +29,8 @@ class ImageFacts(Struct, frozen=True):
         path: Absolute path on the host.
         kind: `raw` (a disk or filesystem), `qcow2`, `tar` (compressed or not), or `directory`.
         size_bytes: What it needs at least on a volume.
-        holds: What is known to be in it: `etc` (it is a system), `cloud-init`.
+        holds: What is known to be in it: `etc` (it is a system), `cloud-init`, `boots` (it boots by
+            itself).
     """
 
     path: str

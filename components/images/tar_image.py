@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from components.images.building import FILESYSTEMS, BuiltImage, Parts, inside, make_filesystem
+from components.images.grub import BOOTABLE, check_extra, check_grub, make_bootable
 from components.images.kept_image import KeptImage
 from components.images.kinds import digest_kind, digest_of, examine
 from engine.core.faults import BadDescription, Refused
@@ -34,6 +35,8 @@ class TarBuild(BuiltImage, frozen=True):
     size_bytes: int = 0
     kernel: str = ""
     ramdisk: str = ""
+    bootable: str = "direct"
+    extra: str = ""
 
     @override
     def label(self) -> str:
@@ -55,15 +58,27 @@ class TarBuild(BuiltImage, frozen=True):
         at.progress(0.2, f"unpacking {Path(self.archive).name}")
         words = ("--numeric-owner", "--xattrs", "--acls", "-xpf", self.archive, "-C", str(tree))
         await at.run(("tar", *words))
+        size = self.size_bytes or facts.size_bytes * 5 // 4 + ROOM
+        uuid = str(uuids.uuid5(uuids.NAMESPACE_URL, self.key))
+        if self.bootable == "grub":
+            await at.blocking(self._look, tree)
+            at.progress(0.6, "making a disk that boots")
+            await make_bootable(
+                at, tree, image, kernel=self.kernel, ramdisk=self.ramdisk, extra=self.extra, fs=self.fs,
+                size_bytes=size, uuid=uuid,
+            )  # fmt: skip
+            return Parts(image, holds=(*facts.holds, "boots"))
         kernel = await self._lift(at, tree, self.kernel, folder / "kernel")
         ramdisk = await self._lift(at, tree, self.ramdisk, folder / "ramdisk")
         at.progress(0.6, "making a filesystem")
-        size = self.size_bytes or facts.size_bytes * 5 // 4 + ROOM
-        uuid = str(uuids.uuid5(uuids.NAMESPACE_URL, self.key))
         await make_filesystem(
             at, tree, image, kind=self.fs, size_bytes=size, label="root", uuid=uuid
         )
         return Parts(image, kernel, ramdisk, facts.holds)
+
+    def _look(self, tree: Path) -> None:
+        for wanted in filter(None, (self.kernel, self.ramdisk)):
+            inside(tree, wanted)
 
     async def _lift(self, at: Site, tree: Path, wanted: str, target: Path) -> Path | None:
         if not wanted:
@@ -78,13 +93,14 @@ class TarImage(KeptImage, type="image.tar"):
     archive = attr(str_, doc="Path of the archive on the host; compressed or not.")
     digest = attr(digest_kind, "", doc="sha256:... of the archive; not checked if empty.")
     fs = attr(str_, "ext4", choices=FILESYSTEMS, doc="Kind of filesystem.")
-    size = attr(size_bytes, 0, doc="Of the filesystem; 0: what is in it, and some room.")
-    kernel = attr(str_, "", doc="Path inside the archive of a kernel to boot directly.")
+    size = attr(size_bytes, 0, doc="Of the disk; 0: what is in it, and some room.")
+    kernel = attr(str_, "", doc="Path inside the archive of the kernel to boot.")
     ramdisk = attr(str_, "", doc="Path inside the archive of the RAM disk that goes with it.")
     bootable = attr(
-        str_, "none", choices=("none", "direct"),
-        doc="How a guest boots from it: not at all, or by the kernel lifted out.",
+        str_, "none", choices=BOOTABLE,
+        doc="How a guest boots from it: not at all, by the kernel lifted out, or by itself with GRUB.",
     )  # fmt: skip
+    extra = attr(str_, "", doc='Further words for the kernel\'s command line with bootable "grub".')
 
     reserved: ClassVar[dict[str, Value]] = {"sfDeployTimeout": 600}
 
@@ -97,12 +113,15 @@ class TarImage(KeptImage, type="image.tar"):
 
     @override
     async def on_deploy(self) -> None:
-        if (self.bootable == "direct") != bool(self.kernel):
-            text = "needs a kernel" if self.bootable == "direct" else "takes no kernel"
+        if (self.bootable == "none") == bool(self.kernel):
+            text = "takes no kernel" if self.bootable == "none" else "needs a kernel"
             raise BadDescription(
                 f"bootable {self.bootable} {text}", code="SF-IMAGE-008", where=self.live.path,
                 hint='a path inside the archive, such as kernel "boot/vmlinuz"; bootable "direct"',
             )  # fmt: skip
+        check_extra(self.bootable, self.extra, self.live.path)
+        if self.bootable == "grub":
+            check_grub(self.live.path, extra=self.extra)
         facts = await self.run_blocking(examine, Path(self.archive).expanduser())
         if facts.kind != "tar":
             raise Refused(
@@ -121,5 +140,6 @@ class TarImage(KeptImage, type="image.tar"):
             )  # fmt: skip
         return TarBuild(
             store, archive=str(path), digest=found, fs=self.fs, size_bytes=self.size,
-            kernel=self.kernel, ramdisk=self.ramdisk,
+            kernel=self.kernel, ramdisk=self.ramdisk, extra=self.extra,
+            bootable="grub" if self.bootable == "grub" else "direct",
         )  # fmt: skip

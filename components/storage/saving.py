@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import msgspec
 from typing_extensions import override
 
+from components.images.partitions import device_at, filesystem_at
 from components.storage.loops import a_loop
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Owner, Presence, Site
@@ -25,8 +26,8 @@ OF_ONE_MACHINE = (
 )  # fmt: skip
 """What no two machines may share: host keys, machine id, seeds, leases."""
 _MOUNT = (
-    'mount -o loop,ro "$1" "$2" 2> /dev/null ||'
-    ' { mount -o loop "$1" "$2" && umount "$2" && mount -o loop,ro "$1" "$2"; }'
+    'mount -o "loop,offset=$3,ro" "$1" "$2" 2> /dev/null || { mount -o "loop,offset=$3" "$1" "$2" &&'
+    ' umount "$2" && mount -o "loop,offset=$3,ro" "$1" "$2"; }'
 )
 """Mounts read-only; a volume whose guest was cut off has a journal, which only a writer replays."""
 LEFT_OUT = ("./proc/*", "./sys/*", "./dev/*", "./tmp/*")
@@ -144,11 +145,12 @@ class SavedImage(Effect, frozen=True):
     async def _pack_mounted(self, at: Site) -> None:
         """Mount the volume read-only where nobody else sees it, and pack what is there."""
         await at.blocking(self._make_folder)
-        script = f'{{ {_MOUNT}; }} && shift && cd / && shift && exec "$@"'
+        script = f'{{ {_MOUNT}; }} && shift && cd / && shift 2 && exec "$@"'
+        start = await at.blocking(filesystem_at, Path(self.volume))
         try:
             await at.run((
                 "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
-                self.volume, self._folder, *self._tar(self._folder),
+                self.volume, self._folder, str(start), *self._tar(self._folder),
             ))  # fmt: skip
         finally:
             await at.blocking(self._remove_folder)
@@ -157,8 +159,10 @@ class SavedImage(Effect, frozen=True):
         """Read an ext filesystem without mounting it; owners are those the reader may set."""
         await at.blocking(self._make_folder)
         try:
-            await at.run(("e2fsck", "-p", "-E", "journal_only", self.volume))
-            await at.run(("debugfs", "-R", f"rdump / {self._folder}", self.volume))
+            start = await at.blocking(filesystem_at, Path(self.volume))
+            device = device_at(self.volume, start)
+            await at.run(("e2fsck", "-p", "-E", "journal_only", device))
+            await at.run(("debugfs", "-R", f"rdump / {self._folder}", device))
             await at.run(self._tar(self._folder))
         finally:
             await at.blocking(self._remove_folder)

@@ -38,6 +38,11 @@ PROGRAMS = (
     Program("nft", "nftables", "networks that hide addresses (NAT) cannot be made by libvirt"),
     Program("dnsmasq", "dnsmasq-base", "networks of libvirt give no addresses"),
     Program("mkfs.ext3", "e2fsprogs", "volumes cannot be formatted"),
+    Program(
+        "grub-mkimage",
+        "grub-common",
+        "no images that boot by themselves; they need grub-pc-bin, too",
+    ),
     Program("prlimit", "util-linux", "sub-processes cannot be limited in memory"),
     Program("lvcreate", "lvm2", "no logical volumes"),
     Program("zstd", "zstd", "no images packed as tar.zst"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ Guest extends KvmDomain {
 }
 sfConfig extends PhysicalHost {
     sfSyncTerminate true; sfConcurrency 3; hypervisorUri uri; mode "booted";
-    uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD;
+    uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD; cache TBD;
     all extends Context { nameservers [|"10.77.0.53", "10.77.0.54"|]; searchDomains [|"lab.example"|]; }
     GUESTS
 }
@@ -44,7 +45,13 @@ GUESTS = {
         baseImage archive; volumeSize "16m"; swapSize 0; spaceReserve 0; keepOnFailure 0; }
     files extends Guest { hostname "files.lab.example"; ip "10.77.0.15"; diskless false;
         storageBackend LAZY ATTRIB loop; context extends all { mode "auto"; } }""",
-    "asked": """asked extends Guest { hostname "asked.lab.example"; ip "10.77.0.16"; macMode "uuid";
+    "asked": """own extends TarImage { archive tree; size "64m"; bootable "grub"; extra "quiet panic=1";
+        kernel "boot/vmlinuz"; ramdisk "boot/initrd.gz"; store LAZY ATTRIB images; }
+    images extends ImageStore { folder cache; }
+    disk extends OverlayStorageBackend {
+        baseImage LAZY ATTRIB own; volumeSize "64m"; swapSize 0; spaceReserve 0; }
+    asked extends Guest { hostname "asked.lab.example"; ip "10.77.0.16"; macMode "uuid";
+        kernel ""; ramdisk ""; extra ""; memory 128; diskless false; storageBackend LAZY ATTRIB disk;
         interfaces [(extends { bridge "br0"; ip "10.78.0.16"; netmask 24; })];
         context extends all { mode "agent";
             sshKeys [|"ssh-ed25519 A me"|];
@@ -72,10 +79,11 @@ def archive(tmp_path):
     return path
 
 
-def compiled(host, image, guests, *, archive="", mode="booted"):
+def compiled(host, image, guests, *, archive="", tree="", mode="booted"):
     values = {
         "uri": host.uri, "guestKernel": str(image.kernel), "guestRamdisk": str(image.initrd),
-        "archive": str(archive), "tree": "", "mode": mode,
+        "archive": str(archive), "tree": str(tree),
+        "cache": f"{Path(tree).parent}/images", "mode": mode,
     }  # fmt: skip
     text = POOL.replace("GUESTS", "\n    ".join(GUESTS[name] for name in guests))
     return sfdl.compile(text, overrides=[(f"sfConfig:{k}", v) for k, v in values.items()]).root
@@ -129,7 +137,7 @@ def test_each_way_of_telling_reaches_a_guest_that_boots(tmp_path, host, image, a
 
 
 INSIDE = """
-hostname; cat /etc/hosts | tr '\n' ' '; echo
+cat /proc/cmdline; hostname; cat /etc/hosts | tr '\n' ' '; echo
 ip -4 -o addr show scope global | awk '{ print $4 }' | sort | tr '\n' ' '; echo
 ip -4 route show default | awk '{ print $3 }'
 grep -c 10.77.0.5 /etc/resolv.conf
@@ -152,6 +160,7 @@ def told(client):
 
 
 KNOWN = [
+    "BOOT_IMAGE=/boot/vmlinuz root=LABEL=root ro console=ttyS0 quiet panic=1",
     "asked",
     "# begin smartdomains 10.77.0.16 asked.lab.example asked # end smartdomains ",
     "10.77.0.16/24 10.78.0.16/24 ",
@@ -165,10 +174,22 @@ KNOWN = [
 ]
 
 
-def test_a_guest_is_told_by_its_agent_once_for_each_boot(tmp_path, host, image):
+@pytest.fixture
+def tree(tmp_path, image):
+    """An archive with a kernel and a RAM disk, which need nothing else."""
+    path = tmp_path / "tree.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.add(image.kernel, "boot/vmlinuz")
+        tar.add(image.initrd, "boot/initrd.gz")
+    return path
+
+
+def test_a_guest_that_boots_its_own_disk_is_told_by_its_agent_once_for_each_boot(
+    tmp_path, host, image, tree
+):
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
-        client.start("pool", compiled(host, image, ("asked",))).result()
+        client.start("pool", compiled(host, image, ("asked",), tree=tree)).result()
         assert client.value("pool:asked:contextTold") == "told"
         assert told(client) == KNOWN
 

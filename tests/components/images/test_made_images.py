@@ -134,7 +134,17 @@ WRONG = [
     (FILES, (("loop", "loop", LINK),), 'kernel "loop"; bootable "direct";', "in a circle"),
     (FILES, (), 'bootable "direct";', "needs a kernel"),
     (FILES, (), 'kernel "boot/vmlinuz-6";', "takes no kernel"),
-    (FILES, (), 'bootable "grub";', "must be one of none, direct"),
+    (FILES, (), 'bootable "grub";', "bootable grub needs a kernel"),
+    (FILES, (), 'bootable "lilo";', "must be one of none, direct, grub"),
+    (FILES, (), 'bootable "grub"; kernel "boot/none";', "there is no file boot/none"),
+    (FILES, (), 'bootable "grub"; kernel "boot/vmlinuz-6"; extra "a\'b";', "is no word"),
+    (
+        FILES,
+        (("boot/grub", "/tmp", LINK),),
+        'bootable "grub"; kernel "boot/vmlinuz-6";',
+        "boot/grub is no folder in the image",
+    ),
+    (FILES, (), 'bootable "direct"; kernel "boot/vmlinuz-6"; extra "quiet";', "bootable is direct"),
     (FILES, (), 'fs "ntfs";', "must be one of ext4"),
     (FILES, (), f'digest "sha256:{"0" * 64}";', "has digest"),
     (FILES, (), 'digest "md5:1";', "64 hexadecimal digits"),
@@ -234,6 +244,9 @@ def test_a_system_is_furnished_the_same_way_twice(tmp_path):
         ('variant "huge";', "must be one of minbase"),
         ('kernelPackage "x y";', "no name of a package"),
         ('size "1m";', "at least 64 MiB"),
+        ('bootable "grub"; arch "arm64";', "which arm64 has not"),
+        ('bootable "grub"; kernelPackage "";', "kernelPackage is empty"),
+        ('extra "quiet";', "bootable is direct"),
     ],
 )
 async def test_a_wrong_recipe_is_refused_before_anything_is_made(bench, tmp_path, more, words):
