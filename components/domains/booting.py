@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def check_kernel(prim: Prim) -> None:
         path = prim.live.bound.get(name)
         if isinstance(path, str) and path and not Path(path).expanduser().is_file():
             raise Refused(
-                f"there is no file {path} on this host", code="SF-DOM-004", where=prim.path,
-                hint="kernel and ramdisk are paths on the host the machine runs on",
+                f"there is no file {path} on host {socket.gethostname()}", code="SF-DOM-004",
+                where=prim.path, hint="kernel and ramdisk are paths on the host the machine runs on",
             )  # fmt: skip
     if prim.live.bound.get("kernel") == "" and prim.live.value("extra"):  # as an image said at last
         prim.note("extra is not used: it boots from its disk, not a kernel of the host", "warning")

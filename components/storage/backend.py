@@ -112,7 +112,7 @@ class StorageBackend(FreezingStorage):
         """
         if self.user is not None and self.user.name != user.name:
             raise Refused(
-                f"{self.path} serves {self.user.name} already", code="SF-STORE-002",
+                f"BackendInUse: {self.path} serves {self.user.name} already", code="SF-STORE-002",
                 where=user.name, hint="give each domain a backend of its own",
             )  # fmt: skip
         if self.domain_name and domain_name and self.domain_name != domain_name:

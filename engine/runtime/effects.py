@@ -102,9 +102,9 @@ class Site:
         output = await self._executor.run(argv, input_=input_, timeout_s=timeout_s)
         if output.status != 0:
             tail = output.stderr.decode(errors="replace").strip()[-400:]
-            raise Refused(
-                f"{argv[0]} failed with status {output.status}: {tail}", code="SF-RUN-001"
-            )
+            status = output.status
+            how = f"failed with status {status}" if status > 0 else f"was ended by signal {-status}"
+            raise Refused(f"{argv[0]} {how}: {tail or 'nothing is said'}", code="SF-RUN-001")
         return output
 
     async def blocking(self, function: Callable[..., T], *data: object) -> T:

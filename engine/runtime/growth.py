@@ -31,6 +31,7 @@ from engine.runtime.live import RemotePart, Segment
 from engine.runtime.machine import BOOT
 from engine.runtime.nursery import BY_REQUEST
 from engine.runtime.signing import check_signed
+from engine.runtime.spelling import Undeclared, undeclared
 from engine.wire.codec import encode, encode_tree, unflatten
 from engine.wire.messages import (
     SIGNATURE,
@@ -65,12 +66,15 @@ class Growth:
         self._admit(op)
         tree = unflatten(op.tree)
         await asyncio.sleep(0)  # each look at a large tree is a turn of its own
+        odd: list[Undeclared] = []
         signature = str(dict(op.inherited).get(SIGNATURE, ""))
         check_signed(process.settings, signature, tree if op.parent is None else None)
         if op.expect:
             await self._check_expected(op)
         if op.parent is None:
             self._refuse_duplicates(tree, op.application)
+            await asyncio.sleep(0)
+            odd = self._look_at_names(tree, op.application)
             await asyncio.sleep(0)
         self._admit(op)
         segment = Segment(
@@ -90,6 +94,8 @@ class Growth:
         upto = {"created": [], "deployed": [Phase.DEPLOY]}.get(op.upto, [Phase.DEPLOY, Phase.START])
         encoded = encode(op.tree)  # as it came: making the table anew takes far longer
         await self._grow(segment, operation, [Phase.CREATE, *upto], encoded)
+        for each in odd:
+            process.events.note(segment.root, "warning", f"{each.path}: {each.text}")
         await asyncio.sleep(0)
         return self._grown(segment)
 
@@ -113,6 +119,14 @@ class Growth:
         found = duplicates(tree, application, self._process.types)
         if found:
             raise raised(structs.replace(found[0], causes=tuple(found[1:])))
+
+    def _look_at_names(self, tree: Description, application: str) -> list[Undeclared]:
+        """Return attributes that look misspelt; refuse them where only declared ones are wanted."""
+        odd = undeclared(tree, application, self._process.types)
+        faults = [each.fault for each in odd if each.refused]
+        if faults:
+            raise raised(structs.replace(faults[0], causes=tuple(faults[1:])))
+        return odd
 
     async def _check_expected(self, op: Create) -> None:
         plan = await self._process.planner.plan(ReadPlan(op.application, op.tree))

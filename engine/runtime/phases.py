@@ -28,6 +28,7 @@ from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import put_change
 from engine.runtime.live import Live, RemotePart, Segment
 from engine.runtime.parts import Parts
+from engine.runtime.spelling import nearest
 from engine.wire.codec import encode_value
 from sfdl.values import Description, Value
 
@@ -118,8 +119,10 @@ class Phases:
             raise BadDescription(f"more than {most} attributes", where=live.path)
         if found and not hasattr(live.prim, "make_flow"):
             kind = type(live.prim).__name__
+            meant = nearest(type(live.prim).declarations, found[0][0])
+            guess = f"; did you mean {meant}?" if meant else ""
             raise BadDescription(
-                f"{kind} has no children, but {found[0][0]} is a component",
+                f"{kind} has no children, but {found[0][0]} is a component{guess}",
                 where=live.path,
                 hint=f"write {found[0][0]} extends DATA ... if it is meant as data",
             )

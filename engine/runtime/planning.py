@@ -13,6 +13,7 @@ from engine.core.faults import EngineError, Fault, Kind, NameInUse, fault_of
 from engine.core.secrecy import secret_names
 from engine.runtime.duplicates import duplicates
 from engine.runtime.kinds import BadValueError
+from engine.runtime.spelling import undeclared
 from engine.wire.codec import encode_tree, flatten, unflatten
 from engine.wire.messages import Plan, PlanRow, ReadPlan
 from sfdl.values import Description
@@ -48,6 +49,8 @@ class Planner:
             )
         if question.name:  # parts are asked without one; what is above them looks over all
             problems.extend(duplicates(root, question.name, self._process.types))
+            odd = undeclared(root, question.name, self._process.types)
+            problems.extend(each.fault for each in odd if each.refused)
         takers = [self._process.daemon_id]
         rows = [_row(difference, self._process.address) for difference in diff(None, root)]
         by_path = {row.path: index for index, row in enumerate(rows)}

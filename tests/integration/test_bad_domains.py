@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -84,6 +85,12 @@ ROWS = {
     "network with bridge": (vm('network "default"; bridge "br0";'), 3, ["app:vm", "network or bridge, not both"]),
     "ramdisk without kernel": (vm('ramdisk "/etc/hostname";'), 3, ["app:vm", "ramdisk needs a kernel"]),
     "extra without kernel": (vm('extra "quiet";'), 3, ["app:vm", "extra needs a kernel"]),
+    "misspelt attribute": (
+        vm("strictAttributes true; memry 64;"), 3,
+        ["app:vm", "memry is no attribute of a KvmDomain", "did you mean memory?", "strictAttributes"]),
+    "attribute nobody knows": (
+        vm("strictAttributes true; colour 3;"), 3, ["app:vm", "colour is no attribute of a KvmDomain"]),
+    "strict in a word": (vm('strictAttributes "very";'), 3, ["app:vm", "strictAttributes must be true or false"]),
     "unknown word": (vm('startMode "boted";'), 3, ["app:vm.startMode", 'did you mean "booted"']),
     "keepVolumes maybe": (loop(more='keepVolumes "maybe";'), 3, ["app:loop.keepVolumes", "statuquo", "maybe"]),
     "unknown way of packing": (loop(more='saveImageExtension "tr";'), 3, ["saveImageExtension", '"tar"']),
@@ -152,7 +159,7 @@ ROWS = {
     "addresses from elsewhere": (
         NET.format('range [|"10.31.0.1", "10.31.0.9"|];'), 3, ["app:lan", "10.31.0.1", "10.30.0.0/24"]),
     # the host and its hypervisor
-    "kernel that is not there": (vm('kernel "/no/vmlinuz";'), 1, ["app:vm", "no file /no/vmlinuz"]),
+    "kernel that is not there": (vm('kernel "/no/vmlinuz";'), 1, ["app:vm", f"no file /no/vmlinuz on host {socket.gethostname()}"]),
     "hypervisor address that is none": (
         vm('hypervisorUri "qemu";'), 3, ["app:vm.hypervisorUri", "qemu:///system"]),
     "hypervisor of the wrong kind": (
@@ -197,11 +204,14 @@ ROWS = {
         loop(more='directory "/etc/hostname/volumes";'), 1, ["app:loop", "/etc/hostname"]),
     "overlay on a folder": (
         lambda files: loop()(files).replace("Loopback", "Overlay"), 1, ["app:loop", "raw or qcow2"]),
+    "filesystem maker that is killed": (
+        lambda files: loop(more=f'makeFs "{files}/killed"; populateMode "mount";')(files), 1,
+        ["app:loop", "killed", "signal 9"]),
     "storage shared by two": (
         lambda files: loop()(files)
         + "a extends KvmDomain { storageBackend LAZY ATTRIB loop; } "
         + "b extends KvmDomain { storageBackend LAZY ATTRIB loop; }",
-        1, ["app:b", "serves app:a already", "backend of its own"]),
+        1, ["app:b", "BackendInUse", "serves app:a already", "backend of its own"]),
 }  # fmt: skip
 
 
@@ -232,6 +242,8 @@ def files(tmp_path_factory):
     whole = (folder / "cut.tgz").read_bytes()
     (folder / "cut.tgz").write_bytes(whole[: len(whole) // 2])
     (folder / "note.txt").write_text("no image\n")
+    (folder / "killed").write_text("#!/bin/sh\nkill -9 $$\n")
+    (folder / "killed").chmod(0o755)
     (folder / "head.qcow2").write_bytes(b"QFI\xfb")
     with (folder / "disk.raw").open("wb") as disk:
         disk.truncate(4 * MIB)

@@ -74,7 +74,7 @@ sfConfig extends PhysicalHost {
         baseImage LAZY ATTRIB debian; volumeSize "1g"; swapSize 0; spaceReserve 0; keepOnFailure 0;
     }
     vm extends KvmDomain {
-        storageBackend LAZY ATTRIB disk; memory 512; bridge "br0"; stopMode "destroy";
+        storageBackend LAZY ATTRIB disk; memory 512; bridge "br0"; stopMode "destroy"; stopTimeout 300;
         startMode "booted"; bootTimeout 900; sfStartTimeout 1000;
         hostname "built.lab.example"; ip "10.77.0.21"; netmask 24; gateway "10.77.0.1";
         context extends Context {
@@ -110,7 +110,7 @@ def test_a_debian_disk_boots_by_itself_and_its_agent_tells_it_once(tmp_path, hos
         assert ask(client, ASKED)["out"].splitlines() == known
 
         row = next(iter(client.tree("pool:vm", depth=0).rows))
-        client.call(row.ident, "shutdown", (), budget_s=300.0).result()
+        client.call(row.ident, "shutdown", (), budget_s=400.0).result()
         client.call(row.ident, "start", (), budget_s=900.0).result()
         assert ask(client, ASKED)["out"].splitlines() == known
         client.terminate("pool", Record.normal("test over")).result()
