@@ -148,7 +148,7 @@ async def make_bootable(
     at: Site, tree: Path, image: Path, *, kernel: str, ramdisk: str, extra: str, fs: str,
     size_bytes: int, uuid: str,
 ) -> None:  # fmt: skip
-    """Make a disk from a folder that boots a kernel in it; the same each time.
+    """Make a disk from a folder that boots a kernel in it.
 
     Args:
         at: Where.
