@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.sabotage import Plan
+from engine.wire.codec import decode
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 
@@ -101,6 +103,28 @@ def why_gone(client):
     return ""
 
 
+def frozen_and_gone_on(client, host, domain):
+    """A guest that is off has its volume frozen, and writes above it from then on."""
+    row = next(iter(client.tree("pool:near:group:vm", depth=0).rows))
+
+    def act(action, *words):
+        done = client.call(row.ident, action, words, budget_s=150.0).result()
+        return decode(done.value, object)
+
+    act("destroy")
+    (frozen,) = act("freeze", 1)
+    content, top = Path(frozen["content"]), Path(frozen["top"])
+    assert top.name == f"{domain}-volume1-g1-1.qcow2"
+    before, size = hashlib.sha256(content.read_bytes()).digest(), top.stat().st_size
+    act("start")
+
+    words = "dd if=/dev/urandom of=/dev/vda bs=64k seek=20 count=16 conv=fsync 2>&1; echo $?"
+    done = act("exec", words)["out"]
+    assert done.split()[-1] == "0", done
+    assert top.stat().st_size >= size + 2**20
+    assert hashlib.sha256(content.read_bytes()).digest() == before
+
+
 def test_two_guests_boot_and_one_killed_by_hand_brings_the_pool_down(tmp_path, host, image):
     with daemons(tmp_path, "one", "two") as (one, _two):
         client = one.client()
@@ -115,6 +139,8 @@ def test_two_guests_boot_and_one_killed_by_hand_brings_the_pool_down(tmp_path, h
         limits = limits_of(host, "pool-near-group-vm")
         assert (limits["write_bytes_sec"], limits["total_iops_sec"]) == ("8388608", "4000")
         assert limits_of(host, "pool-far-group-vm")["write_bytes_sec"] == "0"
+
+        frozen_and_gone_on(client, host, "pool-near-group-vm")
 
         began = time.monotonic()
         os.kill(pids["pool-far-group-vm"], signal.SIGKILL)
