@@ -480,8 +480,8 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
             if self._recorded:
                 names = [each.name for each in self._folder().glob(f"{volume}-g*")]
             else:
-                where = f"vg_name={self.volume_group} && lv_name=~^{re.escape(volume)}-g"
-                rows = (await self._report("lvs", "-o", "lv_name", "-S", where)).lv
+                words = ("lvs", "-o", "lv_name", "-S", f"vg_name={self.volume_group}")
+                rows = (await self._report(*words)).lv
                 names = [row.lv_name for row in rows]
             pattern = re.compile(re.escape(volume) + r"-g\d+-\d+")
             frozen = sorted(name for name in names if pattern.fullmatch(name))

@@ -12,13 +12,13 @@ import pytest
 
 import sfdl
 from components.storage.freezing import FROZEN
-from components.storage.lvm import FrozenVolume, tag_of
+from components.storage.lvm import FrozenVolume, LogicalVolume, tag_of
 from components.storage.overlay import Layer, layers_above
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, Refused, WrongState
 from engine.runtime.effects import Presence
 from engine.testing.kit import begin, engines, until
-from tests.components.storage.test_lvm import OWNER, Recorder, site
+from tests.components.storage.test_lvm import OWNER, THIN, Recorder, site
 
 MIB = 2**20
 ONE = """
@@ -371,6 +371,29 @@ async def test_a_thin_volume_is_frozen_while_its_guest_is_held(stored):
 
     assert Path(done["content"]).name == "app-vm-volume1-g1-1"
     await stored.act("resume")
+
+
+async def test_snapshots_of_a_guest_that_goes_on_are_found_again(tmp_path, monkeypatch):
+    async def none(self, wanted):
+        return []
+
+    names = ("d-volume1", "d-volume1-g1-2", "d-volume1-g1-1", "d-volume1-go", "other-g1-1")
+    lvm = Recorder([{"lv_name": name} for name in names])
+    monkeypatch.setattr("components.storage.lvm.CONTROL", tmp_path)
+    monkeypatch.setattr("components.storage.lvm.OwnExecutor", lambda: lvm)
+    monkeypatch.setattr("components.storage.lvm.LVMStorageBackend.find_volumes", none)
+    async with engines(tmp_path / "real") as (_, (one,)):
+        await one.deploy("app", sfdl.compile(THIN).root)
+        backend = next(live.prim for live in one.process.lives.values() if live.name == "lvm")
+        fill = VolumeFile("/dev/vg1/d-volume1", 8 * MIB, "root")
+
+        found = await backend.frozen_before([LogicalVolume("vg1", "d-volume1", fill, "thin")])
+
+        assert [(one.name, one.snapshot_of, one.fill.role) for one in found] == [
+            ("d-volume1-g1-1", "d-volume1", FROZEN), ("d-volume1-g1-2", "d-volume1", FROZEN),
+        ]  # fmt: skip
+        assert backend.offers_of(found) == []
+        await one.terminate("app")
 
 
 async def test_a_thick_volume_is_not_frozen(stored):
