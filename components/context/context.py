@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from typing_extensions import override
 
+from components.context.choosing import not_carried
+from components.context.nocloud import check_user_data
 from components.context.told import MODES, GuestFile, Person, Wishes, check_lines
 from components.networks.addresses import hostname_kind, ip_kind
 from components.reporting import Reporting
-from engine.core.faults import BadDescription, Refused
+from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.attributes import attr, exposed
 from engine.runtime.kinds import (
     BadValueError,
     Kind,
+    bool_,
     duration_s,
     int_,
     shown,
     str_,
     strings,
 )
+from engine.wire.messages import Handle
 from sfdl.values import Description, Value, Vector
 
 LOCAL = 0x02
@@ -38,12 +43,28 @@ class Outline(Struct, frozen=True):
     Attributes:
         given: Names of the attributes the description gives.
         command_s: Seconds a command may take in the guest, where its agent runs it.
+        apply_now: What changes of it is to reach guests at once.
     """
 
     mode: str = "auto"
     mac_prefix: str = "52:54"
     given: tuple[str, ...] = ()
     command_s: float = 600.0
+    apply_now: bool = False
+
+
+class User:
+    """What is asked of a machine that is told what a context says."""
+
+    async def check_context(self, outline: Outline) -> None:
+        """Refuse what the context is to be."""
+
+    async def hears_of_context(self, now: bool) -> str:  # noqa: FBT001 - called from afar
+        """Say when a change reaches the guest."""
+        raise NotImplementedError
+
+    async def hear_context(self) -> None:
+        """Take in that it has changed."""
 
 
 def _prefix(value: Value) -> str:
@@ -201,24 +222,45 @@ class Context(Reporting, type="context"):
         duration_s, 600, ge=1, le=86400, called="commandTimeout",
         doc="Seconds each of runCommands, and installing packages, may take in mode agent.",
     )  # fmt: skip
+    apply_now = attr(
+        bool_, False, called="applyNow",
+        doc="Have what an update changes reach guests at once, by a power cycle of each; else at their "
+        "next one.",
+    )  # fmt: skip
 
-    _OWN = ("mode", "commandTimeout")
+    _OWN = ("mode", "commandTimeout", "applyNow")
+
+    def __init__(self) -> None:
+        """Be used by nobody yet."""
+        super().__init__()
+        self._users: dict[str, Handle] = {}
+        self._news = False
 
     @exposed()
-    async def outline(self) -> Outline:
+    async def outline(self, user: Handle | None = None) -> Outline:
         """Return what counts before anything is made.
+
+        Args:
+            user: A machine that is to hear of changes.
 
         Raises:
             NotBound: `mode` or `macPrefix` is LAZY.
         """
+        if user is not None:
+            self._users[user.name] = user
+        given = self._given(self.live.value)
+        return Outline(self.mode, self.mac_prefix, given, self.command_timeout, self.apply_now)
+
+    def _given(self, value_of: Callable[[str], Value]) -> tuple[str, ...]:
+        """Return the attributes that are given, and not as they are anyway."""
         given = []
         for name, declared in type(self).declarations.attrs.items():
-            value = self.live.value(name)
+            value = value_of(name)
             usual = declared.default
             plain = Vector(usual) if isinstance(usual, tuple) else usual
             if name not in self._OWN and value is not None and value != plain:
                 given.append(name)
-        return Outline(self.mode, self.mac_prefix, tuple(given), self.command_timeout)
+        return tuple(given)
 
     @exposed()
     async def wishes(self) -> Wishes:
@@ -237,11 +279,74 @@ class Context(Reporting, type="context"):
             packages=self.packages, run_commands=self.run_commands, mounts=self.mounts,
             host_keys=self.host_keys,
         )  # fmt: skip
+        self._check(wishes)
+        return wishes
+
+    def _check(self, wishes: Wishes) -> None:
         try:
             check_lines(wishes)
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=self.path) from error
-        return wishes
+
+    # -- changes
+
+    @override
+    async def check_update(self, new: Mapping[str, Value]) -> bool:
+        bound: dict[str, object] = {}
+        lazy = type(self).declarations.bind(new, bound, where=self.path)
+        if set(lazy) & {"mode", "macPrefix", "applyNow"}:
+            return True  # what they will be is known once it has been changed
+        mode = str(bound["mode"])
+        outline = Outline(
+            mode, str(bound["macPrefix"]), self._given(new.get), apply_now=bool(bound["applyNow"])
+        )
+        lost = not_carried(mode, outline.given)
+        if lost:
+            raise BadDescription(
+                f"context mode {mode} cannot tell {', '.join(lost)}", code="SF-CTX-001",
+                where=self.path, hint="mode nocloud tells everything",
+            )  # fmt: skip
+        text = bound.get("userData")
+        if isinstance(text, str):
+            try:
+                check_user_data(await self._data(text))
+            except BadValueError as error:
+                raise BadDescription(str(error), code="SF-CTX-001", where=self.path) from error
+        for user in await self._asked():
+            await self.call(user, User, "check_context", outline)
+        return True
+
+    @override
+    async def explain_update(self, new: Mapping[str, Value]) -> Mapping[str, str]:
+        now = new.get("applyNow") is True
+        said = [
+            await self.call(user, User, "hears_of_context", now) for user in await self._asked()
+        ]
+        how = " or ".join(sorted({str(each) for each in said})) or "at once"
+        return dict.fromkeys(type(self).declarations.attrs, how) | {"applyNow": "at once"}
+
+    @override
+    async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+        """Take them; machines are told of it once all of the tree has been changed."""
+        self._news = True
+
+    @override
+    async def on_update_started(self) -> None:
+        news, self._news = self._news, False
+        for user in await self._asked() if news else ():
+            await self.call(user, User, "hear_context")
+
+    async def _asked(self) -> list[Handle]:
+        """Return the machines that use it, without those that have ended."""
+        calls = self.live.process.calls
+        for name, user in list(self._users.items()):
+            try:
+                over = await calls.is_over(user)
+            except EngineError:
+                over = False  # it cannot be asked, and will be
+            if over:
+                del self._users[name]
+        return list(self._users.values())
 
     async def _data(self, text: str) -> str:
         if not text.startswith("@"):

@@ -89,6 +89,16 @@ def user_data(told: Told) -> str:
     return both.as_string()
 
 
+def check_user_data(text: str) -> None:
+    """Refuse data that says `#cloud-config` and is none.
+
+    Raises:
+        BadValueError: The text says why.
+    """
+    if text.startswith(_CLOUD_CONFIG):
+        _mapping(text)
+
+
 def cloud_config(told: Told) -> Data:
     """Return what we ask of cloud-init."""
     wishes = told.wishes

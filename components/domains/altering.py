@@ -34,13 +34,17 @@ GROWN = frozenset({"volumeSize", "dataVolumes"})
 """What its storage does while it runs; a hypervisor that can tells the guest at once."""
 PLUGGED = frozenset({"disks", "interfaces"})
 """What is plugged into it and out of it while it runs, where its hypervisor can."""
+REMADE = frozenset({"arch"})
+"""What its volumes are for, so that another one needs others."""
+NAMED = frozenset({"domainName"})
+"""What is changed while its guest is off."""
+TOLD = frozenset({"context", "hostname", "netmask", "gateway", "gatewayOnLink"})
+"""What its guest is told as it starts."""
 IDENTITY = frozenset({
-    "domainName", "hypervisorUri", "ip", "mac", "network", "bridge", "netmask", "gateway",
-    "gatewayOnLink", "storageBackend", "shell", "context", "hostname", "diskless", "persistent",
-    "guestMode", "macMode", "macPrefix", "arch", "uuid",
-    "consoleLog",
+    "hypervisorUri", "ip", "ipPool", "mac", "network", "bridge", "storageBackend", "shell",
+    "diskless", "persistent", "guestMode", "macMode", "macPrefix", "uuid", "consoleLog",
 })  # fmt: skip
-"""What it is told, or known by, from its making on: another one is another machine."""
+"""What it is known by, or stands on, from its making on: another one is another machine."""
 
 
 class Bounds(Struct, frozen=True):
@@ -81,8 +85,10 @@ def way_of(
     """
     if name in POLICIES:
         return Way.NOW
-    if name in IDENTITY or name in storage:
+    if name in IDENTITY | REMADE or name in storage:
         return Way.REPLACE
+    if name in NAMED and not bounds.running:
+        return Way.NOW
     if name not in LIVE | PLUGGED | GROWN:
         return Way.POWER
     if not bounds.running:
@@ -141,12 +147,29 @@ def outcome_of(
     )
 
 
-def shown(outcome: Outcome, mode: str) -> dict[str, str]:
+def when_power(*, running: bool, now: bool) -> str:
+    """Say when what is told, or defined, for the next start takes effect, for a plan.
+
+    Args:
+        running: There is an instance.
+        now: A power cycle is to be made for it.
+    """
+    if not running:
+        return Way.NOW.value
+    return "now, by a power cycle" if now else Way.POWER.value
+
+
+def shown(outcome: Outcome, mode: str, *, tells_now: bool = False) -> dict[str, str]:
     """Say of each changed attribute how it takes effect, for a plan.
 
     Args:
         outcome: What becomes of them.
         mode: `updateMode`.
+        tells_now: What the guest is told is to reach it at once.
     """
-    words = {Way.POWER: "now, by a power cycle" if mode == "reboot" else Way.POWER.value}
-    return {name: words.get(way, way.value) for name, way in outcome.ways.items()}
+    return {
+        name: when_power(running=True, now=mode == "reboot" or (tells_now and name in TOLD))
+        if way is Way.POWER
+        else way.value
+        for name, way in outcome.ways.items()
+    }

@@ -222,7 +222,8 @@ class Conducted(Described):
     )  # fmt: skip
     allow_replace = attr(
         bool_, False, called="allowReplace",
-        doc="Let an update end the machine and make another where no other way is left.",
+        doc="Let an update end the machine and make another where no other way is left, and replace its "
+        "volumes, which loses what is on them.",
     )  # fmt: skip
     on_guest_shutdown = attr(
         str_, "terminate", choices=("terminate", "restart", "ignore"),

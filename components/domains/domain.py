@@ -27,6 +27,7 @@ from components.domains.effects import (
     TransientDomain,
 )
 from components.domains.ends import End, all_stays, end_of
+from components.domains.listening import Listening
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
@@ -34,7 +35,6 @@ from components.domains.reshaping import Reshaping
 from components.domains.rotation import rotating
 from components.domains.showing import show
 from components.domains.stopping import Stopping
-from components.domains.storing import Storing
 from components.domains.updating import Updates
 from components.domains.watching import Watching
 from components.hosts.admission import Demand
@@ -64,7 +64,7 @@ BOOT_S, EMULATED_BOOT_S = 120.0, 600.0
 """Seconds a guest may take to boot, where the description does not say."""
 
 
-class Domain(Storing, Reshaping):
+class Domain(Listening, Reshaping):
     """A virtual machine: defined and started once its storage is there, watched, stopped in stages.
 
     It checks and reserves in its deploy phase and makes nothing before every host of the application
@@ -93,6 +93,7 @@ class Domain(Storing, Reshaping):
         SF-DOM-004: A kernel or RAM disk is not there on the host.
         SF-DOM-005: The machine as described cannot be written as XML.
         SF-DOM-006: The guest has not booted in time; the message has the end of its console.
+        SF-CTX-005: The guest could not be told at once what has changed.
         SF-DOM-012: A change would need another machine, or other volumes, and that is not allowed.
         SF-DOM-011: The guest of an earlier start is there, and the volumes it runs on are not.
         SF-DOM-010: Something is wanted that needs a machine which stays defined.
@@ -192,10 +193,7 @@ class Domain(Storing, Reshaping):
         return bool(self.live.value("kernel"))
 
     async def _identify(self) -> None:
-        given = self.domain_name
-        if not given and self.storage_backend.given:
-            given = await self.storage_backend.api.wanted_name()
-        self.called = names.check_name(given or names.name_from_path(self.path), where=self.path)
+        self.called = await self.making.naming.wanted()
         self.uri = await uri_for(self, self.hypervisor_uri)
         process = self.live.process
         own = names.uuid_of(process.community, self.live.segment.application, self.path)
@@ -233,7 +231,7 @@ class Domain(Storing, Reshaping):
             self.set_ready(True)
             return
         self.updates.started()
-        await self.making.start()
+        await self.making.start(told=True)
         await self.updates.tune(await self.hypervisor())
         self.publish("paused" if self.start_mode == "created" else "running")
         await show(self, began=True)
@@ -315,16 +313,21 @@ class Domain(Storing, Reshaping):
     @override
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
         async def work(_hypervisor: Hypervisor) -> None:
+            await self.making.take_address_again()
             await self.updates.apply(old, new)
 
         await self.acts.run("update", "takes a changed description", work)
 
     @override
     async def on_update_started(self) -> None:
+        await self.making.take_address_again()
         await self.updates.plug()
+        if self.updates.unsettled:
+            await self.hear_context()
 
     async def start_again(self, hypervisor: Hypervisor) -> None:
-        """Start a guest that has stopped."""
+        """Start a guest that has stopped, as it is described now."""
+        await self.making.renew()
         if self.persistent:
             await hypervisor.start(self.uuid)
         else:
@@ -374,6 +377,7 @@ class Domain(Storing, Reshaping):
                     self.making.xml = effect.xml
                 case _:
                     pass
+        await self.making.naming.finish()
         self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
         await self.making.take_address_again()
         await self.making.bind_storage()
@@ -381,6 +385,7 @@ class Domain(Storing, Reshaping):
         await self.making.join()
         self.making.claim_address()
         await self.making.extras.adopt(self.making.xml)
+        await self.making.retelling.adopted()
         self.making.accelerated = 'type="kvm"' in self.making.xml
         running = any(isinstance(effect, RunningDomain) for effect in effects)
         if running:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from msgspec.structs import replace
 from typing_extensions import override
 
 from components.domains.rotation import pieces
+from components.hypervisor.capabilities import Capability
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import is_ours, owner_record
 from components.hypervisor.pool import HypervisorPool
@@ -118,10 +120,16 @@ class _OnHypervisor(Effect, frozen=True):
 
 
 class DefinedDomain(_OnHypervisor, frozen=True):
-    """A domain known to its hypervisor, with our owner record in its metadata."""
+    """A domain known to its hypervisor, with our owner record in its metadata.
+
+    Attributes:
+        was: Its name until it is made: it is there under either, or under none where its hypervisor has
+            no other way to rename it than to forget it first.
+    """
 
     xml: str
     autostart: bool = False
+    was: str = ""
 
     @override
     def label(self) -> str:
@@ -129,13 +137,16 @@ class DefinedDomain(_OnHypervisor, frozen=True):
 
     @override
     async def look(self, at: Site) -> Presence:
-        return await self._known(at)
+        found = await self._known(at)
+        return Presence.OURS if self.was and found is Presence.ABSENT else found
 
     @override
     async def make(self, at: Site) -> Self:
         hypervisor = await self._hypervisor(at)
         with _threads_of(at, hypervisor, self.uuid):
             try:
+                if self.was:
+                    await self._take_name(hypervisor, at)
                 await hypervisor.define(self.xml)
             except HypervisorError as error:
                 if error.kind == "NameTaken":
@@ -146,7 +157,21 @@ class DefinedDomain(_OnHypervisor, frozen=True):
                 raise
             if self.autostart:
                 await hypervisor.machines.autostart(self.uuid, on=True)
-        return self
+        return replace(self, was="")
+
+    async def _take_name(self, hypervisor: Hypervisor, at: Site) -> None:
+        """Have ours, which is off, go by this name."""
+        facts = await hypervisor.fact(self.uuid)
+        if facts is None or facts.name == self.name or not is_ours(facts, at.owner, exactly=False):
+            return
+        if Capability.RENAME in hypervisor.caps:
+            await hypervisor.machines.rename(self.uuid, self.name)
+        elif not facts.active:
+            if await hypervisor.by_name(self.name) is not None:
+                raise HypervisorError(
+                    "NameTaken", f"there is a domain {self.name}", step="rename", name=facts.name
+                )
+            await hypervisor.undefine(self.uuid)
 
     @override
     async def claim(self, at: Site) -> Self:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from msgspec.structs import replace
 
 from components.context import Outline, Told
-from components.context.effects import ContextDisk
 from components.context.told import hostname_from
 from components.domains import telling, uplink
-from components.domains.altering import GROWN
 from components.domains.chosen_log import chosen
 from components.domains.effects import (
     ConsoleLog,
@@ -24,9 +22,11 @@ from components.domains.effects import (
 )
 from components.domains.ends import End
 from components.domains.extras import Extras
+from components.domains.naming import Naming
 from components.domains.overriding import escapes, overridden
 from components.domains.probing import Probes
 from components.domains.profile import Machine
+from components.domains.retelling import Retelling
 from components.domains.shares import serves_virtiofs
 from components.domains.xml import BadSpecError, InterfaceSpec, domain_xml
 from components.hosts.reservations import Reservations
@@ -89,6 +89,8 @@ class Making:
         uplink: The network or bridge it is on, if any.
         xml: What the machine is, once it is prepared or taken up again.
         extras: Its further disks and interfaces.
+        naming: Gives it its name.
+        retelling: Keeps up what its guest is told.
         accelerated: Guests are known to come up accelerated on its host.
         was: How an earlier creation of the domain set its guest aside, which goes on from there.
     """
@@ -102,6 +104,8 @@ class Making:
         self.xml = ""
         self.accelerated = False
         self.extras = Extras(domain)
+        self.naming = Naming(domain)
+        self.retelling = Retelling(domain)
         self._resumes = False
         self._probes = False
 
@@ -112,19 +116,17 @@ class Making:
         domain = self._domain
         if not domain.storage_backend.given:
             return
-        pairs = [(name, await self._said(name)) for name in ON_THE_DOMAIN]
-        said = Description(tuple((name, value) for name, value in pairs if value is not None))
+        said = await self.said({name: domain.live.value(name) for name in ON_THE_DOMAIN})
         shell = await domain.shell.handle() if domain.shell.given else None
-        await domain.storage_backend.api.bind(domain.handle, domain.called, flatten(said), shell)
+        await domain.storage_backend.api.bind(domain.handle, domain.called, said, shell)
 
-    async def sizes(self, said: Mapping[str, Value]) -> FlatTree:
-        """Return what a description says of the sizes of volumes, as its storage takes it."""
-        pairs = [(name, await self._settled(name, said.get(name))) for name in sorted(GROWN)]
+    async def said(self, values: Mapping[str, Value]) -> FlatTree:
+        """Return what a description of the domain says about storage, as its storage takes it.
+
+        What it refers to is given as a value, but for the image.
+        """
+        pairs = [(name, await self._settled(name, values.get(name))) for name in ON_THE_DOMAIN]
         return flatten(Description(tuple((n, value) for n, value in pairs if value is not None)))
-
-    async def _said(self, name: str) -> Value:
-        """Return what the domain says about storage; what it refers to as a value, but the image."""
-        return await self._settled(name, self._domain.live.value(name))
 
     async def _settled(self, name: str, value: Value) -> Value:
         if name == "baseImage" or not isinstance(value, Reference):
@@ -182,7 +184,7 @@ class Making:
                 await refuse_taken(domain, *there, domain.ip, self.uplink.mac)
             pool = await domain.ip_pool.handle()
             place = domain.uri, domain.uuid
-            await self._make(AllottedAddress(pool, domain.handle, domain.ip, *place))
+            await self.make(AllottedAddress(pool, domain.handle, domain.ip, *place))
 
     async def _keep_address_after(self) -> None:
         """Have the pool leave the address with the guest, which outlives its component."""
@@ -196,7 +198,7 @@ class Making:
 
     async def read_context(self) -> None:
         """Learn what the context says that counts before anything is made."""
-        self.outline = await telling.outline_of(self._domain.context)
+        self.outline = await telling.outline_of(self._domain.context, self._domain.handle)
 
     async def join(self) -> None:
         """Find which network or bridge the machine will be on, if any."""
@@ -260,7 +262,7 @@ class Making:
         if facts is None or domain.live.process.reaper.pending(origin, domain.live.place):
             return
         given = domain.storage_backend.given
-        self._resumes = not given or await domain.storage_backend.api.resume()
+        self._resumes = not given or await domain.storage_backend.api.resume(list(facts.disks))
         saved = await hypervisor.machines.is_saved(domain.uuid)
         if self._resumes:
             self.was = earlier(facts, saved=saved)
@@ -273,7 +275,8 @@ class Making:
 
     # -- making
 
-    async def _make(self, effect: Effect) -> None:
+    async def make(self, effect: Effect) -> None:
+        """Make a part of the machine, which stays at ends that leave its guest."""
         keep = AS_LONG_AS_RESUMED if self._resumes else AS_LONG_AS_MADE
         await self._domain.make(effect, keep=keep, resume=self._resumes)
 
@@ -311,28 +314,20 @@ class Making:
         domain = self._domain
         await self._note_address()
         await self.extras.settle(self.xml)
-        log = chosen(domain) or ConsoleLog(self._console_path())
-        await self._make(log)
+        log = chosen(domain) or ConsoleLog(self.console_path())
+        await self.make(log)
         domain.consolePath = console = log.path
         given = domain.storage_backend.given
         disks = await domain.storage_backend.api.disks() if given else []
-        told = await self._tell(disks)
+        done = await self.tell(await self.told(), self.outline.mode, disks)
         await self._keep_address()
-        self.xml = self._xml(console, (*disks, *told.disks), told.words)
+        self.xml = self._xml(console, (*disks, *done.disks), done.words)
 
     async def rewrite(self) -> bool:
         """Write down anew what the machine is, now that its attributes have changed; say if it is."""
         domain = self._domain
         before = self.xml
-        given = domain.storage_backend.given
-        disks = await domain.storage_backend.api.disks() if given else []
-        told = [
-            DiskOffer(CONTEXT, made.effect.path, "file", "raw")
-            for made in domain.live.effects
-            if isinstance(made.effect, ContextDisk)
-        ]
-        words = telling.words_of(self.outline.mode, await self.told())
-        self.xml = self._xml(domain.consolePath, (*disks, *told), words)
+        await self.write()
         for made in domain.live.effects:
             if isinstance(made.effect, DefinedDomain):
                 defined = replace(made.effect, xml=self.xml, autostart=domain.autostart)
@@ -342,22 +337,43 @@ class Making:
                 await domain.live.process.keeper.restate(domain.live, made.effect, again)
         return self.xml != before
 
+    async def write(self) -> None:
+        """Find out what the machine is as it is described now, without having it defined so."""
+        domain = self._domain
+        given = domain.storage_backend.given
+        disks = await domain.storage_backend.api.disks() if given else []
+        context = telling.disk_of(domain) if domain.contextMode in telling.DISKS else None
+        told = [DiskOffer(CONTEXT, context.path, "file", "raw")] if context is not None else []
+        words = telling.words_of(self.outline.mode, await self.told())
+        self.xml = self._xml(domain.consolePath, (*disks, *told), words)
+
     async def _define(self) -> None:
         """Define the machine, if it is to stay defined."""
         domain = self._domain
         if domain.persistent:
             place = domain.uri, domain.uuid, domain.called
-            await self._make(DefinedDomain(*place, self.xml, domain.autostart))
+            await self.make(DefinedDomain(*place, self.xml, domain.autostart))
 
-    async def start(self) -> None:
-        """Start the machine."""
+    async def start(self, *, told: bool = False) -> None:
+        """Start the machine, which is off.
+
+        Args:
+            told: What its guest is told has just been made.
+        """
         domain = self._domain
+        if not told:
+            await self.renew()
         place = domain.uri, domain.uuid, domain.called
         async with domain.service(Reservations).creating(domain):
             if domain.persistent:
-                await self._make(RunningDomain(*place, domain.start_mode == "created"))
+                await self.make(RunningDomain(*place, domain.start_mode == "created"))
             else:
-                await self._make(TransientDomain(*place, xml=self.xml))
+                await self.make(TransientDomain(*place, xml=self.xml))
+
+    async def renew(self) -> None:
+        """Have the machine, whose guest is off, called as it is described now, and its guest told so."""
+        await self.naming.renew()
+        await self.retelling.renew()
 
     async def renew_extras(self) -> None:
         """Take the further disks and interfaces that are described now.
@@ -365,36 +381,51 @@ class Making:
         Raises:
             Refused: One is not there, or another machine has it.
         """
-        await self.extras.renew(self.xml, self._hostname)
+        await self.naming.renew_addresses()
+        await self.extras.renew(self.xml, self.hostname)
 
     @property
-    def _hostname(self) -> str:
+    def hostname(self) -> str:
+        """Return its name for networks."""
         return self._domain.hostname or self._domain.called
 
     async def _keep_address(self) -> None:
         if self.uplink is not None:
             domain = self._domain
             hypervisor = await domain.hypervisor()
-            kept = await uplink.kept_address(self.uplink, self._hostname, domain, hypervisor)
+            kept = await uplink.kept_address(self.uplink, self.hostname, domain, hypervisor)
             if kept is not None:
-                await self._make(kept)
-        await self.extras.keep_addresses(self._hostname)
+                await self.make(kept)
+        await self.extras.keep_addresses(self.hostname)
 
-    async def _tell(self, disks: list[DiskOffer]) -> telling.Telling:
-        """Have the guest learn its name and address, now that its disks are there."""
+    async def tell(
+        self, told: Told, mode: str, disks: list[DiskOffer] | None = None
+    ) -> telling.Telling:
+        """Have the guest learn its name and address, now that its disks are there.
+
+        Args:
+            told: What it is told.
+            mode: How, or `auto`.
+            disks: Its disks, where they are known; else they are asked for, and its guest is off.
+        """
         domain = self._domain
-        told = await self.told()
+        goes_on = self.was is not None and disks is not None
+        if disks is None:
+            disks = await domain.storage_backend.api.disks() if mode == "inject" else []
         root = next((disk for disk in disks if disk.role == "root"), None)
         path = domain.work_folder / "context" / f"{self._file_name()}.iso"
         done = await telling.tell(
-            domain, told, self.outline.mode, root, domain.storage_backend, path,
-            goes_on=self.was is not None,
-        )  # fmt: skip
-        domain.contextMode = done.mode
+            domain, told, mode, root, domain.storage_backend, path, goes_on=goes_on
+        )
+        self.retelling.done(done, told)
         return done
 
     async def told(self) -> Told:
-        """Return all that the guest is told."""
+        """Return what the guest is to be told, as it is described now.
+
+        Raises:
+            EngineError: Its context cannot be asked.
+        """
         domain = self._domain
         return Told(
             uuid=domain.uuid,
@@ -416,7 +447,8 @@ class Making:
         """Return where a picture of its screen is kept."""
         return self._domain.work_folder / "screens" / f"{self._file_name()}{suffix}"
 
-    def _console_path(self) -> str:
+    def console_path(self) -> str:
+        """Return where its console would be logged, were it made now."""
         domain = self._domain
         theirs = domain.make_profile().console_log(domain.called)
         if theirs and scheme_of(domain.uri) != "test" and Path(theirs).parent.is_dir():

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from components.domains import attaching
 from components.domains.acting import Acting
-from components.domains.altering import GROWN
 from components.domains.further import FurtherDisk, FurtherInterface, disks_kind, interfaces_kind
 from components.domains.plugging import disk_at, path_at
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor.protocol import DomainState, Hypervisor
+from components.storage.declared import ON_THE_DOMAIN
 from components.storage.freezing import PAUSED, Frozen
 from components.storage.growing import LATER, LIVE, OFF, WAYS
 from engine.core.faults import BadDescription, EngineError, Refused
@@ -215,13 +215,13 @@ class Reshaping(Acting):
         if self.live.value(name) is None:  # the backend's word counts
             await backend.take_size(said)
             return how
-        before = {each: self.live.value(each) for each in GROWN}
+        before = {each: self.live.value(each) for each in ON_THE_DOMAIN}
         try:
-            await backend.grow(await self.making.sizes(before | {name: value}))
+            await backend.say(await self.making.said(before | {name: value}), False)
             await self._says(name, value)
         except BaseException:
             with contextlib.suppress(EngineError):
-                await backend.grow(await self.making.sizes(before))
+                await backend.say(await self.making.said(before), False)
             raise
         return how
 

@@ -21,6 +21,11 @@ class Storing(Conducted):
     updates: Updates
 
     @exposed()
+    async def may_replace(self) -> bool:
+        """Say whether its volumes may be replaced by others."""
+        return self.allow_replace
+
+    @exposed()
     async def hears_of_growth(self) -> str:
         """Say how its guest would hear that a disk grows: `off`, `live` or `later`."""
         return await self.updates.hears_of_growth()

@@ -6,7 +6,9 @@ asks which hypervisor it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -28,8 +30,12 @@ from components.storage.backend import (
 )
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
+from engine.runtime.effects import Effect
 from engine.runtime.handles import Link
 from engine.runtime.kinds import BadValueError
+from engine.wire.messages import Handle
+
+E = TypeVar("E", bound=Effect)
 
 DISKS = {
     "nocloud": (nocloud.LABEL, nocloud.files_of),
@@ -52,9 +58,9 @@ class Telling(Struct, frozen=True):
     words: str = ""
 
 
-async def outline_of(context: Link[Context]) -> Outline:
-    """Return what a machine's context says that counts before anything is made."""
-    return await context.api.outline() if context.given else Outline()
+async def outline_of(context: Link[Context], user: Handle) -> Outline:
+    """Return what a context says that counts before anything is made; it learns of its user."""
+    return await context.api.outline(user) if context.given else Outline()
 
 
 def check(outline: Outline, prim: Prim, *, kernel: bool, ip: str, mac: str, disks: bool) -> None:
@@ -127,11 +133,33 @@ async def wishes_of(context: Link[Context]) -> Wishes:
     return await context.api.wishes() if context.given else Wishes()
 
 
+def disk_of(prim: Prim) -> ContextDisk | None:
+    """Return the context disk a machine has."""
+    return next(_made(prim, ContextDisk), None)
+
+
+def injected(prim: Prim, volume: str) -> InjectedFiles | None:
+    """Return what was written into a volume of a machine."""
+    return next((each for each in _made(prim, InjectedFiles) if each.volume == volume), None)
+
+
+def _made(prim: Prim, kind: type[E]) -> Iterator[E]:
+    return (made.effect for made in prim.live.effects if isinstance(made.effect, kind))
+
+
+def last_told(prim: Prim, mode: str) -> str | None:
+    """Return the name of what a guest was told; nothing where that is not known."""
+    if mode in DISKS:
+        disk = disk_of(prim)
+        return disk.instance if disk is not None else None
+    return next((each.instance for each in _made(prim, InjectedFiles)), None)
+
+
 async def tell(
     prim: Prim, told: Told, mode: str, root: DiskOffer | None,
     backend: Link[StorageBackend], disk: Path, *, goes_on: bool = False,
 ) -> Telling:  # fmt: skip
-    """Make what tells the guest.
+    """Make what tells the guest, or make it anew: what is there is replaced where it is.
 
     Args:
         prim: The machine.
@@ -172,6 +200,8 @@ async def tell(
 
 async def _disk(prim: Prim, told: Told, mode: str, path: Path, keep: str) -> DiskOffer:
     label, files_of = DISKS[mode]
+    before = disk_of(prim)
+    path = Path(before.path) if before is not None else path
     try:
         files = files_of(told)
     except BadValueError as error:
@@ -179,8 +209,12 @@ async def _disk(prim: Prim, told: Told, mode: str, path: Path, keep: str) -> Dis
     check_size(files, where=prim.path)
     messages = prim.service(Messages).disks
     messages[str(path)] = files
+    disk = ContextDisk(str(path), label, instance_id(told))
     try:
-        made = await prim.make(ContextDisk(str(path), label, instance_id(told)), keep=keep)
+        if before is None:
+            made = await prim.make(disk, keep=keep)
+        else:
+            made = await prim.live.process.keeper.remake(prim.live, before, disk)
     finally:
         messages.pop(str(path), None)
     return DiskOffer(CONTEXT, made.path, "file", "raw")
@@ -193,10 +227,17 @@ async def _inject(prim: Prim, told: Told, root: DiskOffer | None) -> None:
             f"context mode inject writes into a raw volume, and there is {found}", code="SF-CTX-002",
             where=prim.path, hint="use a LoopbackStorageBackend, or mode nocloud, script-iso or mac",
         )  # fmt: skip
+    before = injected(prim, root.path)
+    files = InjectedFiles(root.path, instance_id(told))
+    if before is not None and before.instance == files.instance:
+        return
     messages = prim.service(Messages).volumes
     messages[root.path] = told
     try:
-        made = await prim.make(InjectedFiles(root.path, instance_id(told)))
+        if before is None:
+            made = await prim.make(files)
+        else:
+            made = await prim.live.process.keeper.remake(prim.live, before, files)
     finally:
         messages.pop(root.path, None)
     if told.mac and not made.style:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 
-from components.domains.altering import GROWN, PLUGGED, Bounds, Outcome, Way, outcome_of, shown
+from components.domains.altering import (
+    GROWN,
+    NAMED,
+    PLUGGED,
+    REMADE,
+    TOLD,
+    Bounds,
+    Outcome,
+    Way,
+    outcome_of,
+    shown,
+    when_power,
+)
+from components.domains.hearing import Hearing
+from components.domains.naming import NAME
 from components.domains.plugging import Plugging, disk_at, plugs_between
+from components.domains.replacement import Replacement
 from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor.capabilities import Capability
@@ -38,6 +53,8 @@ class Updates:
         self._domain = domain
         self._bounds: Bounds | None = None
         self._plugged: tuple[str, ...] = ()
+        self._due = False
+        self.hearing = Hearing(domain)
 
     def started(self) -> None:
         """Take in that an instance begins, with what is described now."""
@@ -62,7 +79,13 @@ class Updates:
             BadDescription: A value does not fit.
         """
         outcome, wanted = await self._outcome(new)
-        return shown(outcome, str(wanted["updateMode"]))
+        now = bool(TOLD & outcome.ways.keys()) and await self.hearing.at_once(new.get("context"))
+        ways = shown(outcome, str(wanted["updateMode"]), tells_now=now)
+        backend = self._domain.storage_backend
+        if backend.given and outcome.ways.keys() & set(ON_THE_DOMAIN):
+            said = await backend.api.explain_said(await self._domain.making.said(new))
+            ways |= {name: how for name, how in said.items() if name in ways}
+        return ways
 
     async def check(self, new: Mapping[str, Value]) -> bool:
         """Say whether the machine can take new attributes; else it is to be replaced.
@@ -71,21 +94,24 @@ class Updates:
             Refused: It would have to be replaced, and nobody has allowed that; or storage would.
         """
         outcome, wanted = await self._outcome(new)
-        await self._check_sizes(outcome, new)
+        await self._check_storage(outcome, new)
         if PLUGGED & outcome.ways.keys():
             disks = cast("tuple[FurtherDisk, ...] | None", wanted.get("disks"))
             nics = cast("tuple[FurtherInterface, ...] | None", wanted.get("interfaces"))
             await self._domain.making.extras.check(disks or (), nics or ())
-        replaced = outcome.of(Way.REPLACE)
+        if TOLD & outcome.ways.keys():
+            await self.hearing.check(wanted)
+        if NAMED & outcome.ways.keys():
+            await self._domain.making.naming.check(str(wanted[NAME]))
+        remade = REMADE | set(ON_THE_DOMAIN)
+        replaced = [name for name in outcome.of(Way.REPLACE) if name not in remade]
         if not replaced:
             return True
-        volumes = [name for name in replaced if name in ON_THE_DOMAIN]
-        if volumes:
+        if remade & outcome.ways.keys():
             raise Refused(
-                f"{', '.join(volumes)}: its volumes would have to be made anew, which would lose what "
-                "is on them",
-                code="SF-DOM-012", where=self._domain.path,
-                hint="end the application and start it anew, or describe a second machine beside it",
+                f"{', '.join(replaced)}: another one needs another machine, on the same volumes, and "
+                "these are to be others as well",
+                code="SF-DOM-012", where=self._domain.path, hint="do one after the other",
             )  # fmt: skip
         if new.get("allowReplace") is not True:
             raise Refused(
@@ -95,12 +121,20 @@ class Updates:
             )  # fmt: skip
         return False
 
-    async def _check_sizes(self, outcome: Outcome, new: Mapping[str, Value]) -> None:
-        """Have the storage look whether its volumes can have the sizes the machine gives them."""
-        if GROWN & outcome.ways.keys():
-            backend = self._domain.storage_backend
-            if backend.given:
-                await backend.api.check_growth(await self._domain.making.sizes(new))
+    async def _check_storage(self, outcome: Outcome, new: Mapping[str, Value]) -> None:
+        """Have the storage look whether its volumes can be as the machine is to say."""
+        domain, allowed = self._domain, new.get("allowReplace") is True
+        if not domain.storage_backend.given:
+            return
+        if outcome.ways.keys() & set(ON_THE_DOMAIN):
+            said = await domain.making.said(new)
+            await domain.storage_backend.api.check_said(said, allowed)
+        if REMADE & outcome.ways.keys() and not allowed:
+            raise Refused(
+                "arch: another one needs other volumes, and what is on these would be lost",
+                code="SF-DOM-012", where=domain.path,
+                hint="say allowReplace true, and others are made, and it runs on them",
+            )  # fmt: skip
 
     async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, dict[str, object]]:
         domain = self._domain
@@ -111,6 +145,10 @@ class Updates:
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=domain.path) from error
         old = {name: domain.live.bound.get(name) for name in wanted}
+        if domain.ip_pool.given:
+            wanted["netmask"] = old["netmask"]
+            for name in ("ip", "gateway"):
+                wanted[name] = wanted.get(name) or old[name]
         for name in (*declared.links, *ON_THE_DOMAIN):
             old[name], wanted[name] = domain.live.value(name), new.get(name)
         bounds = await self._bounds_now()
@@ -130,18 +168,24 @@ class Updates:
     # -- carrying out
 
     async def apply(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
-        """Do it: first what its hypervisor changes live, then the definition, then a power cycle.
+        """Do it: first what its hypervisor changes live, then the definition.
 
         Raises:
             Refused: The host has no room for what it is to be.
-            HypervisorError: The definition is not accepted.
+            HypervisorError: The definition is not accepted, or the name.
         """
         domain, bounds = self._domain, await self._bounds_now()
+        self._due = False
         self._plugged = tuple(name for name in new if name in PLUGGED)
-        if GROWN & new.keys() and domain.storage_backend.given:
-            said = {name: domain.live.value(name) for name in GROWN}
-            await domain.storage_backend.api.grow(await domain.making.sizes(said))
-        new = {name: value for name, value in new.items() if name not in PLUGGED | GROWN}
+        if new.keys() & (REMADE | set(ON_THE_DOMAIN)) and domain.storage_backend.given:
+            said = {name: domain.live.value(name) for name in ON_THE_DOMAIN}
+            anew = bool(REMADE & new.keys())
+            await domain.storage_backend.api.say(await domain.making.said(said), anew)
+        self.hearing.changed = tuple(name for name in new if name in TOLD)
+        if NAMED & new.keys():
+            await self._name(running=bounds.running)
+        elsewhere = PLUGGED | TOLD | NAMED | set(ON_THE_DOMAIN)
+        new = {name: value for name, value in new.items() if name not in elsewhere}
         outcome = outcome_of({name: old.get(name) for name in new}, new, bounds, storage=STORAGE)
         hypervisor = await domain.hypervisor()
         if {"memory", "vcpus"} & outcome.ways.keys():
@@ -155,7 +199,87 @@ class Updates:
         if outcome.of(Way.NOW) and bounds.running:
             domain.begin_watch()
         if later and bounds.running:
-            await self._power(later)
+            self._wait(later)
+
+    async def _name(self, *, running: bool) -> None:
+        """Have the machine called otherwise: now if its guest is off, else as that is started again."""
+        domain = self._domain
+        name = await domain.making.naming.wanted()
+        if name == domain.called:
+            self._forget(NAMED)
+        elif running:
+            self._wait([NAME])
+        else:
+            await domain.making.naming.take(name)
+
+    def _wait(self, names: Sequence[str]) -> None:
+        """Have changes wait for a power cycle, which is due now where that is wanted."""
+        domain = self._domain
+        known = [name for name in domain.pending() if name not in names]
+        domain.pendingChanges = ", ".join([*known, *names])
+        domain.emit("pendingChanges", attributes=domain.pendingChanges)
+        self._due = self._due or domain.update_mode == "reboot"
+
+    def _forget(self, names: Collection[str]) -> None:
+        """Take in that these wait for nothing any more."""
+        domain = self._domain
+        domain.pendingChanges = ", ".join(name for name in domain.pending() if name not in names)
+
+    @property
+    def unsettled(self) -> bool:
+        """Say whether something is left to be done once all of a tree has been changed."""
+        domain = self._domain
+        stands = domain.context.given or domain.storage_backend.given
+        return self._due or bool(self.hearing.changed) or stands
+
+    async def replaces(self) -> bool:
+        """Say whether its volumes are to be replaced."""
+        backend = self._domain.storage_backend
+        return backend.given and await backend.api.to_be_replaced()
+
+    async def settle(self) -> None:
+        """Take in what the guest is to be told from now on; then other volumes, or a power cycle.
+
+        Raises:
+            Refused: Something was to count at once, and could not.
+        """
+        domain = self._domain
+        await self._hear()
+        due, self._due = self._due, False
+        if await self.replaces():
+            await Replacement(domain).carry_out(running=self._bounds is not None)
+        elif not due:
+            return
+        else:
+            await domain.power_cycle()
+        if await domain.making.retelling.waits():
+            raise Refused(
+                "the guest could not be told what has changed", code="SF-CTX-005", where=domain.path,
+                hint="its events say why",
+            )  # fmt: skip
+        if await domain.making.naming.wanted() != domain.called:
+            raise Refused(
+                f"it is still called {domain.called}", code="SF-DOM-015", where=domain.path,
+                hint="its events say why",
+            )  # fmt: skip
+
+    async def _hear(self) -> None:
+        names = await self.hearing.news()
+        if self._bounds is None or not await self._domain.making.retelling.waits():
+            self._forget(TOLD)
+        elif names:
+            self._wait(names)
+            self._due = self._due or self.hearing.now(names)
+        elif not TOLD & set(self._domain.pending()):
+            # An interface beside has come or gone, which is no reason to stop it.
+            due = self._due
+            self._wait(("context",))
+            self._due = due
+
+    def hears_of_context(self, *, now: bool) -> str:
+        """Say when a changed context would reach the guest, for a plan."""
+        now = now or self._domain.update_mode == "reboot"
+        return when_power(running=self._bounds is not None, now=now)
 
     @property
     def runs(self) -> bool:
@@ -186,7 +310,7 @@ class Updates:
             plugs = plugs_between(before, domain.making.xml, live)
             left = set(await Plugging(domain, hypervisor).carry_out(plugs))
         if left:
-            await self._power(sorted(left))
+            self._wait(sorted(left))
 
     async def hears_of_growth(self) -> str:
         """Say how the guest would hear that a disk grows: `off`, `live` or `later`."""
@@ -208,15 +332,10 @@ class Updates:
 
     async def see_later(self, names: Sequence[str]) -> None:
         """Take in that something of its storage counts at the next power cycle."""
-        await self._power(list(names))
-
-    async def _power(self, later: list[str]) -> None:
-        domain = self._domain
-        known = [name for name in domain.pending() if name not in later]
-        domain.pendingChanges = ", ".join([*known, *later])
-        domain.emit("pendingChanges", attributes=domain.pendingChanges)
-        if domain.update_mode == "reboot":
-            await domain.power_cycle()
+        self._wait(names)
+        due, self._due = self._due, False
+        if due:
+            await self._domain.power_cycle()
 
     async def _live(self, hypervisor: Hypervisor, names: tuple[str, ...]) -> list[str]:
         """Change what can be while it runs; return what only counts at the next power cycle."""

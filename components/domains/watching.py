@@ -15,6 +15,8 @@ from components.domains.reactions import Reactions
 from components.domains.teller import Teller
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.protocol import Hypervisor
+from engine.core.faults import Refused
+from engine.core.records import Record
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -31,6 +33,7 @@ class Watching:
         self._domain = domain
         self._task: asyncio.Task[object] | None = None
         self._ended = False
+        self._trial: asyncio.Future[Record] | None = None
         console = Path(domain.consolePath)
         self._prober = Prober(
             uuid=domain.uuid, ip=domain.ip, console=console, quiet_s=domain.console_quiet,
@@ -60,8 +63,35 @@ class Watching:
             return
         self._task = asyncio.current_task()
         record = await self._watch.run(await self._when_it_answers())
-        if not self._domain.stopping.asked:
+        if self._trial is not None and not self._trial.done():
+            self._trial.set_result(record)
+        elif not self._domain.stopping.asked:
             await self._domain.finish(record)
+
+    async def tried(self, *, past: int = 0) -> None:
+        """Wait until the guest has booted, where that is asked for; its end meanwhile ends no more.
+
+        Args:
+            past: As for `booted`.
+
+        Raises:
+            Refused: It has ended.
+            TimedOut: It has not booted in time.
+        """
+        self._trial = asyncio.get_running_loop().create_future()
+        booted = asyncio.ensure_future(self.booted(past=past))
+        ended = self._trial
+        ended.add_done_callback(lambda _: booted.cancel())
+        try:
+            await booted
+        except asyncio.CancelledError:
+            if not ended.done():
+                booted.cancel()
+                raise
+            why = ended.result().description
+            raise Refused(f"its guest has ended: {why}", code="SF-DOM-006") from None
+        finally:
+            self._trial = None
 
     def end(self) -> None:
         """Watch no more; what the guest does from now on is expected."""

@@ -23,6 +23,7 @@ class Capability(enum.Enum):
     VOLUME_CONTENT = "volume-content"
     PLUG = "plug"
     GROW = "grow"
+    RENAME = "rename"
 
 
 _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
@@ -37,6 +38,7 @@ _KNOWN_ABSENT: Mapping[str, frozenset[Capability]] = {
             Capability.UNDEFINE_CHECKPOINTS,
             Capability.UNDEFINE_SNAPSHOTS,
             Capability.GROW,
+            Capability.RENAME,
         }
     ),
     "TEST": frozenset(

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 MachineMethod = Literal[
     "create", "starts_with_host",
-    "save", "is_saved", "claim", "autostart", "reboot", "reset", "keys", "screenshot", "dump",
+    "save", "is_saved", "claim", "rename", "autostart", "reboot", "reset", "keys", "screenshot", "dump",
     "memory", "vcpus", "share", "pin", "bandwidth", "attach", "detach", "resize_disk",
 ]  # fmt: skip
 
@@ -49,6 +49,10 @@ class FaultyMachines:
     async def claim(self, uuid: str, owner: OwnerRecord) -> None:
         """Write another owner record."""
         await self._pass("claim", uuid, lambda: self._inner.claim(uuid, owner))
+
+    async def rename(self, uuid: str, name: str) -> None:
+        """Give it another name."""
+        await self._pass("rename", uuid, lambda: self._inner.rename(uuid, name))
 
     async def autostart(self, uuid: str, *, on: bool) -> None:
         """Say whether it starts with the host."""

@@ -50,6 +50,13 @@ class LibvirtMachines:
             "claim", uuid, lambda connection: operations.claim(connection, uuid, owner)
         )
 
+    async def rename(self, uuid: str, name: str) -> None:
+        """Give it another name."""
+        await self._change(
+            "rename", uuid, lambda connection: operations.rename(connection, uuid, name)
+        )
+        self._line.names[uuid] = name
+
     async def autostart(self, uuid: str, *, on: bool) -> None:
         """Say whether it starts with the host."""
         await self._change(

@@ -59,6 +59,13 @@ def create(connection: libvirt.virConnect, xml: str) -> str:
     return str(connection.createXML(xml, 0).UUIDString())
 
 
+def rename(connection: libvirt.virConnect, uuid: str, name: str) -> None:
+    """Give it another name."""
+    domain = connection.lookupByUUIDString(uuid)
+    if domain.name() != name:
+        domain.rename(name, 0)
+
+
 def autostart(connection: libvirt.virConnect, uuid: str, *, on: bool) -> None:
     """Say whether it starts with the host."""
     connection.lookupByUUIDString(uuid).setAutostart(int(on))

@@ -78,6 +78,12 @@ class Machines(Protocol):
             HypervisorError: `NameTaken`; `Refused` when the XML is not accepted or it will not start.
         """
 
+    async def rename(self, uuid: str, name: str) -> None:
+        """Give one that is off another name; it has it already: nothing is done.
+
+        Raises `NotFound`, `NameTaken`, `Refused` (it is active, or saved).
+        """
+
     async def autostart(self, uuid: str, *, on: bool) -> None:
         """Say whether the hypervisor starts it with the host. Raises `NotFound`."""
 

@@ -20,8 +20,10 @@ from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
 from components.storage.freezing import FROZEN, FreezingStorage
+from components.storage.growing import name_of
 from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
 from components.storage.limits import IoLimits
+from components.storage.replacing import MOST, Replacing, mark_of, read_name
 from components.storage.saving import SavedImage
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
@@ -94,9 +96,11 @@ class StorageBackend(FreezingStorage):
         """Serve nobody yet."""
         super().__init__()
         self._bound_name = ""
+        self.mark = ""
         self.resumes = False
         self._retained = False
-        self._providing = asyncio.Lock()
+        self.replacing = Replacing(self)
+        self.providing = asyncio.Lock()
 
     # -- the domain's side
 
@@ -134,7 +138,7 @@ class StorageBackend(FreezingStorage):
         declared = type(self).declarations.attrs
         for name, value in overrides.items():
             if name == "baseImage":
-                self.live.changes[name] = value
+                self.live.changes[name] = self._image_from_user = value
                 continue
             try:
                 self.live.bound[name] = self.from_user[name] = declared[name].read(value)
@@ -160,20 +164,27 @@ class StorageBackend(FreezingStorage):
         return None if self.using_existing_volumes else await self.image()
 
     @exposed()
-    async def resume(self) -> bool:
+    async def resume(self, disks: list[str]) -> bool:
         """Take the volumes as they are when it starts, for a guest of an earlier creation.
+
+        Args:
+            disks: Paths of those that guest has: they may have been made beside others.
 
         Returns:
             Whether they are all there, and can be taken.
         """
-        if not self.resumable:
-            return False
-        try:
-            await self.find_volumes(self.layout())
-        except Refused:
-            return False
-        self.resumes = True
-        return True
+        for number in range(1, MOST) if self.resumable else ():
+            self.mark = mark_of(number)
+            try:
+                found = await self.find_volumes(self.layout())
+            except Refused:
+                continue
+            if number == 1 or found[0].path in disks:
+                self.resumes = True
+                if found[0].path in disks:
+                    return True
+        self.mark = ""
+        return self.resumes
 
     @exposed()
     async def retain(self) -> None:
@@ -254,7 +265,7 @@ class StorageBackend(FreezingStorage):
             await self.check_host()
 
     async def _provide(self) -> None:
-        async with self._providing:
+        async with self.providing:
             if not self.offers:
                 await self._provide_now()
 
@@ -265,6 +276,14 @@ class StorageBackend(FreezingStorage):
             await self.use(found)
             self.offers = found
             return
+        self.offers = await self.make_volumes()
+
+    async def make_volumes(self) -> list[DiskOffer]:
+        """Make the volumes that are described, and say that they are in use; return them, root first.
+
+        Raises:
+            Refused: VolumeInUse, or a volume could not be made.
+        """
         image = await self.image()
         effects = [await self.volume(wanted, image) for wanted in self.layout()]
         if self.resumes:
@@ -282,7 +301,7 @@ class StorageBackend(FreezingStorage):
             self.service(Promises).taken(self)
         if not known_before:
             await self.use(self.volumes_of(made))
-        self.offers = self.offers_of(made)
+        return self.offers_of(made)
 
     @property
     def takes_space_at_once(self) -> bool:
@@ -320,6 +339,8 @@ class StorageBackend(FreezingStorage):
             self.offers = await self.find_volumes(self.layout())
         else:
             self.offers = self.offers_of(effects)
+            self.read_mark()
+            await self.replacing.adopt()
 
     async def _say_again(self, use: VolumesInUse) -> None:
         """Write down again who uses volumes, where that went with a start of the host."""
@@ -341,7 +362,7 @@ class StorageBackend(FreezingStorage):
         Raises:
             Refused: There is nothing to name them after.
         """
-        prefix = self.domain_name or self._bound_name
+        prefix = self.domain_name or self._made_for() or self._bound_name
         if not prefix and not self.volume_names:
             raise Refused("nobody uses this backend and it has no domainName", where=self.path)
         root, no_fs = f"{prefix}-{self.volume_base_name}", ("none",)
@@ -353,14 +374,35 @@ class StorageBackend(FreezingStorage):
             for one in self.data_volumes or ()
         ]
         if not self.volume_names:
-            return tuple(wanted)
+            return tuple(replace(one, name=f"{one.name}{self.mark}") for one in wanted)
         if len(self.volume_names) > len(wanted):
             raise BadDescription(
                 f"volumeNames has {len(self.volume_names)} names, for {len(wanted)} volumes",
                 code="SF-STORE-013", where=self.path, hint="name the root first, then swap, then data",
             )  # fmt: skip
         pairs = zip(wanted, self.volume_names, strict=False)
-        return tuple(Wanted(one.role, name, one.size_bytes, one.make_fs) for one, name in pairs)
+        return tuple(replace(one, name=f"{name}{self.mark}") for one, name in pairs)
+
+    def _made_for(self) -> str:
+        """Return the name its machine had when the volumes were made: they keep it; else nothing."""
+        found = self._name_read()
+        return found[0] if found is not None and not self.volume_names else ""
+
+    def _name_read(self) -> tuple[str, str] | None:
+        """Return what the name of the root volume begins with, and its mark."""
+        plain = self.volume_names[0] if self.volume_names else f"-{self.volume_base_name}"
+        if not self.offers:
+            return None
+        root = self.offers[0].path
+        named = (
+            name_of(e, root) for e in self.made_effects if self.volumes_of([e]) == [self.offers[0]]
+        )
+        return read_name(next(named, Path(root).name), plain)
+
+    def read_mark(self) -> None:
+        """Find out from the volumes there are how their names end."""
+        found = self._name_read()
+        self.mark = found[1] if found is not None else ""
 
     def file(self, path: str, wanted: Wanted, image: ImageFacts) -> VolumeFile:
         """Return a volume as a file, or what is to be on a device."""

@@ -136,6 +136,17 @@ class Growing:
                     continue
         return found
 
+    def _data(self) -> Sequence[DataVolume]:
+        """Return the data volumes there are, as they were described."""
+        found = self._backend.as_made("dataVolumes")
+        return cast("tuple[DataVolume, ...] | None", found) or ()
+
+    def needs_others(self, root: int, data: Sequence[DataVolume]) -> bool:
+        """Say whether these sizes need other volumes: smaller ones, more, or fewer."""
+        if not only_sizes(self._data(), data):
+            return True
+        return cut(self.there(), self._sizes(root, data), self._earlier) is not None
+
     async def check(self, root: int, data: Sequence[DataVolume]) -> None:
         """Refuse sizes that the volumes cannot grow to.
 
@@ -147,7 +158,7 @@ class Growing:
             Refused: One would become smaller, others would be needed, or there is no room.
         """
         backend = self._backend
-        if not only_sizes(backend.data_volumes or (), data):
+        if not only_sizes(self._data(), data):
             raise Refused(
                 "dataVolumes: volumes are made with their machine; only their sizes can change",
                 code="SF-STORE-022", where=backend.path,

@@ -10,6 +10,9 @@ from msgspec import Struct
 from engine.core.diff import same
 from sfdl.values import Description, Value
 
+AS_BEFORE = "SF-UPDATE-009"
+"""Code of a fault that left what it concerns as it was before: the rest of an update goes back, too."""
+
 
 class Fate(Enum):
     """What becomes of a component."""

@@ -13,6 +13,7 @@ from engine.core.faults import EngineError, Fault, Kind, fault_of
 from engine.core.lifecycle import State
 from engine.core.updates import Fate, Judgement, judge
 from engine.runtime.changing import WRITTEN
+from engine.runtime.duplicates import duplicates
 from engine.runtime.kinds import BadValueError
 from engine.runtime.live import Live, RemotePart
 from engine.wire.codec import encode_tree, flatten, unflatten
@@ -59,6 +60,8 @@ async def plan(process: Process, question: ReadUpdate) -> Plan:
     comparison = Comparison(process)
     await comparison.look(root, new)
     rows, problems = comparison.rows, comparison.problems
+    if not question.segment:
+        problems.extend(duplicates(new, root.path, process.types))
     if not question.segment and rows and rows[0].path == "" and rows[0].change == "+/-":
         text = f"the top of the tree cannot be replaced: {rows[0].why}"
         problems.append(Fault(Kind.REFUSED, text, "SF-UPDATE-002", root.path))
@@ -83,6 +86,15 @@ class Comparison:
 
     async def look(self, live: Live, new: Description, path: str = "") -> Change:
         """Judge a component and all below it."""
+        if path:
+            return await self._look(live, new, path)
+        live.segment.proposed = new
+        try:
+            return await self._look(live, new, path)
+        finally:
+            live.segment.proposed = None
+
+    async def _look(self, live: Live, new: Description, path: str) -> Change:
         self._check_able(live)
         judgement = await self._judge(live, new)
         if judgement.changed or judgement.fate is Fate.REPLACE:

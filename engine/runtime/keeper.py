@@ -208,6 +208,19 @@ class Keeper:
                 await self._process.ledger.durable(put_effect(made.row))
                 await after.make(made.site)
 
+    async def remake(self, live: Live, before: E, after: E) -> E:
+        """Make an effect anew in the same place, and write that down once it is done.
+
+        What is half done by then is done again by whoever finds it written down as it was before.
+        """
+        for made in live.effects:
+            if made.effect == before:
+                await self._strike("making", made)
+                after = await after.make(made.site)
+                await self._strike("made", made)
+        await self.restate(live, before, after)
+        return after
+
     async def restate(self, live: Live, before: E, after: E) -> None:
         """Write down that an effect is described otherwise now; nothing is made by it."""
         for made in live.effects:

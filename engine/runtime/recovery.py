@@ -245,9 +245,16 @@ class Recovery:
             process.keeper.adopt(live, [made])
             if presence is Presence.UNKNOWN:
                 live.health = Verdict(None, f"cannot tell whether {made.effect.label()} is there")
-            elif presence is not Presence.OURS:
+            elif presence is not Presence.OURS and not await self._begun_only(live, made, presence):
                 lost[live.id] = f"{made.effect.label()} was gone when the daemon came back"
         return lost
+
+    async def _begun_only(self, live: Live, made: Made, presence: Presence) -> bool:
+        """Say whether something was about to be made: its component goes on without, as before."""
+        if made.row.state != "intent" or presence is not Presence.ABSENT:
+            return False
+        live.effects.remove(made)
+        return await self._undo_effect(made.row)
 
     async def _look(self, made: Made) -> Presence:
         try:

@@ -23,6 +23,7 @@ from engine.core.faults import (
 )
 from engine.core.lifecycle import Phase
 from engine.core.records import Record
+from engine.core.updates import AS_BEFORE
 from engine.runtime.changing import WRITTEN
 from engine.runtime.comparing import Change, Comparison, plan
 from engine.runtime.kinds import BadValueError
@@ -120,7 +121,8 @@ class Updating:
             fault = fault_of(error)
             if segment.root.state.ended:
                 raise
-            if segment.root.value("sfUpdateFailure") == "revert":
+            back = any(each.code == AS_BEFORE for each in fault.chain())
+            if back or segment.root.value("sfUpdateFailure") == "revert":
                 await self._revert(segment, before, operation, fault)
             await self._give_up(segment, fault)
 

@@ -26,7 +26,7 @@ Guest extends KvmDomain {
     netmask "255.255.255.0"; gateway "10.77.0.1"; bridge "br0"; stopMode "destroy";
 }
 sfConfig extends PhysicalHost {
-    sfSyncTerminate true; sfConcurrency 3; hypervisorUri uri; mode "booted";
+    sfSyncTerminate true; sfConcurrency 3; sfUpdatable true; hypervisorUri uri; mode "booted";
     uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD; cache TBD;
     all extends Context { nameservers [|"10.77.0.53", "10.77.0.54"|]; searchDomains [|"lab.example"|]; }
     GUESTS
@@ -79,25 +79,47 @@ def archive(tmp_path):
     return path
 
 
-def compiled(host, image, guests, *, archive="", tree="", mode="booted"):
+def compiled(host, image, guests, *, archive="", tree="", mode="booted", changed=()):
     values = {
         "uri": host.uri, "guestKernel": str(image.kernel), "guestRamdisk": str(image.initrd),
         "archive": str(archive), "tree": str(tree),
         "cache": f"{Path(tree).parent}/images", "mode": mode,
     }  # fmt: skip
     text = POOL.replace("GUESTS", "\n    ".join(GUESTS[name] for name in guests))
+    for before, after in changed:
+        text = text.replace(before, after)
     return sfdl.compile(text, overrides=[(f"sfConfig:{k}", v) for k, v in values.items()]).root
+
+
+def told_otherwise(client, folder, host, image, archive):
+    """Have one guest be told something else now, and the one with files in its volume at its next start."""
+    names = ("cloud", "script", "word", "octets", "files")
+    before = host.qemu_pids()
+    changed = (
+        ('hostname "script"', 'hostname "changed"'),
+        ('mode "script-iso";', 'mode "script-iso"; applyNow true;'),
+        ('hostname "files.lab.example"', 'hostname "other.lab.example"'),
+    )
+    client.update("pool", compiled(host, image, names, archive=archive, changed=changed)).result()
+    assert len(set(host.qemu_pids().values()) & set(before.values())) == len(before) - 1
+    assert said(folder, "script")[1]["name"] == "changed"
+    assert client.value("pool:files:pendingChanges") == "hostname"
+    assert said(folder, "files")[1]["name"] == "files"
+    rows = {row.ident for row in client.tree("pool:files", depth=0).rows}
+    for action in ("destroy", "start"):
+        client.call(next(iter(rows)), action, (), budget_s=120.0).result()
+    assert said(folder, "files")[1]["name"] == "other"
 
 
 def said(folder, name):
     """What a guest said of itself on its console."""
     (console,) = folder.glob(f"*/port-*/work/console/pool-{name}-*.log")
     text = console.read_text(errors="replace")
-    mode = re.search(r"SD-CONTEXT mode=(\S+)", text)
-    told = re.search(r"SD-TOLD (.*)", text)
-    assert mode, text[-2000:]
+    modes = re.findall(r"SD-CONTEXT mode=(\S+)", text)
+    told = re.findall(r"SD-TOLD (.*)", text)
+    assert modes, text[-2000:]
     assert told, text[-2000:]
-    return mode[1], dict(word.partition("=")[::2] for word in told[1].split())
+    return modes[-1], dict(word.partition("=")[::2] for word in told[-1].split())
 
 
 def left(folder):
@@ -115,6 +137,7 @@ def test_each_way_of_telling_reaches_a_guest_that_boots(tmp_path, host, image, a
         found = {name: said(tmp_path, name) for name in names}
         disks = sorted(tmp_path.glob("*/port-*/work/context/*"))
         modes = {disk.name.split("-")[1]: oct(disk.stat().st_mode & 0o777) for disk in disks}
+        told_otherwise(client, tmp_path, host, image, archive)
         client.terminate("pool", Record.normal("test over")).result()
         client.close()
 

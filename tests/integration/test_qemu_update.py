@@ -9,7 +9,7 @@ import pytest
 
 import sfdl
 from components.testbed.guest_image import READY
-from engine.core.faults import Refused
+from engine.core.faults import EngineError, Refused
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 from engine.wire.codec import decode
@@ -169,6 +169,28 @@ def grow(client, host, image, more):
     assert Path(path).stat().st_size == 48 * 2**20
 
 
+def on_another_image(client, host, image, more, folder):
+    """Have the guest run on volumes of another image, which are made as it runs on its own."""
+    other = folder / "other.img"
+    data = image.disk.read_bytes()
+    other.write_bytes(data + b"another image".ljust(512, b"."))
+    (before,) = devices(host)[0].values()
+    new = described(host, image, more)
+    text = f'{more} allowReplace true; baseImage "{other}";'
+    with pytest.raises(EngineError, match="refuses the update"):
+        client.update("pool", described(host, image, text.replace("true", "false"))).result()
+    assert devices(host)[0] == {"vda": before}
+
+    client.update("pool", described(host, image, text)).result()
+
+    (after,) = devices(host)[0].values()
+    assert (after, Path(before).exists()) == (f"{before}+2", False)
+    words = f"dd if=/dev/vda bs=512 skip={len(data) // 512} count=1 2>/dev/null | head -c 13"
+    assert act(client, "exec", words)["out"] == "another image"
+    with pytest.raises(EngineError):  # back is another image as well, and not allowed
+        client.update("pool", new).result()
+
+
 def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_path, host, image):
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -202,11 +224,19 @@ def test_a_guest_is_altered_as_it_runs_and_rebooted_only_where_that_is_said(tmp_
         assert client.value("pool:vm:pendingChanges") == "cpuModel"
 
         client.update(
-            "pool", described(host, image, f'{more} cpuModel "qemu64"; updateMode "reboot";')
+            "pool",
+            described(
+                host, image, f'{more} cpuModel "qemu64"; updateMode "reboot"; domainName "renamed";'
+            ),
         ).result()
+        name = virsh(host, "list", "--name").split()[0]
+        assert name == "renamed"
         assert list(host.qemu_pids().values()) != [emulator]
         assert client.value("pool:vm:pendingChanges") == ""
         _told_what_to_do(client, host, name, tmp_path)
+        on_another_image(
+            client, host, image, f'{more} cpuModel "qemu64"; domainName "renamed";', tmp_path
+        )
         client.terminate("pool", Record.normal()).result()
         assert not host.qemu_pids()
         client.close()

@@ -55,7 +55,10 @@ STORAGE = frozenset(ON_THE_DOMAIN)
         ("nicModel", "virtio", "e1000", Way.POWER),
         ("bootloader", "", "pygrub", Way.POWER),
         ("ip", "10.0.0.1", "10.0.0.2", Way.REPLACE),
-        ("domainName", "a", "b", Way.REPLACE),
+        ("hostname", "a", "b", Way.POWER),
+        ("context", "a", "b", Way.POWER),
+        ("gateway", "10.0.0.1", "10.0.0.2", Way.POWER),
+        ("domainName", "a", "b", Way.POWER),
         ("network", "a", "b", Way.REPLACE),
         ("hypervisorUri", "a", "b", Way.REPLACE),
         ("baseImage", "/a", "/b", Way.REPLACE),
@@ -242,7 +245,7 @@ async def test_policies_change_without_touching_the_guest(running):
 @pytest.mark.parametrize(
     ("more", "size", "words"),
     [
-        (f'{BEFORE} domainName "other";', "8m", "domainName: another one needs another machine"),
+        (f'{BEFORE} domainName "test";', "8m", "a domain called test exists already"),
         (f'{BEFORE} ip "10.1.2.3"; netmask "255.0.0.0";', "8m", "needs another machine"),
         (f'{BEFORE} baseImage "/etc";', "8m", "volumes would have to be made anew"),
         (f'{BEFORE} baseImage "/etc"; allowReplace true;', "8m", "would lose what is on them"),
@@ -274,7 +277,7 @@ async def test_another_identity_is_another_machine_on_the_same_volumes_if_allowe
     with volume.open("r+b") as file:
         file.write(b"written by the guest")
 
-    await running.update(f'{BEFORE} hostname "other"; allowReplace true; sfMinReadyTime 0;')
+    await running.update(f'{BEFORE} mac "52:54:00:00:00:09"; allowReplace true; sfMinReadyTime 0;')
 
     after = await running.facts()
     assert after.id != before.id

@@ -208,3 +208,13 @@ async def test_what_has_grown_is_known_after_a_restart(tmp_path):
         rows = [row for row in engine.process.ledger.effects() if "VolumeFile" in row.class_]
         (made,) = [engine.process.keeper.restore(row).effect for row in rows]
         assert made.size_bytes == 12 * MIB
+
+
+async def test_what_the_machine_says_of_its_volumes_goes_on_to_win_after_an_update(machine):
+    await machine.start(f"{TREE} keepVolumes false;", "keepVolumes true;")
+    path = Path(machine.volumes["volume1"].path)
+
+    await machine.update(f"{TREE} keepVolumes false;", "keepVolumes true; priority 7;")
+    await machine.engine.terminate("app")
+
+    assert path.exists()
