@@ -86,14 +86,19 @@ async def test_the_disk_has_grub_before_one_partition_with_the_system_and_a_menu
     await bench.one.terminate("app")
 
 
+def _head(path):
+    """Return what a disk boots with, and the UUID of its file system."""
+    with path.open("rb") as disk:
+        loader = disk.read(START)
+        disk.seek(START + 1024 + 0x68)
+        return loader, disk.read(16)
+
+
 async def test_the_same_recipe_makes_a_disk_with_the_same_loader_number_and_uuid(bench, system):
     heads = []
     for _ in range(2):
         await bench.deploy(text(system))
-        with Path(bench.find("image").value("path")).open("rb") as disk:
-            loader = disk.read(START)
-            disk.seek(START + 1024 + 0x68)
-            heads.append((loader, disk.read(16)))
+        heads.append(_head(Path(bench.find("image").value("path"))))
         await bench.one.terminate("app")
         shutil.rmtree(system / "images")
 
