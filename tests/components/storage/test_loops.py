@@ -42,7 +42,10 @@ def effects(folder, loops):
             str(folder / f"v{number}"), 2**20, "root", str(folder / "tree"), "directory", uuid="u" * 8,
             how="mount", mount_parent=str(folder / "mnt"), loops=loops,
         ).fill_device  # fmt: skip
-    yield SavedImage("/v", "raw", str(folder / "image.tar"), "tar", "image", "d", loops=loops)._pack
+    volume = folder / "packed"
+    volume.write_bytes(bytes(2**20))
+    image = str(folder / "image.tar")
+    yield SavedImage(str(volume), "raw", image, "tar", "image", "d", loops=loops)._pack
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
