@@ -106,13 +106,7 @@ class Naming:
                     old = made.effect
                     new = replace(old, name=name, xml=making.xml, was=old.name)
                     await keeper.restate(live, old, new)
-                    try:
-                        await keeper.remake(live, new, new)
-                    except BaseException:
-                        await keeper.restate(live, new, old)
-                        if await (await domain.hypervisor()).fact(domain.uuid) is None:
-                            await keeper.remake(live, old, old)
-                        raise
+                    await self._rename(old, new)
         except BaseException:
             domain.called = before
             await making.write()
@@ -122,6 +116,21 @@ class Naming:
                 await keeper.restate(live, made.effect, replace(made.effect, name=name))
         await self._take_console()
         domain.note(f"it was called {before}, and is called {name} now")
+
+    async def _rename(self, old: DefinedDomain, new: DefinedDomain) -> None:
+        """Have it defined under its new name, or under its old one; its record says which."""
+        keeper, live = self._domain.live.process.keeper, self._domain.live
+        try:
+            await keeper.remake(live, new, new)
+        except Exception:
+            facts = await (await self._domain.hypervisor()).fact(new.uuid)
+            if facts is not None and facts.name == new.name:  # that much was done
+                await keeper.restate(live, new, replace(new, was=""))
+                return
+            await keeper.restate(live, new, old)
+            if facts is None:
+                await keeper.remake(live, old, old)
+            raise
 
     async def finish(self) -> None:
         """Take the name that the daemon was about to give it when it went down."""
