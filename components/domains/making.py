@@ -342,7 +342,7 @@ class Making:
         domain = self._domain
         given = domain.storage_backend.given
         disks = await domain.storage_backend.api.disks() if given else []
-        context = telling.disk_of(domain) if domain.contextMode in telling.DISKS else None
+        context = telling.disk_of(domain) if self.retelling.mode in telling.DISKS else None
         told = [DiskOffer(CONTEXT, context.path, "file", "raw")] if context is not None else []
         words = telling.words_of(self.outline.mode, await self.told())
         self.xml = self._xml(domain.consolePath, (*disks, *told), words)

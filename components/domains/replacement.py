@@ -21,7 +21,7 @@ class Replacement:
     def __init__(self, domain: Domain) -> None:
         """Serve one domain."""
         self._domain = domain
-        self._mode = domain.contextMode
+        self._mode = domain.making.retelling.mode or "none"
 
     async def carry_out(self, *, running: bool) -> None:
         """Do it; the old volumes go, or are kept as described, once the machine runs on the new ones.

@@ -66,7 +66,7 @@ class Retelling:
         """
         domain = self._domain
         told, mode = await domain.making.told(), self._mode()
-        if mode != domain.contextMode:
+        if mode != self.mode:
             return True
         if mode in {*telling.DISKS, "inject"}:
             return telling.last_told(domain, mode) not in {None, instance_id(told)}
@@ -74,11 +74,16 @@ class Retelling:
             return self._id not in {"", instance_id(told)}
         return telling.words_of(domain.making.outline.mode, told) != self._words
 
+    @property
+    def mode(self) -> str:
+        """Return how the guest was told; nothing if it was not yet."""
+        known = self._domain.live.value("contextMode")
+        return known if isinstance(known, str) else ""
+
     def _mode(self) -> str:
         """Return how it is told; what was found out about its image stands."""
         mode = self._domain.making.outline.mode
-        known = self._domain.live.value("contextMode")
-        return known if mode == AUTO and isinstance(known, str) and known else mode
+        return self.mode if mode == AUTO and self.mode else mode
 
     async def renew(self) -> None:
         """Have the guest told, at the start that comes, what its description says now.
@@ -97,7 +102,7 @@ class Retelling:
 
     async def _renew(self) -> None:
         domain, before = self._domain, telling.disk_of(self._domain)
-        known = domain.live.value("contextMode")
+        known = self.mode
         await domain.making.read_context()
         mode, outline = self._mode(), domain.making.outline
         if outline.mode == AUTO and mode not in {*telling.DISKS, "inject"}:
