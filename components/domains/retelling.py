@@ -35,6 +35,8 @@ class Retelling:
     async def adopted(self) -> None:
         """Take in, after a restart of the daemon, what the guest was told; as far as that is known."""
         domain = self._domain
+        described = domain.making.outline.mode
+        domain.contextMode = telling.mode_there(domain, described, domain.ip)
         try:
             told = await domain.making.told()
         except EngineError as error:

@@ -147,6 +147,24 @@ def _made(prim: Prim, kind: type[E]) -> Iterator[E]:
     return (made.effect for made in prim.live.effects if isinstance(made.effect, kind))
 
 
+def mode_there(prim: Prim, mode: str, ip: str) -> str:
+    """Return how a guest is told, as what was made for that says.
+
+    Args:
+        prim: The machine.
+        mode: How it is described, or `auto`.
+        ip: Its address; empty for none.
+    """
+    disk = disk_of(prim)
+    if disk is not None:
+        return next(
+            (each for each, (label, _) in DISKS.items() if label == disk.volume_label), mode
+        )
+    if next(_made(prim, InjectedFiles), None) is not None:
+        return "inject"
+    return ("mac" if ip else "none") if mode == "auto" else mode
+
+
 def last_told(prim: Prim, mode: str) -> str | None:
     """Return the name of what a guest was told; nothing where that is not known."""
     if mode in DISKS:

@@ -120,3 +120,18 @@ async def test_suspended_it_stays_suspended_until_it_is_resumed(tmp_path, image)
         hypervisor = await again.process.services.get(HypervisorPool).get("test:///default")
         assert (await hypervisor.status(vm.value("uuid"))).state.value == "running"
         await again.terminate("app")
+
+
+async def test_it_can_be_changed_and_how_it_is_told_is_known_again(tmp_path, image):
+    async with one_then_another(tmp_path, image) as (one, restart):
+        before = find(one, "vm").value("contextMode")
+        xml = find(one, "vm").prim.making.xml
+
+        again = await restart()
+        await until(lambda: find(again, "vm").ready)
+        assert find(again, "vm").value("contextMode") == before
+        await again.call("app:vm", "resize_memory", 48)
+
+        now = find(again, "vm").prim.making.xml
+        assert now.count("<disk ") == xml.count("<disk ")
+        assert now != xml
