@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ENDINGS = frozenset({
     "keepVolumes", "keepOnFailure", "saveImage", "saveImageName", "saveImagePath",
     "saveImageExtension", "saveImageOn", "saveImageKeep", "saveImageSysprep", "tempMountPoint",
-    "spaceReserve", "wipeOnRemove", "maxChain",
+    "spaceReserve", "wipeOnRemove", "maxChain", "maxLoop", "flattenOn",
 })  # fmt: skip
 """Attributes that count at the end, or not at all, once the volumes are there."""
 
