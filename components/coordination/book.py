@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from engine.core.faults import Refused, Unreachable
 
 WITHIN_S = 10.0
 """Seconds the ensemble has to answer."""
+CHANGED_WITHIN_S, PAUSE_S = 60.0, 0.05
+"""Seconds for a change among those of others, and at most between two tries."""
 MOST_BYTES = 1_000_000
 """Size of the document at most: a ZooKeeper server takes no packet of more than a MiB."""
 SESSION_S = 3.0
@@ -63,8 +66,9 @@ class Book:
             Unreachable: The ensemble does not answer in time.
             Refused: It would become too large.
         """
-        end_s = time.monotonic() + WITHIN_S
-        while True:
+        began_s = time.monotonic()
+        while time.monotonic() < began_s + CHANGED_WITHIN_S:
+            end_s = time.monotonic() + WITHIN_S
             data, version = self._read(end_s)
             new = edit(data)
             if new is None:
@@ -80,8 +84,14 @@ class Book:
                     version = 0
                 self._ask(end_s, "set_async", self._node, new, version=version)
             except (BadVersionError, NoNodeError):
+                time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311 - only not all at once
                 continue
             return
+        raise Unreachable(
+            f"{self._node} is being changed by others all the time: no change got through within "
+            f"{CHANGED_WITHIN_S:g} s",
+            code="SF-COORD-006",
+        )
 
     def close(self) -> None:
         """Let go of the ensemble; the next question connects again."""

@@ -27,7 +27,7 @@ from components.domains.effects import (
     TransientDomain,
 )
 from components.domains.ends import End, all_stays, end_of
-from components.domains.listening import Listening
+from components.domains.listening import TURN_S, Listening
 from components.domains.making import Making
 from components.domains.prober import check_agent
 from components.domains.profile import Profile
@@ -316,7 +316,7 @@ class Domain(Listening, Reshaping):
             await self.making.take_address_again()
             await self.updates.apply(old, new)
 
-        await self.acts.run("update", "takes a changed description", work)
+        await self.acts.run("update", "takes a changed description", work, wait_s=TURN_S)
 
     @override
     async def on_update_started(self) -> None:

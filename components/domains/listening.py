@@ -10,6 +10,9 @@ from components.hypervisor.protocol import Hypervisor
 from engine.core.faults import Busy, Ended, WrongState
 from engine.runtime.attributes import exposed
 
+TURN_S = 40.0
+"""Seconds an update waits for something that was begun just before it; less than `sfDeployTimeout`."""
+
 if TYPE_CHECKING:
     from components.domains.acts import Acts
     from components.domains.making import Making
@@ -38,7 +41,8 @@ class Listening(Storing):
             await self.updates.settle()
 
         try:
-            await self.acts.run("update", "takes what its guest is to be told", work)
+            text = "takes what its guest is to be told"
+            await self.acts.run("update", text, work, wait_s=TURN_S)
         except Busy as error:
             if await self.updates.replaces():
                 raise

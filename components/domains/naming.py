@@ -133,11 +133,23 @@ class Naming:
             raise
 
     async def finish(self) -> None:
-        """Take the name that the daemon was about to give it when it went down."""
+        """Take the name that the daemon was about to give it when it went down.
+
+        Where that cannot be had any more, it keeps the one it had.
+        """
         domain = self._domain
         for made in list(domain.live.effects):
-            if isinstance(made.effect, DefinedDomain) and made.effect.was:
-                await domain.live.process.keeper.remake(domain.live, made.effect, made.effect)
+            effect = made.effect
+            if isinstance(effect, DefinedDomain) and effect.was:
+                before = replace(effect, name=effect.was, was="")
+                try:
+                    hypervisor = await domain.hypervisor()
+                    if await hypervisor.fact(domain.uuid) is not None:
+                        before = replace(before, xml=await hypervisor.xml(domain.uuid))
+                    await self._rename(before, effect)
+                except (EngineError, HypervisorError) as error:
+                    domain.called = before.name
+                    domain.note(f"it is still called {before.name}: {error}", "warning")
 
     async def _take_console(self) -> None:
         """Follow a console log that the hypervisor itself names after the machine."""

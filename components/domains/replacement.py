@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from components.context.effects import InjectedFiles
@@ -22,6 +23,7 @@ class Replacement:
         """Serve one domain."""
         self._domain = domain
         self._mode = domain.making.retelling.mode or "none"
+        self._past = 0
 
     async def carry_out(self, *, running: bool) -> None:
         """Do it; the old volumes go, or are kept as described, once the machine runs on the new ones.
@@ -37,7 +39,7 @@ class Replacement:
         try:
             with domain.step("storage", "makes other volumes beside its own"):
                 await api.begin_replacement()
-        except EngineError as error:
+        except Exception as error:
             raise self._as_before(error) from error
         try:
             if running:
@@ -45,7 +47,10 @@ class Replacement:
             await self._switch(new=True)
             if running:
                 await self._start()
-        except (EngineError, HypervisorError, TimeoutError) as error:
+        except asyncio.CancelledError:  # it ends, or its daemon does: what it had counts
+            await api.use_replacement(False)
+            raise
+        except Exception as error:
             await self._back(running=running)
             raise self._as_before(error) from error
         await self._forget_files(await self._root())
@@ -80,23 +85,47 @@ class Replacement:
 
     async def _start(self) -> None:
         domain = self._domain
-        past = await domain.run_blocking(written, domain.consolePath)
-        await domain.start_again(await domain.hypervisor())
-        domain.publish("running")
+        await self._switch_on()
         with domain.step("boot", "waits until its guest has booted"):
-            await domain.begin_watch().tried(past=past)
+            await domain.begin_watch().tried(past=self._past)
         domain.set_ready(True)
 
-    async def _back(self, *, running: bool) -> None:
-        """Go back to the old volumes, and have the new ones gone."""
+    async def _switch_on(self) -> None:
         domain = self._domain
+        self._past = await domain.run_blocking(written, domain.consolePath)
+        await domain.start_again(await domain.hypervisor())
+        domain.publish("running")
+
+    async def _back(self, *, running: bool) -> None:
+        """Go back to the old volumes, which count from the first step on, and have the new ones gone.
+
+        Raises:
+            EngineError: The guest does not start on them any more; all volumes stay.
+        """
+        api = self._domain.storage_backend.api
+        await api.use_replacement(False)
+        try:
+            if running:
+                await self._stop(End.DESTROY)
+            await self._switch(new=False)
+            if running:
+                await self._switch_on()
+        except BaseException:
+            await api.retain()
+            raise
         if running:
-            await self._stop(End.DESTROY)
-        await self._switch(new=False)
-        if running:
-            await self._start()
+            await self._wait_patiently()
         await self._forget_files(await self._root())
-        await domain.storage_backend.api.end_replacement(False)
+        await api.end_replacement(False)
+
+    async def _wait_patiently(self) -> None:
+        """Wait for the guest to boot on what it has always had; if it takes longer, it is watched."""
+        domain = self._domain
+        try:
+            await domain.begin_watch().tried(past=self._past)
+            domain.set_ready(True)
+        except (EngineError, HypervisorError) as error:
+            domain.note(f"back on its old volumes it has not booted yet: {error}", "warning")
 
     async def _root(self) -> str:
         """Return the root volume it is on."""

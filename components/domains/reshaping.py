@@ -173,12 +173,14 @@ class Reshaping(Acting):
             if not self.storage_backend.given:
                 raise Refused("it has no volumes", code="SF-DOM-024", where=self.path)
             backend = self.storage_backend.api
+            had = {disk.path for disk in await backend.disks()}
             frozen = await backend.freeze(generation)
+            made = [path for one in frozen for path in (one.content, one.top) if path not in had]
             try:
                 await self.making.rewrite()
             except BaseException:
                 with contextlib.suppress(EngineError):
-                    await backend.thaw([path for one in frozen for path in (one.content, one.top)])
+                    await backend.thaw(made)
                 raise
             return frozen
 

@@ -34,7 +34,9 @@ from components.storage.declared import ON_THE_DOMAIN
 from components.storage.growing import LATER, OFF
 from components.storage.growing import LIVE as ALIVE
 from engine.core.faults import BadDescription, Refused
+from engine.core.updates import AS_BEFORE
 from engine.runtime.kinds import BadValueError
+from engine.runtime.proposal import going_back
 from sfdl.values import Value
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ class Updates:
 
     async def _check_storage(self, outcome: Outcome, new: Mapping[str, Value]) -> None:
         """Have the storage look whether its volumes can be as the machine is to say."""
-        domain, allowed = self._domain, new.get("allowReplace") is True
+        domain, allowed = self._domain, new.get("allowReplace") is True or going_back()
         if not domain.storage_backend.given:
             return
         if outcome.ways.keys() & set(ON_THE_DOMAIN):
@@ -246,7 +248,7 @@ class Updates:
         domain = self._domain
         await self._hear()
         due, self._due = self._due, False
-        if await self.replaces():
+        if await self.replaces() and await self._may_replace():
             await Replacement(domain).carry_out(running=self._bounds is not None)
         elif not due:
             return
@@ -262,6 +264,29 @@ class Updates:
                 f"it is still called {domain.called}", code="SF-DOM-015", where=domain.path,
                 hint="its events say why",
             )  # fmt: skip
+
+    async def _may_replace(self) -> bool:
+        """Say whether its volumes are to be replaced now; never on the way back from an update.
+
+        Raises:
+            Refused: They may not be, or what is saved of its guest goes with them.
+        """
+        domain = self._domain
+        if going_back():
+            domain.note("its volumes stay those it has got, which are not as described", "warning")
+            await domain.storage_backend.api.accept()
+            return False
+        if not domain.allow_replace:
+            raise Refused(
+                "its volumes would be replaced, and what is on them lost", code=AS_BEFORE,
+                where=domain.path, hint="say allowReplace true",
+            )  # fmt: skip
+        if await (await domain.hypervisor()).machines.is_saved(domain.uuid):
+            raise Refused(
+                "its guest is saved, and goes on with the volumes it was saved with", code=AS_BEFORE,
+                where=domain.path, hint="start it first, or destroy it",
+            )  # fmt: skip
+        return True
 
     async def _hear(self) -> None:
         names = await self.hearing.news()

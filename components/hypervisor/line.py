@@ -256,8 +256,13 @@ class Line:
         try:
             return await self._call(step, uuid, work, limit_s or self._limits.change_s, lane, name)
         finally:
-            self._changing[uuid] -= 1
-            self._changed_s[uuid] = self._loop.time()
+            left = self._changing.pop(uuid) - 1
+            if left:
+                self._changing[uuid] = left
+            self._changed_s.pop(uuid, None)
+            self._changed_s[uuid] = self._loop.time()  # last in order
+            while len(self._changed_s) > _REMEMBERED:
+                del self._changed_s[next(iter(self._changed_s))]
 
     def changed_s(self, uuid: str) -> float:
         """Return when something was last being changed about a domain; see `Hypervisor.changed_s`."""
@@ -445,6 +450,10 @@ class Line:
             else:
                 self._publish(notice(EventKind.MISSED, "connected again"))
                 return
+
+
+_REMEMBERED = 10_000
+"""Domains of which it is known when they were last changed."""
 
 
 def _certain_of_errors(

@@ -30,6 +30,8 @@ from sfdl.values import Value
 
 LOOK_EVERY_S = 30.0
 """Seconds between two looks whether those who have an address are still there."""
+OTHERS = 20
+"""One in so many of them is also for machines of other hosts, where many share a book."""
 
 
 def _networks(value: Value) -> tuple[str, ...]:
@@ -187,6 +189,11 @@ class IpPool(Reporting, type="net.ippool"):
 
     reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep"}
 
+    def __init__(self) -> None:
+        """Have looked for nobody yet."""
+        super().__init__()
+        self._looks = 0
+
     def _subnets(self) -> Subnets:
         return Subnets(self.subnets, self.exclude, self.gateway, self.reserved_addresses)
 
@@ -339,8 +346,11 @@ class IpPool(Reporting, type="net.ippool"):
     async def look_for_lost(self) -> None:
         """Take back what belongs to machines that have ended; one that cannot be asked keeps its own."""
         journal, _ = self.service(Journals).of(self)
+        begins = f"{self.live.process.node_name}:" if self.store == "zookeeper" else ""
+        everybody, self._looks = self._looks % OTHERS == 0, self._looks + 1
         for row in (await self.run_blocking(journal.rows)).values():
-            if row.free_at_s is None and row.handle:
+            ours = everybody or row.owner.startswith(begins)
+            if row.free_at_s is None and row.handle and ours:
                 owner = msgspec.msgpack.decode(row.handle, type=Handle)
                 if await self._has_ended(owner):
                     self.note(f"{row.owner} has ended: its address is taken back")

@@ -18,6 +18,7 @@ from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import exposed
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, float_
+from engine.runtime.proposal import going_back, proposed_at
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Kept, Reference, Value
@@ -143,10 +144,15 @@ class ChangingStorage(Sourced):
             await self.growing.check(size, data)
 
     async def _allowed(self) -> bool:
-        """Say whether the machine, as it is to be described, lets its volumes be replaced."""
+        """Say whether the machine, as it is to be described, lets its volumes be replaced.
+
+        On the way back from an update that failed nothing is replaced, and nothing is in its way.
+        """
+        if going_back():
+            return True
         if self.user is None:
             return False
-        proposed = self.live.segment.proposed_at(self.user.name)
+        proposed = proposed_at(self.user.name)
         if proposed is not None:
             return proposed.get("allowReplace") is True
         return await self.call(self.user, User, "may_replace") is True
@@ -231,7 +237,7 @@ class ChangingStorage(Sourced):
         """
         given, after = dict(unflatten(said).attributes), self._with(said)
         self._note_made_from({name: self.as_made(name) for name in ON_THE_DOMAIN if name in after})
-        self._anew = self._anew or anew
+        self._anew = self._anew or (anew and not going_back())
         image = given.pop("baseImage", None)
         self._image_from_user = image
         if image is None:
@@ -289,6 +295,11 @@ class ChangingStorage(Sourced):
     async def to_be_replaced(self) -> bool:
         """Say whether others are to be made instead of the volumes."""
         return self.remade()
+
+    @exposed()
+    async def accept(self) -> None:
+        """Take the volumes there are for those that are described."""
+        self._made_from, self._anew = {}, False
 
     @exposed()
     async def begin_replacement(self) -> None:

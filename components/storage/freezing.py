@@ -164,6 +164,9 @@ class FreezingStorage(ResizingStorage):
             raise Refused(
                 f"volumes that {there} are not frozen", code="SF-STORE-028", where=self.path
             )
+        await self._check_still()
+
+    async def _check_still(self) -> None:
         if self.user is None:
             return
         still = cast("str", await self.call(self.user, User, "stillness"))
@@ -179,7 +182,11 @@ class FreezingStorage(ResizingStorage):
 
         Args:
             paths: Files or devices that came into being by it; others among them stay.
+
+        Raises:
+            WrongState: The guest may be writing.
         """
+        await self._check_still()
         gone = set()
         for effect in reversed(self.made_effects):
             offer = self.offer_of(effect)

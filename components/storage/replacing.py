@@ -89,7 +89,7 @@ class Replacing:
         self._new: list[DiskOffer] = []
 
     def _marker(self) -> ReplacedVolumes | None:
-        effects = (made.effect for made in self._backend.live.effects)
+        effects = (made.effect for made in reversed(self._backend.live.effects))
         return next((each for each in effects if isinstance(each, ReplacedVolumes)), None)
 
     def _volumes(self, paths: Collection[str]) -> list[Effect]:
@@ -115,6 +115,7 @@ class Replacing:
 
     async def _begin(self) -> None:
         backend = self._backend
+        await self._resolve("volumes were replaced before, and that came to no end")
         self._old = list(backend.offers)
         before = backend.mark
         there = tuple(offer.path for offer in backend.volumes_of(backend.made_effects))
@@ -123,7 +124,7 @@ class Replacing:
             await self._choose_names({Path(path).name for path in there})
             await backend.check_host()
             self._new = await backend.make_volumes()
-        except Exception:
+        except BaseException:  # also if nobody waits for it any more
             await self._unmake(set(self._volumes(there)))
             backend.mark = before
             await backend.promise_again()
@@ -187,7 +188,8 @@ class Replacing:
                     await backend.unmake(effect)
                 else:
                     await backend.forget(effect)
-            backend.note(f"the volumes it had are kept: {', '.join(old)}")
+            now = ", ".join(offer.path for offer in backend.offers)
+            backend.note(f"the volumes it had are kept: {', '.join(old)}; it goes on with {now}")
         else:
             for effect in gone:
                 await backend.unmake(effect)
@@ -199,6 +201,9 @@ class Replacing:
 
     async def adopt(self) -> None:
         """Go on, after a restart of the daemon, with those that counted; old ones are left, not lost."""
+        await self._resolve("the daemon went down while volumes were replaced")
+
+    async def _resolve(self, why: str) -> None:
         backend, marker = self._backend, self._marker()
         if marker is None:
             return
@@ -216,4 +221,4 @@ class Replacing:
             text = "it goes on with the old ones, which are not as described"
         await backend.forget(marker)
         backend.read_mark()
-        backend.note(f"the daemon went down while volumes were replaced: {text}", "warning")
+        backend.note(f"{why}: {text}", "warning")

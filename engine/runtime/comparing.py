@@ -16,6 +16,7 @@ from engine.runtime.changing import WRITTEN
 from engine.runtime.duplicates import duplicates
 from engine.runtime.kinds import BadValueError
 from engine.runtime.live import Live, RemotePart
+from engine.runtime.proposal import proposing
 from engine.wire.codec import encode_tree, flatten, unflatten
 from engine.wire.messages import Handle, Plan, PlanRow, ReadUpdate
 from sfdl.values import Description, Value
@@ -57,7 +58,7 @@ async def plan(process: Process, question: ReadUpdate) -> Plan:
             return answer
         root = found
     new = unflatten(question.tree)
-    comparison = Comparison(process)
+    comparison = Comparison(process, back=question.back)
     await comparison.look(root, new)
     rows, problems = comparison.rows, comparison.problems
     if not question.segment:
@@ -78,8 +79,14 @@ class Comparison:
         problems: What is in the way.
     """
 
-    def __init__(self, process: Process) -> None:
-        """Compare trees of one process; parts elsewhere are asked there."""
+    def __init__(self, process: Process, *, back: bool) -> None:
+        """Compare trees of one process; parts elsewhere are asked there.
+
+        Args:
+            process: Of the trees.
+            back: What they are compared with is what they were before an update that failed.
+        """
+        self._back = back
         self.rows: list[PlanRow] = []
         self.problems: list[Fault] = []
         self._process = process
@@ -88,11 +95,8 @@ class Comparison:
         """Judge a component and all below it."""
         if path:
             return await self._look(live, new, path)
-        live.segment.proposed = new
-        try:
+        with proposing(live.path, new, back=self._back):
             return await self._look(live, new, path)
-        finally:
-            live.segment.proposed = None
 
     async def _look(self, live: Live, new: Description, path: str) -> Change:
         self._check_able(live)
@@ -216,7 +220,7 @@ class Comparison:
             self._row(path, "+/-", new, "its place differs")
             return True
         try:
-            question = ReadUpdate(flatten(new), segment=part.segment)
+            question = ReadUpdate(flatten(new), segment=part.segment, back=self._back)
             answer = await self._process.peers.read(part.address, question)
         except EngineError as error:
             self.problems.append(fault_of(error))

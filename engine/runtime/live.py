@@ -410,7 +410,6 @@ class Segment:
         self.ended_as_orphans: list[Live] = []
         self.growth: asyncio.Task[Any] | None = None
         self.updating = False
-        self.proposed: Description | None = None
         self.report: Callable[[str, int, int], None] | None = None
         self.done = 0
         self.total = 0
@@ -428,20 +427,6 @@ class Segment:
         """Return how often it was updated, from 1 on."""
         value = self.root.value(GENERATION)
         return value if isinstance(value, int) else 1
-
-    def proposed_at(self, path: str) -> Description | None:
-        """Return what a component here is to be, while an update is looked at; nothing: not known.
-
-        Args:
-            path: Its complete name.
-        """
-        found: Value = self.proposed
-        names = path.removeprefix(self.path).strip(":")
-        if not path.startswith(self.path):
-            return None
-        for name in names.split(":") if names else ():
-            found = found.get(name) if isinstance(found, Description) else None
-        return found if isinstance(found, Description) else None
 
     def parts(self) -> list[RemotePart]:
         """Return all parts in other processes; none while it is only being made."""

@@ -29,6 +29,7 @@ from engine.runtime.comparing import Change, Comparison, plan
 from engine.runtime.kinds import BadValueError
 from engine.runtime.ledger import drop_change, put_change, put_segment, set_previous
 from engine.runtime.live import GENERATION, Live, RemotePart, Segment
+from engine.runtime.proposal import going_back, proposing
 from engine.runtime.signing import check_signed
 from engine.wire.codec import decode_tree, encode_tree, encode_value, flatten, unflatten
 from engine.wire.messages import (
@@ -132,7 +133,7 @@ class Updating:
         self._process.events.note(segment.root, "warning", f"update failed: {fault.message}")
         operation.progress(f"going back: {segment.path}")
         try:
-            await self._change_segment(segment, before, operation)
+            await self._change_segment(segment, before, operation, back=True)
         except Exception as error:  # noqa: BLE001 - once is enough: it is ended below
             second = fault_of(error)
             text = f"{fault.message}; and going back failed: {second.message}"
@@ -159,16 +160,22 @@ class Updating:
         check_signed(self._process.settings, op.signature, None)
         if op.signature:
             segment.inherited[SIGNATURE] = op.signature
-        await self._change_segment(segment, unflatten(op.tree), operation)
+        await self._change_segment(segment, unflatten(op.tree), operation, back=op.back)
         return Updated(segment.path, 0, 0, 0, 0, segment.version)
 
     async def _change_segment(
-        self, segment: Segment, new: Description, operation: Operation
+        self, segment: Segment, new: Description, operation: Operation, *, back: bool = False
+    ) -> None:
+        with proposing(segment.path, new, back=back):
+            await self._change(segment, new, operation, back=back)
+
+    async def _change(
+        self, segment: Segment, new: Description, operation: Operation, *, back: bool
     ) -> None:
         process = self._process
         if segment.updating or segment.growth is not None or segment.state != "started":
             raise WrongState("something else is under way", where=segment.path)
-        comparison = Comparison(process)
+        comparison = Comparison(process, back=back)
         change = await comparison.look(segment.root, new)
         if comparison.problems:
             raise raised(comparison.problems[0])
@@ -294,7 +301,10 @@ class Updating:
         if not isinstance(new, Description):
             raise BadDescription(f"{part.name} is no component any more", where=part.path)
         await self._process.peers.submit(
-            part.address, UpdatePart(part.segment, flatten(new), _signature(part.parent.segment)),
+            part.address,
+            UpdatePart(
+                part.segment, flatten(new), _signature(part.parent.segment), back=going_back()
+            ),
             request_id=self._process.new_id(), budget_s=PART_S,
         )  # fmt: skip
 

@@ -95,11 +95,16 @@ class ReadPlan(Struct, frozen=True, tag="plan"):
 
 
 class ReadUpdate(Struct, frozen=True, tag="plan_update"):
-    """Ask what an update would do to an application, or to a part held here, changing nothing."""
+    """Ask what an update would do to an application, or to a part held here, changing nothing.
+
+    Attributes:
+        back: The description is that of before an update that failed.
+    """
 
     tree: FlatTree
     ref: str = ""
     segment: str = ""
+    back: bool = False
 
 
 class ReadDump(Struct, frozen=True, tag="dump"):

@@ -192,11 +192,16 @@ class Update(Struct, frozen=True, tag="update"):
 
 
 class UpdatePart(Struct, frozen=True, tag="update_part"):
-    """Change a part of an application; sent by its parent's process once everything was looked at."""
+    """Change a part of an application; sent by its parent's process once everything was looked at.
+
+    Attributes:
+        back: The description is that of before an update that failed.
+    """
 
     segment: str
     tree: FlatTree
     signature: str = ""
+    back: bool = False
 
 
 class Graft(Struct, frozen=True, tag="graft"):

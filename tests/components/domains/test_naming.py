@@ -242,3 +242,19 @@ async def test_what_the_daemon_was_about_when_it_went_down_is_finished(named, wa
     assert named.defined.was == ""
     await named.engine.terminate("app")
     assert await named.domains() == {}
+
+
+async def test_where_that_cannot_be_any_more_it_keeps_the_name_it_had(named, way):
+    await named.start('startMode "defined";')
+    prim, keeper = named.vm.prim, named.engine.process.keeper
+    old = named.defined
+    new = replace(old, name="test", was=old.name, xml=old.xml.replace("app-vm<", "test<"))
+    await keeper.restate(named.vm, old, new)  # and then it went down; somebody has the name now
+    prim.called = "test"
+
+    await prim.making.naming.finish()
+
+    assert (prim.called, list(await named.domains())) == ("app-vm", ["app-vm"])
+    assert (named.defined.name, named.defined.was) == ("app-vm", "")
+    await named.engine.terminate("app")
+    assert await named.domains() == {}

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 from kazoo.client import KazooClient
 
@@ -14,6 +15,7 @@ import sfdl
 from components.coordination import book
 from components.coordination.book import Book
 from components.networks.allotting import Subnets, choose
+from components.networks.ip_pool import Journals
 from components.networks.journal import SharedJournal
 from engine.core.faults import BadDescription, EngineError, Refused, Unreachable
 from engine.core.lifecycle import State
@@ -209,3 +211,42 @@ async def test_without_its_ensemble_a_machine_is_not_made_and_the_error_names_th
 
 def _live(engine, name):
     return next(live for live in engine.process.lives.values() if live.name == name)
+
+
+async def test_a_pool_looks_after_its_own_machines_and_seldom_after_those_of_others(tmp_path, site):
+    async with engines(tmp_path / "state", 1, threads=True) as (_network, (one,)):
+        await one.deploy("app", compiled(site))
+        pool = _live(one, "pool").prim
+        journal, _ = pool.service(Journals).of(pool)
+        handle = pool.handle
+        gone = type(handle)(type(handle.ident)(handle.ident.daemon, "0" * 16), handle.address, "x")
+        for owner, ip in (
+            (f"{one.process.node_name}:x", "10.40.0.2"),
+            ("elsewhere:x", "10.40.0.3"),
+        ):
+            journal.allot(owner, msgspec.msgpack.encode(gone), lambda _, ip=ip: ip)
+
+        def in_use():
+            return {row.owner for row in journal.rows().values() if row.free_at_s is None}
+
+        pool._looks = 1
+        await pool.look_for_lost()
+        assert "elsewhere:x" in in_use()
+        assert f"{one.process.node_name}:x" not in in_use()
+        pool._looks = 0
+        await pool.look_for_lost()
+        assert "elsewhere:x" not in in_use()
+        await one.terminate("app")
+
+
+def test_a_change_that_others_are_always_quicker_than_is_given_up_and_says_why(books, monkeypatch):
+    monkeypatch.setattr(book, "CHANGED_WITHIN_S", 0.3)
+    one, two = books(), books()
+
+    def edit(data):
+        two.change(lambda there: there + b"2")
+        return data + b"1"
+
+    with pytest.raises(Unreachable, match="changed by others all the time"):
+        one.change(edit)
+    assert b"1" not in one.read()

@@ -417,3 +417,38 @@ async def test_a_snapshot_has_its_owner_and_goes_only_if_it_is_ours():
         await snapshot.make(site(theirs))
     await snapshot.undo(site(theirs))
     assert not any(line.startswith(("lvremove", "lvcreate")) for line in theirs.asked)
+
+
+async def test_a_second_freeze_that_fails_keeps_what_was_written_since_the_first(
+    stored, monkeypatch
+):
+    await stored.start('swapSize "1m";', vm='startMode "defined";')
+    await stored.act("freeze", 1)
+    before = stored.tops
+    put(before[0], MIB, "c")
+    making = stored.live("vm").prim.making
+
+    async def fails():
+        raise Refused("not that one")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "rewrite", fails)
+        with pytest.raises(EngineError, match="not that one"):
+            await stored.act("freeze", 2)
+
+    assert stored.tops == before
+    assert holds(before[0], MIB, "c")
+    await stored.act("freeze", 2)
+    assert chain(stored.tops[0])[1] == before[0].name
+    await stored.engine.terminate("app")
+    assert stored.left() == []
+
+
+async def test_nobody_else_takes_a_freeze_back(stored):
+    await stored.start(vm='startMode "defined";')
+    await stored.act("freeze", 1)
+
+    with pytest.raises(EngineError, match="its volumes are those of"):
+        await stored.engine.call("app:store", "thaw", [str(stored.tops[0])])
+
+    assert stored.tops[0].exists()

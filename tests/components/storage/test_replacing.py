@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 import sfdl
+from components.domains.watching import Watching
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
 from components.storage.backend import StorageBackend
 from components.storage.replacing import ReplacedVolumes
-from engine.core.faults import EngineError
+from engine.core.faults import EngineError, Refused, TimedOut
+from engine.core.updates import AS_BEFORE
 from engine.testing.kit import engines
 from engine.testing.sabotage import Plan, Saboteur
 from engine.wire.codec import flatten
@@ -361,3 +364,108 @@ async def test_they_are_found_again_by_a_guest_that_was_set_aside(files):
     await files.update(files.image("b"), ALLOWED)
     await files.engine.terminate("app")
     assert await files.there() == []
+
+
+async def test_what_no_component_has_foreseen_leaves_it_on_its_old_ones_as_well(files, monkeypatch):
+    await files.start(files.image("a"))
+    before = await files.facts()
+    store, making = files.store, files.live().prim.making
+    rewrite, left = making.rewrite, [1]
+
+    async def no_space(*_args):
+        raise OSError(28, "No space left on device")
+
+    async def no_space_once():
+        left[0] -= 1
+        return await (no_space() if left[0] >= 0 else rewrite())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "check_host", no_space)
+        with pytest.raises(EngineError, match="everything is as before"):
+            await files.update(files.image("b"), ALLOWED)
+    assert (await files.facts(), files.volumes) == (before, names())
+
+    monkeypatch.setattr(making, "rewrite", no_space_once)
+    with pytest.raises(EngineError, match="everything is as before"):
+        await files.update(files.image("b"), ALLOWED)
+
+    assert (await files.facts()).active
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+
+
+async def test_a_guest_that_takes_long_to_boot_on_its_old_ones_goes_on(files, monkeypatch):
+    await files.start(files.image("a"))
+
+    async def late(_watching, *, past=0):
+        del past
+        raise TimedOut("it has not booted in time")
+
+    monkeypatch.setattr(Watching, "tried", late)
+    with pytest.raises(EngineError, match="everything is as before"):
+        await files.update(files.image("b"), ALLOWED)
+
+    assert (await files.facts()).active
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+
+
+@pytest.mark.parametrize("more", ["", 'arch "i686";'])
+async def test_what_was_replaced_is_not_replaced_again_on_the_way_back(files, monkeypatch, more):
+    await files.start(files.image("a"))
+    updates = files.live().prim.updates
+    settle = updates.settle
+
+    async def another_fails():
+        await settle()
+        monkeypatch.undo()
+        raise Refused("another one failed", code=AS_BEFORE)
+
+    monkeypatch.setattr(updates, "settle", another_fails)
+    image = files.image("a" if more else "b")
+    with pytest.raises(EngineError, match="another one failed"):
+        await files.update(image, ALLOWED + more)
+
+    assert files.engine.process.apps
+    assert (files.volumes, await files.there()) == (names("+2"), sorted(names("+2")))
+    assert of(files.store.offers[0].path) == ("a" if more else "b")
+    await files.update(files.image("a"), "priority 7;")
+    assert files.volumes == names("+2")
+
+
+async def test_those_that_a_saved_guest_goes_on_with_are_not_replaced(files):
+    await files.start(files.image("a"))
+    await files.engine.call("app:vm", "save")
+
+    with pytest.raises(EngineError, match="its guest is saved"):
+        await files.update(files.image("b"), ALLOWED)
+
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+    await files.engine.call("app:vm", "start")
+    assert (await files.facts()).active
+
+
+async def test_a_replacement_that_came_to_no_end_is_done_with_by_the_next(files, monkeypatch):
+    await files.start(files.image("a"))
+    store = files.store
+    store.live.changes["baseImage"] = str(files.folder / "b.img")
+    await store.replacing.begin()
+    await store.replacing.begin()
+
+    assert sum(isinstance(made.effect, ReplacedVolumes) for made in store.live.effects) == 1
+    await store.replacing.end(new=False)
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+
+    made = asyncio.Event()
+
+    async def hangs():
+        await StorageBackend.make_volumes(store)
+        made.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "make_volumes", hangs)
+    work = asyncio.ensure_future(store.replacing.begin())
+    await made.wait()
+    assert await files.there() == sorted([*names(), *names("+2")])
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+    assert not any(isinstance(made.effect, ReplacedVolumes) for made in store.live.effects)
