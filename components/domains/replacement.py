@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from components.context.effects import InjectedFiles
@@ -47,9 +46,6 @@ class Replacement:
             await self._switch(new=True)
             if running:
                 await self._start()
-        except asyncio.CancelledError:  # it ends, or its daemon does: what it had counts
-            await api.use_replacement(False)
-            raise
         except Exception as error:
             await self._back(running=running)
             raise self._as_before(error) from error
@@ -97,20 +93,20 @@ class Replacement:
         domain.publish("running")
 
     async def _back(self, *, running: bool) -> None:
-        """Go back to the old volumes, which count from the first step on, and have the new ones gone.
+        """Go back to the old volumes, and have the new ones gone.
 
         Raises:
-            EngineError: The guest does not start on them any more; all volumes stay.
+            EngineError: The guest does not start on them any more: the old ones count, and all stay.
         """
         api = self._domain.storage_backend.api
-        await api.use_replacement(False)
         try:
             if running:
                 await self._stop(End.DESTROY)
             await self._switch(new=False)
             if running:
                 await self._switch_on()
-        except BaseException:
+        except Exception:
+            await api.use_replacement(False)
             await api.retain()
             raise
         if running:
