@@ -151,7 +151,7 @@ async def make_filesystem(
     at: Site, tree: Path, image: Path, *, kind: str, size_bytes: int, label: str, uuid: str,
     start: int = 0,
 ) -> None:  # fmt: skip
-    """Make a filesystem image from a folder, without mounting it; with the same UUID and files each time.
+    """Make a filesystem image from a folder, without mounting it, with the UUID that is given.
 
     Args:
         at: Where.
