@@ -232,10 +232,9 @@ def answers(uri: str) -> bool:
     return True
 
 
-def _wait_for_the_end() -> None:
+def _wait_for_the_end(parent: int) -> None:
     """Return when standard input closes; if it is /dev/null, when our parent has gone."""
     if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode) and not sys.stdin.isatty():
-        parent = os.getppid()
         while os.getppid() == parent:
             time.sleep(0.2)
     else:
@@ -247,6 +246,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run a private libvirtd until stdin closes.")
     parser.add_argument("--dir", type=Path, required=True, help="where its files go; a short path")
     directory: Path = parser.parse_args(argv).dir
+    parent = os.getppid()  # before anybody is told that we are ready, and may go
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
@@ -256,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         with PrivateLibvirtd(directory) as host:
             sys.stdout.write(f"ready {host.uri}\n")
             sys.stdout.flush()
-            _wait_for_the_end()
+            _wait_for_the_end(parent)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import sfdl
-from engine.core.faults import EngineError
+from engine.core.faults import EngineError, Refused
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.sabotage import Plan
@@ -118,6 +118,13 @@ def frozen_and_gone_on(client, host, domain):
     before, size = hashlib.sha256(content.read_bytes()).digest(), top.stat().st_size
     act("start")
 
+    def agent_answers():
+        try:
+            return act("exec", "exit 0")["status"] == 0
+        except Refused:  # its console said that it is ready before its agent did
+            return False
+
+    wait_until(agent_answers, timeout_s=60)
     words = "dd if=/dev/urandom of=/dev/vda bs=64k seek=20 count=16 conv=fsync 2>&1; echo $?"
     done = act("exec", words)["out"]
     assert done.split()[-1] == "0", done
