@@ -44,6 +44,7 @@ def main() -> int:
         "define-validate": lambda: connection.defineXMLFlags(
             domain.XMLDesc(0), libvirt.VIR_DOMAIN_DEFINE_VALIDATE
         ),
+        "rename": lambda: domain.rename("probe-2", 0),
         "start-paused": lambda: domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED),
         "resume": domain.resume,
         "suspend": lambda: (domain.suspend(), domain.resume()),
