@@ -32,12 +32,16 @@ from engine.wire.messages import (
     Grown,
     Op,
     Page,
+    Plan,
     ReadTree,
+    ReadUpdate,
     Request,
     Result,
     Set,
     Terminate,
     TreeRow,
+    Update,
+    Updated,
     as_tree,
 )
 from sfdl.values import Description, Part, PartKind, Reference, Value, Vector
@@ -206,6 +210,24 @@ class Engine:
         if not isinstance(result, Grown):
             raise EngineError("unexpected answer")
         return result
+
+    async def update(
+        self, name: str, description: Description | Mapping[str, object], *, expect: str = ""
+    ) -> Updated:  # fmt: skip
+        """Change a running application as described, and wait until that is done."""
+        root = description if isinstance(description, Description) else tree(description)
+        result = await self.submit(Update(name, flatten(root), expect=expect), budget_s=60.0)
+        if not isinstance(result, Updated):
+            raise EngineError("unexpected answer")
+        return result
+
+    async def plan(self, name: str, description: Description | Mapping[str, object]) -> Plan:
+        """Say what an update would do, changing nothing."""
+        root = description if isinstance(description, Description) else tree(description)
+        answer = await self.process.reader.read(ReadUpdate(flatten(root), name))
+        if not isinstance(answer, Plan):
+            raise EngineError("unexpected answer")
+        return answer
 
     async def terminate(self, ref: str, record: Record | None = None) -> Gone:
         """End a component and wait until it is gone."""

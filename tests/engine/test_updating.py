@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from engine.core.faults import EngineError, Kind
-from engine.testing.kit import begin, engines, tree, virtual_time
-from engine.wire.codec import flatten
-from engine.wire.messages import Plan, ReadUpdate, Update, Updated
+from engine.testing.kit import begin, engines, virtual_time
+from engine.wire.messages import Update
 
 GROUP = "engine.compound.Compound"
 FILE = "engine.testing.components.FileMaker"
@@ -32,18 +31,6 @@ def pool(tmp_path, names="ab", **more):
         **{name: maker(tmp_path, name) for name in names},
         **more,
     }
-
-
-async def update(engine, description, **more):
-    result = await engine.submit(Update("app", flatten(tree(description)), **more))
-    assert isinstance(result, Updated)
-    return result
-
-
-async def plan(engine, description):
-    answer = await engine.process.reader.read(ReadUpdate(flatten(tree(description)), "app"))
-    assert isinstance(answer, Plan)
-    return answer
 
 
 def story(tmp_path, work, description, count=2):
@@ -74,19 +61,19 @@ def test_children_are_made_ended_replaced_and_the_rest_stays(tmp_path):
             c=maker(tmp_path, "c", text="new", sfProcessHost="host2"),
             b=maker(tmp_path, "b", text="other"),
         )
-        outlook = await plan(one, new)
+        outlook = await one.plan("app", new)
         assert [(row.path, row.change) for row in outlook.rows] == [("b", "+/-"), ("c", "+")]
         assert outlook.rows[0].why == "text counts only when it starts"
         assert not outlook.problems
         before = live(one, "app:b").id
-        done = await update(one, new, expect=outlook.digest)
+        done = await one.update("app", new, expect=outlook.digest)
         assert (done.made, done.ended, done.replaced, done.generation) == (1, 0, 1, 2)
         assert live(one, "app:a").id == kept
         assert live(one, "app:b").id != before
         assert live(two, "app:c") is not None
         assert "other" in (tmp_path / "b").read_text()
         assert live(one, "app").value("sfGeneration") == 2
-        done = await update(one, pool(tmp_path, "a"))
+        done = await one.update("app", pool(tmp_path, "a"))
         assert done.ended == 2
         assert not (tmp_path / "b").exists()
 
@@ -98,7 +85,9 @@ def test_what_can_be_taken_in_place_is(tmp_path):
         one, two = made
         ids = {each.id for engine in made for each in engine.process.lives.values()}
         far = {"sfClass": SIZED, "size": 5, "sfProcessHost": "host2"}
-        done = await update(one, pool(tmp_path, "a", far=far, s={"sfClass": SIZED, "size": 8}))
+        done = await one.update(
+            "app", pool(tmp_path, "a", far=far, s={"sfClass": SIZED, "size": 8})
+        )
         assert (done.altered, done.replaced) == (2, 0)
         assert live(one, "app:s").prim.grown == "1 to 8"
         assert live(two, "app:far").prim.size == 5
@@ -121,7 +110,7 @@ def test_an_update_that_is_refused_changes_nothing(tmp_path, change, kind, words
         one = made[0]
         before = await one.rows("app")
         with pytest.raises(EngineError, match=words) as failure:
-            await update(one, pool(tmp_path, "ac", **change))
+            await one.update("app", pool(tmp_path, "ac", **change))
         assert failure.value.fault.kind is kind
         assert [row.ident for row in await one.rows("app")] == [row.ident for row in before]
         assert not (tmp_path / "c").exists()
@@ -135,10 +124,10 @@ def test_an_update_that_is_refused_changes_nothing(tmp_path, change, kind, words
 def test_a_plan_made_for_another_generation_is_refused(tmp_path):
     async def work(_, made):
         new = pool(tmp_path, "abc")
-        digest = (await plan(made[0], new)).digest
-        await update(made[0], pool(tmp_path, "a"))
+        digest = (await made[0].plan("app", new)).digest
+        await made[0].update("app", pool(tmp_path, "a"))
         with pytest.raises(EngineError, match="something has changed"):
-            await update(made[0], new, expect=digest)
+            await made[0].update("app", new, expect=digest)
 
     story(tmp_path, work, pool(tmp_path))
 
@@ -146,7 +135,7 @@ def test_a_plan_made_for_another_generation_is_refused(tmp_path):
 def test_a_failed_update_ends_the_application(tmp_path):
     async def work(_, made):
         with pytest.raises(EngineError, match=r"the application was ended: .*told to fail"):
-            await update(made[0], pool(tmp_path, "ab", c=maker(tmp_path, "c", fail="start")))
+            await made[0].update("app", pool(tmp_path, "ab", c=maker(tmp_path, "c", fail="start")))
         assert not made[0].process.apps
 
     story(tmp_path, work, pool(tmp_path))
@@ -161,7 +150,7 @@ def test_a_bad_version_is_rolled_back_to_the_old_one_fully_running(tmp_path, bad
             for name, place in (("a", {}), ("b", {"sfProcessHost": "host2"}))
         }
         with pytest.raises(EngineError, match="everything is as before"):
-            await update(one, pool(tmp_path, "", sfUpdateFailure="revert", **worse))
+            await one.update("app", pool(tmp_path, "", sfUpdateFailure="revert", **worse))
         assert sorted(live(one, "app").children) == ["a", "b"]
         assert "v2" not in (tmp_path / "a").read_text()
         assert "v2" not in (tmp_path / "b").read_text()
@@ -178,7 +167,7 @@ def test_children_are_replaced_in_turn_each_ready_for_a_while(tmp_path):
         loop = asyncio.get_running_loop()
         began = loop.time()
         new = pool(tmp_path, "", **{n: maker(tmp_path, n, text="v2") for n in "abc"})
-        await update(one, new)
+        await one.update("app", new)
         assert loop.time() - began >= 15
         states = [
             (event.path, event.body.state)
@@ -199,7 +188,7 @@ def test_several_may_be_replaced_at_a_time(tmp_path):
         loop = asyncio.get_running_loop()
         began = loop.time()
         new = {n: maker(tmp_path, n, text="v2") for n in "abcd"}
-        await update(one, pool(tmp_path, "", sfMaxParallel=2, **new))
+        await one.update("app", pool(tmp_path, "", sfMaxParallel=2, **new))
         assert 10 <= loop.time() - began < 15
 
     story(tmp_path, work, pool(tmp_path, "abcd", sfMaxParallel=2))
@@ -208,7 +197,7 @@ def test_several_may_be_replaced_at_a_time(tmp_path):
 def test_going_back_by_hand(tmp_path):
     async def work(_, made):
         one = made[0]
-        await update(one, pool(tmp_path, "a"))
+        await one.update("app", pool(tmp_path, "a"))
         done = await one.submit(Update("app"))
         assert done.made == 1
         assert sorted(live(one, "app").children) == ["a", "b"]
@@ -218,7 +207,7 @@ def test_going_back_by_hand(tmp_path):
 
 def test_what_was_updated_is_what_comes_back_after_a_restart(tmp_path):
     async def work(network, made):
-        await update(made[0], pool(tmp_path, "ac"))
+        await made[0].update("app", pool(tmp_path, "ac"))
         ids = {each.id for each in made[0].process.lives.values()}
         network.verbs.pop("host1:3800")
         await made[0].process.stop()
@@ -235,7 +224,7 @@ def test_a_crash_in_the_middle_of_an_update_leaves_nothing(tmp_path):
         async with engines(tmp_path / "state", 1) as (network, made):
             await made[0].deploy("app", pool(tmp_path, "ab"))
             new = {n: maker(tmp_path, n, text="v2") for n in "ab"}
-            asked = asyncio.ensure_future(update(made[0], pool(tmp_path, "", **new)))
+            asked = asyncio.ensure_future(made[0].update("app", pool(tmp_path, "", **new)))
             await asyncio.sleep(2)
             assert made[0].process.apps["app"].updating
             asked.cancel()

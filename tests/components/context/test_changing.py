@@ -14,8 +14,6 @@ from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
 from engine.testing.kit import engines
 from engine.testing.sabotage import Plan, Saboteur
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 
 POOL = """
 #include "components/vm.sf"
@@ -48,13 +46,10 @@ class Told:
         await self.engine.deploy("app", self.root(*said, **more))
 
     async def update(self, *said, **more):
-        process, root = self.engine.process, self.root(*said, **more)
-        op = Update(ref="app", tree=flatten(root))
-        await process.peers.submit(process.address, op, request_id=process.new_id(), budget_s=60.0)
+        await self.engine.update("app", self.root(*said, **more))
 
     async def plan(self, *said, **more):
-        tree = flatten(self.root(*said, **more))
-        found = await self.engine.process.reader.read(ReadUpdate(tree, "app"))
+        found = await self.engine.plan("app", self.root(*said, **more))
         assert found.problems == ()
         return {
             (row.path, name): way

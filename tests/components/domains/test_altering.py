@@ -15,8 +15,6 @@ from components.storage.declared import ON_THE_DOMAIN
 from components.xen.domain import XenDomain
 from engine.core.faults import EngineError
 from engine.testing.kit import engines, until
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 
 MIB = 2**20
 BOUNDS = Bounds(256 * MIB, 4)
@@ -122,11 +120,7 @@ class Running:
         await self.bench.one.deploy("app", self.root(more))
 
     async def update(self, more, size="8m"):
-        op = Update(ref="app", tree=flatten(self.root(more, size)))
-        return await self.bench.one.process.peers.submit(
-            self.bench.one.process.address, op, request_id=self.bench.one.process.new_id(),
-            budget_s=60.0,
-        )  # fmt: skip
+        return await self.bench.one.update("app", self.root(more, size))
 
     async def xml(self):
         found = await self.bench.one.process.services.get(HypervisorPool).get("test:///default")
@@ -290,7 +284,7 @@ async def test_the_plan_says_of_each_change_how_it_takes_effect(running):
         'memory 96; maxMemory 128; vcpus 1; maxVcpus 4; machine "q35"; restartLimit 1;'
     )
 
-    found = await running.bench.one.process.reader.read(ReadUpdate(flatten(new), "app"))
+    found = await running.bench.one.plan("app", new)
 
     (row,) = [row for row in found.rows if row.path == "vm"]
     assert dict(zip(row.attributes, row.ways, strict=True)) == {

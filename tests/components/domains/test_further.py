@@ -26,8 +26,6 @@ from components.xen.profile import XenProfile
 from engine.core.faults import EngineError
 from engine.runtime.kinds import BadValueError
 from engine.testing.kit import engines
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 from tests.components.domains.test_xml import BOOTLOADER, FURTHER_NIC, KVM, MACHINE
 
 
@@ -201,13 +199,10 @@ class Pool:
         await self.engine.deploy("app", self.root(*texts, **more))
 
     async def update(self, *texts, **more):
-        op = Update(ref="app", tree=flatten(self.root(*texts, **more)))
-        process = self.engine.process
-        await process.peers.submit(process.address, op, request_id=process.new_id(), budget_s=60.0)
+        await self.engine.update("app", self.root(*texts, **more))
 
     async def plan(self, *texts):
-        tree = flatten(self.root(*texts))
-        found = await self.engine.process.reader.read(ReadUpdate(tree, "app"))
+        found = await self.engine.plan("app", self.root(*texts))
         (row,) = [row for row in found.rows if row.path == "one"]
         return dict(zip(row.attributes, row.ways, strict=True))
 

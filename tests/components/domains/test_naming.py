@@ -13,8 +13,6 @@ from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
 from engine.testing.kit import engines
 from engine.testing.sabotage import Plan, Saboteur
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 
 POOL = """
 #include "components/vm.sf"
@@ -43,12 +41,10 @@ class Named:
         await self.engine.deploy("app", self.root(*said))
 
     async def update(self, *said):
-        process = self.engine.process
-        op = Update(ref="app", tree=flatten(self.root(*said)))
-        await process.peers.submit(process.address, op, request_id=process.new_id(), budget_s=60.0)
+        await self.engine.update("app", self.root(*said))
 
     async def way(self, *said):
-        found = await self.engine.process.reader.read(ReadUpdate(flatten(self.root(*said)), "app"))
+        found = await self.engine.plan("app", self.root(*said))
         (row,) = [row for row in found.rows if row.path == "vm"]
         return dict(zip(row.attributes, row.ways, strict=True))["domainName"]
 

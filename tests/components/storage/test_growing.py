@@ -13,8 +13,6 @@ from components.storage.declared import DataVolume
 from components.storage.growing import only_sizes
 from engine.core.faults import EngineError
 from engine.testing.kit import engines
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 
 MIB = 2**20
 ONE = """
@@ -48,13 +46,10 @@ class Machine:
         await self.engine.deploy("app", self.root(store, vm))
 
     async def update(self, store, vm=""):
-        op = Update(ref="app", tree=flatten(self.root(store, vm)))
-        process = self.engine.process
-        await process.peers.submit(process.address, op, request_id=process.new_id(), budget_s=60.0)
+        await self.engine.update("app", self.root(store, vm))
 
     async def plan(self, store, vm=""):
-        tree = flatten(self.root(store, vm))
-        found = await self.engine.process.reader.read(ReadUpdate(tree, "app"))
+        found = await self.engine.plan("app", self.root(store, vm))
         return {
             (row.path, name): way
             for row in found.rows

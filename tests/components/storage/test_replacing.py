@@ -17,8 +17,6 @@ from engine.core.faults import EngineError, Refused, TimedOut
 from engine.core.updates import AS_BEFORE
 from engine.testing.kit import engines
 from engine.testing.sabotage import Plan, Saboteur
-from engine.wire.codec import flatten
-from engine.wire.messages import ReadUpdate, Update
 
 MIB = 2**20
 ONE = """
@@ -57,13 +55,10 @@ class Machine:
         await self.engine.deploy("app", self.root(store, vm))
 
     async def update(self, store, vm=""):
-        op = Update(ref="app", tree=flatten(self.root(store, vm)))
-        process = self.engine.process
-        await process.peers.submit(process.address, op, request_id=process.new_id(), budget_s=60.0)
+        await self.engine.update("app", self.root(store, vm))
 
     async def plan(self, store, vm=""):
-        tree = flatten(self.root(store, vm))
-        return await self.engine.process.reader.read(ReadUpdate(tree, "app"))
+        return await self.engine.plan("app", self.root(store, vm))
 
     def live(self, name="vm"):
         return next(each for each in self.engine.process.lives.values() if each.name == name)

@@ -10,8 +10,6 @@ import pytest
 import sfdl
 from components.hypervisor.pool import HypervisorPool
 from engine.testing.kit import begin, engines, until
-from engine.wire.codec import flatten
-from engine.wire.messages import Update
 
 POOL = """
 #include "components/vm.sf"
@@ -52,10 +50,7 @@ async def stopped(tmp_path, point):
     async with engines(tmp_path, 1, threads=True) as (network, (one,)):
         await one.deploy("app", roots[0])
         one.process.keeper.saboteur = stop = Stop(*point)
-        op = Update(ref="app", tree=flatten(roots[1]))
-        work = asyncio.ensure_future(
-            one.process.peers.submit(one.process.address, op, request_id="u", budget_s=60.0)
-        )
+        work = asyncio.ensure_future(one.update("app", roots[1]))
         begun = []
         try:
             await asyncio.wait_for(stop.there.wait(), 60)
