@@ -19,6 +19,7 @@ from sfdl.builder import Include, Items, Parsing, fill
 from sfdl.diagnostics import Diagnostic
 from sfdl.errors import FormatError
 from sfdl.limits import MOST_INCLUDES
+from sfdl.parsed import PARSED
 from sfdl.parser import parse_items
 from sfdl.source import Source
 
@@ -156,7 +157,8 @@ class Loader:
                 return []
         else:
             source = Parsing(what)
-        return self._parse(source)
+        self.sources.append(source)
+        return parse_items(source)
 
     def splice(self) -> None:
         """Read the included files and put all attributes that waited for them in place."""
@@ -183,10 +185,6 @@ class Loader:
             else:
                 waiting.pop()
         return flat
-
-    def _parse(self, source: Parsing) -> Items:
-        self.sources.append(source)
-        return parse_items(source)
 
     def _included(self, include: Include) -> Items:
         source = include.source
@@ -217,7 +215,8 @@ class Loader:
         if parsing is None:
             return []
         if path.suffix.lower() not in DATA_SUFFIXES:
-            return self._parse(parsing)
+            self.sources.append(parsing)
+            return PARSED.parse(parsing)
         return self._data(include, parsing, path)
 
     def _data(self, include: Include, source: Parsing, path: Path) -> Items:
