@@ -230,8 +230,12 @@ class Acts:
         domain.publish("running")
         await show(domain, began=True)
         watching = domain.begin_watch()
-        if not saved:
-            await watching.booted(past=past)
+        try:
+            if not saved:
+                await watching.booted(past=past)
+        except TimedOut:
+            watching.boots_late(past=past)
+            raise
         domain.set_ready(True)
 
     async def _undo_start(self) -> None:

@@ -61,8 +61,8 @@ class Signs:
         """Take in that the guest boots anew: the first bytes of its console are of the past."""
         self._tail = ConsoleTail(self._console, past=past)
 
-    async def wait(self, hypervisor: Hypervisor, prober: Prober, limit_s: float) -> None:
-        """Wait for the first sign.
+    async def wait(self, hypervisor: Hypervisor, prober: Prober, limit_s: float | None) -> None:
+        """Wait for the first sign, for so many seconds or as long as it takes.
 
         Raises:
             TimedOut: There was none within the limit; the text has the end of the console.
@@ -85,7 +85,7 @@ class Signs:
             sign.result()
         if not done:
             raise TimedOut(
-                f"{self._wanted()} within {limit_s:g} s; "
+                f"{self._wanted()} within {limit_s or 0:g} s; "
                 f"the console ends: {await asyncio.to_thread(self._tail.last)}",
                 code="SF-DOM-006",
             )  # fmt: skip

@@ -338,16 +338,23 @@ class Domain(Listening, Reshaping):
 
     def begin_watch(self) -> Watching:
         """Watch its guest from now on as its attributes say now."""
-        if self._watching is not None:
-            self._watching.end()
+        before, self._watching = self._watching, Watching(self)
+        if before is not None:
+            before.end()
         else:
             self.spawn(Drift(self).run())
             self.spawn(rotating(self))
-        self._watching = Watching(self)
         self._watching.begin_telling()
         self._watching.hold(on=self.acts.paused is True)
         self.spawn(self._watching.run())
         return self._watching
+
+    def watch_anew(self) -> None:
+        """Watch its guest as its attributes say now; one that boots late goes on being waited for."""
+        late = self._watching.late if self._watching is not None else None
+        watching = self.begin_watch()
+        if late is not None:
+            watching.boots_late(past=late)
 
     def watch_no_more(self) -> None:
         """Leave the guest alone: what it does from now on is expected."""

@@ -8,7 +8,7 @@ from components.context.effects import InjectedFiles
 from components.domains.console import written
 from components.domains.ends import End
 from components.hypervisor.errors import HypervisorError
-from engine.core.faults import EngineError, Refused, fault_of
+from engine.core.faults import Refused, TimedOut, fault_of
 from engine.core.updates import AS_BEFORE
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class Replacement:
         """Go back to the old volumes, and have the new ones gone.
 
         Raises:
-            EngineError: The guest does not start on them any more: the old ones count, and all stay.
+            EngineError: The guest does not start on them any more, or ends before it has booted: the
+                old ones count, and all stay.
         """
         api = self._domain.storage_backend.api
         try:
@@ -105,23 +106,24 @@ class Replacement:
             await self._switch(new=False)
             if running:
                 await self._switch_on()
+                await self._wait_patiently()
         except Exception:
             await api.use_replacement(False)
             await api.retain()
             raise
-        if running:
-            await self._wait_patiently()
         await self._forget_files(await self._root())
         await api.end_replacement(False)
 
     async def _wait_patiently(self) -> None:
-        """Wait for the guest to boot on what it has always had; if it takes longer, it is watched."""
+        """Wait for the guest to boot on what it has always had; if it takes longer, it is ready then."""
         domain = self._domain
+        watching = domain.begin_watch()
         try:
-            await domain.begin_watch().tried(past=self._past)
+            await watching.tried(past=self._past)
             domain.set_ready(True)
-        except (EngineError, HypervisorError) as error:
+        except (TimedOut, HypervisorError) as error:
             domain.note(f"back on its old volumes it has not booted yet: {error}", "warning")
+            watching.boots_late(past=self._past)
 
     async def _root(self) -> str:
         """Return the root volume it is on."""

@@ -199,7 +199,7 @@ class Updates:
         if "autostart" in outcome.ways and domain.persistent:
             await hypervisor.machines.autostart(domain.uuid, on=domain.autostart)
         if outcome.of(Way.NOW) and bounds.running:
-            domain.begin_watch()
+            domain.watch_anew()
         if later and bounds.running:
             self._wait(later)
 

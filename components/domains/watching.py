@@ -26,12 +26,19 @@ AGAIN_S = 15.0
 
 
 class Watching:
-    """Watches the guest of one domain as its description says."""
+    """Watches the guest of one domain as its description says.
+
+    Attributes:
+        late: The guest has not booted in time, and is waited for; so many bytes of its console are of
+            the past.
+    """
 
     def __init__(self, domain: Domain) -> None:
         """Take the domain, whose attributes are bound and whose console is known."""
         self._domain = domain
         self._task: asyncio.Task[object] | None = None
+        self._waits: asyncio.Task[object] | None = None
+        self.late: int | None = None
         self._ended = False
         self._trial: asyncio.Future[Record] | None = None
         console = Path(domain.consolePath)
@@ -97,8 +104,9 @@ class Watching:
         """Watch no more; what the guest does from now on is expected."""
         self._ended = True
         self._teller.end()
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._waits):
+            if task is not None:
+                task.cancel()
 
     def begin_telling(self) -> None:
         """Have the guest's agent apply what it is told, once it answers, where that is asked for."""
@@ -123,11 +131,33 @@ class Watching:
             Refused: Its agent could not apply what it is told.
         """
         domain = self._domain
-        if domain.start_mode != "booted":
+        if domain.start_mode == "booted":
+            await self._wait_for_boot(await domain.hypervisor(), past, domain.boot_limit_s)
+
+    def boots_late(self, *, past: int) -> None:
+        """Have the machine ready once its guest has booted, however late.
+
+        Args:
+            past: As for `booted`.
+        """
+        self.late = past
+        self._domain.spawn(self._ready_at_last(past))
+
+    async def _ready_at_last(self, past: int) -> None:
+        if self._ended:
             return
+        self._waits = asyncio.current_task()
+        if self._domain.start_mode == "booted":
+            await self._wait_for_boot(await self._when_it_answers(), past, None)
+        self.late = None
+        self._domain.set_ready(True)
+
+    async def _wait_for_boot(
+        self, hypervisor: Hypervisor, past: int, limit_s: float | None
+    ) -> None:
         self._signs.since(past)
         self._prober.awaited = True
-        await self._signs.wait(await domain.hypervisor(), self._prober, domain.boot_limit_s)
+        await self._signs.wait(hypervisor, self._prober, limit_s)
         self._prober.awaited = False
         await self._teller.done()
 

@@ -153,6 +153,9 @@ async def test_only_what_a_console_shows_after_the_start_says_that_a_guest_has_b
             await one.act("start")
 
     assert one.vm.ready is boots
+    boot(one.vm.value("consolePath"))  # later than it was waited for
+    await until(lambda: one.vm.ready)
+    await one.vm.prim.check()
 
 
 async def test_a_machine_that_is_off_ends_without_a_trace(deployed):

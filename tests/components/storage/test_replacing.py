@@ -15,7 +15,7 @@ from components.storage.backend import StorageBackend
 from components.storage.replacing import ReplacedVolumes
 from engine.core.faults import EngineError, Refused, TimedOut
 from engine.core.updates import AS_BEFORE
-from engine.testing.kit import engines
+from engine.testing.kit import engines, until
 from engine.testing.sabotage import Plan, Saboteur
 
 MIB = 2**20
@@ -322,6 +322,38 @@ async def test_nor_is_one_that_ends_before_it_has_booted(files, monkeypatch):
     assert "its guest has ended" in str(failure.value.fault.chain())
     assert (files.volumes, await files.there()) == (names(), sorted(names()))
     assert (files.live().ready, len(starts)) == (True, 2)
+
+
+async def test_a_guest_that_boots_late_on_its_old_ones_is_ready_then(files):
+    await files.start(files.image("a"))
+    with pytest.raises(EngineError) as failure:
+        await files.update(files.image("b"), f'{ALLOWED} startMode "booted"; bootTimeout 1;')
+
+    assert "no SD-READY on the console" in str(failure.value.fault.chain())
+    assert (await files.facts()).active
+    assert (files.volumes, await files.there()) == (names(), sorted(names()))
+    assert not files.live().ready
+    shows(Path(files.live().value("consolePath")))
+    await until(lambda: files.live().ready)
+
+
+async def test_a_guest_that_ends_again_on_its_old_ones_ends_the_machine_and_all_volumes_stay(
+    files, monkeypatch
+):
+    await files.start(files.image("a"))
+    hypervisor = await files.hypervisor()
+    start = hypervisor.start
+
+    async def dies(uuid, *, paused=False):
+        await start(uuid, paused=paused)
+        await hypervisor.destroy(uuid, gentle=False)
+
+    monkeypatch.setattr(hypervisor, "start", dies)
+    with pytest.raises(EngineError) as failure:
+        await files.update(files.image("b"), f'{ALLOWED} startMode "booted"; bootTimeout 30;')
+
+    assert "the application was ended" in str(failure.value)
+    assert await files.there() == sorted([*names(), *names("+2")])
 
 
 @pytest.mark.parametrize("switched", [False, True])
