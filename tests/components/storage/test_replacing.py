@@ -324,10 +324,21 @@ async def test_nor_is_one_that_ends_before_it_has_booted(files, monkeypatch):
     assert (files.live().ready, len(starts)) == (True, 2)
 
 
-async def test_a_guest_that_boots_late_on_its_old_ones_is_ready_then(files):
-    await files.start(files.image("a"))
+async def test_a_guest_that_boots_late_on_its_old_ones_is_ready_then(files, monkeypatch):
+    booted = 'startMode "booted"; bootTimeout 1;'
+    shown = asyncio.Event()
+    booted_as_ever = Watching.booted
+
+    async def boots_at_first(watching, *, past=0):
+        if not shown.is_set():
+            shown.set()
+            shows(Path(files.live().value("consolePath")))
+        await booted_as_ever(watching, past=past)
+
+    monkeypatch.setattr(Watching, "booted", boots_at_first)
+    await files.start(files.image("a"), booted)
     with pytest.raises(EngineError) as failure:
-        await files.update(files.image("b"), f'{ALLOWED} startMode "booted"; bootTimeout 1;')
+        await files.update(files.image("b"), f'{ALLOWED} startMode "booted"; bootTimeout 2;')
 
     assert "no SD-READY on the console" in str(failure.value.fault.chain())
     assert (await files.facts()).active
