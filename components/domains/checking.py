@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from components.domains import uplink
 from components.domains.booting import check_kernel
 from components.domains.conduct import check_conduct, check_sizes
-from components.domains.shares import check_shares
+from components.domains.needs import check_needs
+from components.domains.profile import Profile
 from components.hypervisor.capabilities import Capability
-from components.hypervisor.choice import is_local, scheme_of
 from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.xmltree import BadSpecError
 from engine.core.faults import BadDescription, Refused
-from engine.runtime.commands import search_path
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -49,27 +47,29 @@ def check_attributes(domain: Domain) -> None:
     check_sizes(domain)
 
 
-def check_profile(domain: Domain) -> None:
+async def check_profile(domain: Domain) -> None:
     """Refuse what its kind of machine cannot have together, and what its host has not.
 
     Raises:
         BadDescription: The text names the attributes, or the disk.
-        Refused: A folder or program is missing.
+        Refused: A folder, a program, firmware or memory is missing.
     """
     profile = domain.make_profile()
+    check_together(profile, domain.path)
+    domain.making.extras.check_wanted(domain.disks or ())
+    await check_needs(domain, profile.needs, domain.live.bound)
+
+
+def check_together(profile: Profile, where: str) -> None:
+    """Refuse what one kind of machine cannot have together.
+
+    Raises:
+        BadDescription: The text names the attributes.
+    """
     try:
         profile.check()
     except BadSpecError as error:
-        raise BadDescription(str(error), code="SF-DOM-005", where=domain.path) from error
-    domain.making.extras.check_wanted(domain.disks or ())
-    check_shares(domain, profile.shares, domain.uri)
-    if is_local(domain.uri) and scheme_of(domain.uri) != "test":
-        for program in profile.programs:
-            if shutil.which(program, path=search_path()) is None:
-                raise Refused(
-                    f"there is no program {program} on this host", code="SF-DOM-023",
-                    where=domain.path, hint=f"install it: apt install {program}",
-                )  # fmt: skip
+        raise BadDescription(str(error), code="SF-DOM-005", where=where) from error
 
 
 def check_capabilities(domain: Domain, hypervisor: Hypervisor) -> None:

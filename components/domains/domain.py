@@ -82,6 +82,7 @@ class Domain(Listening, Reshaping):
 
     Errors:
         SF-DOM-023: A folder or program of the host is missing, or does not go with something else.
+        SF-DOM-025: The host has no firmware, or not the memory, that the machine is to have.
         SF-DOM-020: Limits of memory or processors contradict what it is given at boot.
         SF-DOM-021: Something else is under way with the machine.
         SF-DOM-022: The guest did not shut down in time.
@@ -134,13 +135,23 @@ class Domain(Listening, Reshaping):
         """Return how this machine is specified."""
         return self.profile_of(self.live.bound)
 
+    def profile_to_be(self, new: Mapping[str, Value], wanted: Mapping[str, object]) -> Profile:
+        """Return how it is specified once it has other attributes.
+
+        Args:
+            new: Its attributes to be, as they are written.
+            wanted: Those it declares, bound.
+        """
+        del new
+        return self.profile_of(wanted)
+
     @override
     async def on_deploy(self) -> None:
         await self.making.take_address()
         check_attributes(self)
         await self._identify()
         self.check_hypervisor(self.uri)
-        check_profile(self)
+        await check_profile(self)
         await check_log(self)
         await self.making.bind_storage()
         await self.making.read_context()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -23,6 +22,7 @@ from components.domains.effects import (
 from components.domains.ends import End
 from components.domains.extras import Extras
 from components.domains.naming import Naming
+from components.domains.needs import host_arch
 from components.domains.overriding import escapes, overridden
 from components.domains.probing import Probes
 from components.domains.profile import Machine
@@ -58,12 +58,6 @@ DEFAULT_NETWORK = "default"
 """Network of a machine that has an address but names no network."""
 AT_ONCE = 32
 """Machines of one process that are being defined at a time: with more, nobody else has a turn."""
-
-
-def host_arch() -> str:
-    """Return the architecture of this host in libvirt's words."""
-    found = platform.machine()
-    return "i686" if found in {"i386", "i486", "i586"} else found
 
 
 class _Turns:

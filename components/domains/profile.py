@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from components.domains.further import Existing
-from components.domains.shares import SharedFolder
+from components.domains.needs import Needs
 from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
 from components.hypervisor.owner import OwnerRecord
 from components.storage.backend import DiskOffer
@@ -62,13 +62,8 @@ class Profile(Protocol):
         ...
 
     @property
-    def shares(self) -> tuple[SharedFolder, ...]:
-        """Return the folders of the host that the guest can mount."""
-        ...
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """Return what must be installed on the host."""
+    def needs(self) -> Needs:
+        """Return what must be there on the host beside the hypervisor."""
         ...
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from components.domains.described import Conducted
-from components.hypervisor.choice import is_local
+from components.hypervisor.choice import sees_our_files
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.kinds import BadValueError, Kind, plain, shown
 from sfdl.values import Value
@@ -81,7 +81,7 @@ def serves_virtiofs(uri: str) -> bool:
 
     That is looked at once in the life of a daemon.
     """
-    return is_local(uri) and os.geteuid() == 0 and any(path.exists() for path in SERVERS)
+    return sees_our_files(uri) and os.geteuid() == 0 and any(path.exists() for path in SERVERS)
 
 
 def check_shares(domain: Conducted, folders: Sequence[SharedFolder], uri: str) -> None:
@@ -100,7 +100,7 @@ def check_shares(domain: Conducted, folders: Sequence[SharedFolder], uri: str) -
                 "its host cannot be saved",
                 code="SF-DOM-023", where=domain.path, hint=f'say {name} "graceful", or leave shares out',
             )  # fmt: skip
-    if not is_local(uri):
+    if not sees_our_files(uri):
         return
     for folder in folders:
         if not Path(folder.path).is_dir():

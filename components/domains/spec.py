@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from components.domains.backing import Backing
 from components.hypervisor.owner import OwnerRecord
 from components.hypervisor.xmltree import BadSpecError
 from components.storage.limits import IoLimits
@@ -115,6 +116,7 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
         cpu_pin: Processors of the host it may run on; empty: all.
         numa_node: Node of the host its memory is on; none: any.
         huge_pages: Back its memory with huge pages of the host.
+        backing: What else holds of its memory on the host, for "kvm" and "qemu" only.
         firmware: "bios" or "efi"; empty: what the hypervisor takes.
         loader: Firmware file, for "xen" only.
         emulator: Program that emulates its devices; empty: the hypervisor's.
@@ -160,6 +162,7 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     cpu_pin: tuple[int, ...] = ()
     numa_node: int | None = None
     huge_pages: bool = False
+    backing: tuple[Backing, ...] = ()
     firmware: Literal["", "bios", "efi"] = ""
     loader: str = ""
     emulator: str = ""
@@ -218,6 +221,7 @@ def check(spec: DomainSpec) -> None:
         (bool(spec.bootloader) and spec.kind != "xen", "bootloader: for xen only"),
         (bool(spec.bootloader) and bool(spec.kernel), "bootloader: excludes kernel"),
         (spec.secure_boot and spec.firmware != "efi", "secure_boot: needs firmware efi"),
+        (spec.kind == "xen" and bool(spec.backing), "backing: Xen holds all memory its own way"),
         (spec.kind == "xen" and bool(spec.folders), "folders: Xen shares none"),
         (
             any(folder.readonly and folder.driver == "virtiofs" for folder in spec.folders),

@@ -20,8 +20,10 @@ from components.domains.altering import (
     shown,
     when_power,
 )
+from components.domains.checking import check_together
 from components.domains.hearing import Hearing
 from components.domains.naming import NAME
+from components.domains.needs import check_needs
 from components.domains.plugging import Plugging, disk_at, plugs_between
 from components.domains.replacement import Replacement
 from components.hosts.admission import Demand
@@ -105,6 +107,10 @@ class Updates:
             await self.hearing.check(wanted)
         if NAMED & outcome.ways.keys():
             await self._domain.making.naming.check(str(wanted[NAME]))
+        if outcome.of(Way.POWER):
+            profile = self._domain.profile_to_be(new, wanted)
+            check_together(profile, self._domain.path)
+            await check_needs(self._domain, profile.needs, wanted)
         remade = REMADE | set(ON_THE_DOMAIN)
         replaced = [name for name in outcome.of(Way.REPLACE) if name not in remade]
         if not replaced:

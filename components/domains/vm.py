@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -12,6 +13,7 @@ from components.domains.profile import Profile
 from components.hypervisor.choice import scheme_of
 from engine.core.faults import BadDescription
 from engine.runtime.kinds import BadValueError
+from sfdl.values import Value
 
 GROUP = "smartdomains.domains"
 
@@ -58,10 +60,14 @@ class VM(Domain, type="vm"):
 
     @override
     def make_profile(self) -> Profile:
+        return self.profile_to_be(self.live.context(), self.live.bound)
+
+    @override
+    def profile_to_be(self, new: Mapping[str, Value], wanted: Mapping[str, object]) -> Profile:
         kind = self._kind(self.uri)
         values: dict[str, object] = {}
         try:
-            kind.declarations.bind(self.live.context(), values, where=self.path)
+            kind.declarations.bind(new, values, where=self.path)
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001") from error
-        return kind.profile_of({**values, **self.live.bound})
+        return kind.profile_of({**values, **wanted})

@@ -45,6 +45,8 @@ SECURE = (
     FirmwareFeatureXml(enabled="yes", name="secure-boot"),
     FirmwareFeatureXml(enabled="yes", name="enrolled-keys"),
 )
+PLAIN = (FirmwareFeatureXml(enabled="no", name="secure-boot"),)
+"""Said aloud: libvirt gives a q35 machine firmware that boots only what is signed, if it has one."""
 PERIOD_US = 100_000
 """Microseconds over which a limit of processor time is held."""
 
@@ -99,12 +101,15 @@ def _domain(spec: DomainSpec) -> DomainXml:
         numa_mode="strict" if spec.numa_node is not None else "",
         numa_nodes="" if spec.numa_node is None else str(spec.numa_node),
         huge_pages=spec.huge_pages,
+        no_sharing="nosharepages" in spec.backing,
+        locked="locked" in spec.backing,
         memory_source="memfd" if _shares_memory(spec) else "",
         memory_access="shared" if _shares_memory(spec) else "",
+        allocation="immediate" if "immediate" in spec.backing else "",
         bootloader=spec.bootloader,
         bootloader_args=spec.bootloader_args,
         firmware="efi" if spec.firmware == "efi" else "",
-        feature=SECURE if spec.secure_boot else (),
+        feature=_firmware_features(spec),
         arch=spec.arch,
         machine=spec.machine,
         os_type=_os_type(spec),
@@ -126,7 +131,14 @@ def _domain(spec: DomainSpec) -> DomainXml:
 
 def _shares_memory(spec: DomainSpec) -> bool:
     """Say whether somebody outside of the guest must see its memory, as who serves virtiofs does."""
-    return any(folder.driver == "virtiofs" for folder in spec.folders)
+    served = any(folder.driver == "virtiofs" for folder in spec.folders)
+    return served or "shared" in spec.backing
+
+
+def _firmware_features(spec: DomainSpec) -> tuple[FirmwareFeatureXml, ...]:
+    if spec.firmware != "efi":
+        return ()
+    return SECURE if spec.secure_boot else PLAIN
 
 
 def _os_type(spec: DomainSpec) -> str:

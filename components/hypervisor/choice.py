@@ -61,6 +61,19 @@ def is_local(uri: str) -> bool:
     return "+" not in scheme and rest.startswith("/")
 
 
+def sees_our_files(uri: str) -> bool:
+    """Say whether a URI leads to a hypervisor that finds our folders and programs where we do.
+
+    One that listens on a socket of this machine does, also if it has network devices of its own.
+
+    Example:
+        >>> sees_our_files("qemu+unix:///system?socket=/run/x"), sees_our_files("qemu+ssh://b/system")
+        (True, False)
+    """
+    scheme, _, rest = uri.partition("://")
+    return scheme.partition("+")[2] in {"", "unix"} and rest.startswith("/")
+
+
 _URI = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9]+)?://[^\s]*")
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, cast
 
 from typing_extensions import override
 
+from components.domains.backing import Backing, backing_kind
 from components.domains.domain import Domain
 from components.domains.profile import Profile
 from components.domains.shares import SharedFolder, shares_kind
@@ -44,8 +45,15 @@ class KvmDomain(Domain, type="kvm.domain"):
         str_, "bios", choices=("bios", "efi"), doc="What boots it, where no kernel is given."
     )
     huge_pages = attr(
-        bool_, False, called="hugePages", doc="Back its memory with huge pages of the host."
-    )
+        bool_, False, called="hugePages",
+        doc="Back its memory with huge pages of the host, which must have enough of them free.",
+    )  # fmt: skip
+    memory_backing = attr(
+        backing_kind, (), called="memoryBacking",
+        doc="What else holds of its memory on the host, a list of shared (programs beside QEMU see it), "
+        "locked (never swapped out), nosharepages (not merged with that of others) and immediate (taken "
+        "at the start). With shares by virtiofs it is shared anyway.",
+    )  # fmt: skip
     balloon_stats_period = attr(
         duration_s, 5, ge=1, le=3600, called="balloonStatsPeriod",
         doc="Seconds between the guest's reports of its memory.",
@@ -98,6 +106,7 @@ class KvmDomain(Domain, type="kvm.domain"):
             disk_io=word("diskIo"),
             io_threads=cast("int", values["ioThreads"]),
             huge_pages=values["hugePages"] is True,
+            backing=cast("tuple[Backing, ...]", values["memoryBacking"]),
             balloon_s=round(cast("float", values["balloonStatsPeriod"])),
             rng=values["rng"] is True,
             watchdog=cast('Literal["", "none", "reset", "poweroff", "pause"]', values["watchdog"]),

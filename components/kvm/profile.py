@@ -7,7 +7,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from components.domains.backing import Backing
 from components.domains.further import ALIAS, Existing, placed
+from components.domains.needs import Needs
 from components.domains.profile import Machine
 from components.domains.shares import SharedFolder
 from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, FolderSpec
@@ -33,6 +35,7 @@ class KvmProfile(Struct, frozen=True):
     disk_io: str = ""
     io_threads: int = 0
     huge_pages: bool = False
+    backing: tuple[Backing, ...] = ()
     balloon_s: int = 5
     rng: bool = False
     watchdog: Literal["", "none", "reset", "poweroff", "pause"] = ""
@@ -43,9 +46,17 @@ class KvmProfile(Struct, frozen=True):
     secure_boot: bool = False
 
     @property
-    def programs(self) -> tuple[str, ...]:
-        """Return what emulates its devices beside QEMU."""
-        return ("swtpm",) if self.tpm else ()
+    def needs(self) -> Needs:
+        """Return what it needs of its host beside QEMU."""
+        efi: Literal["efi", "secure"] = "secure" if self.secure_boot else "efi"
+        return Needs(
+            programs=("swtpm",) if self.tpm else (),
+            shares=self.shares,
+            firmware=efi if self.firmware == "efi" else "",
+            machine=self.machine or ("q35" if self.secure_boot else ""),
+            huge_pages=self.huge_pages,
+            locked="locked" in self.backing,
+        )
 
     @property
     def probes(self) -> bool:
@@ -115,6 +126,7 @@ class KvmProfile(Struct, frozen=True):
             firmware=self.firmware,
             io_threads=self.io_threads,
             huge_pages=self.huge_pages,
+            backing=self.backing,
             rng=self.rng,
             watchdog=self.watchdog,
             panic=self.panic,

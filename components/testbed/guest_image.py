@@ -140,7 +140,9 @@ def _fill_root(root: Path, unpacked: Path) -> None:
     for folder in _FOLDERS.split():
         (root / folder).mkdir(parents=True, exist_ok=True)
     initramfs.add_busybox(root, unpacked)
-    initramfs.add_modules(root / "lib/modules", unpacked, guest_init.MODULES)
+    initramfs.add_modules(
+        root / "lib/modules", unpacked, guest_init.MODULES, guest_init.FURTHER_MODULES
+    )
     agent = unpacked / "usr/sbin/qemu-ga"
     shutil.copyfile(agent, root / "sbin/qemu-ga")
     (root / "sbin/qemu-ga").chmod(0o755)

@@ -52,6 +52,9 @@ FOLDERS = {
     "run": "/run/libvirt",
 }
 
+# Where emulators of TPMs keep their authority and their logs; only where they are installed.
+TPM_FOLDERS = {"tpm": "/var/lib/swtpm-localca", "tpm-log": "/var/log/swtpm"}
+
 _DAEMON_CONF = """\
 host_uuid = "{uuid}"
 auth_unix_rw = "none"
@@ -70,6 +73,8 @@ _QEMU_CONF = """\
 security_driver = "none"
 user = "root"
 group = "root"
+swtpm_user = "root"
+swtpm_group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 cgroup_controllers = [ ]
@@ -111,7 +116,8 @@ def _prepare(plan: Mapping[str, Any]) -> None:
 
 
 def _prepare_libvirt(directory: Path, uuid: str, address: str) -> None:
-    for ours, system in FOLDERS.items():
+    emulates_tpms = Path(TPM_FOLDERS["tpm"]).is_dir()
+    for ours, system in (FOLDERS | (TPM_FOLDERS if emulates_tpms else {})).items():
         (directory / ours).mkdir(parents=True, exist_ok=True)
         Path(system).mkdir(parents=True, exist_ok=True)
         _run("mount", "--bind", str(directory / ours), system)

@@ -22,11 +22,20 @@ def add_busybox(root: Path, unpacked: Path) -> None:
             (root / "bin" / applet).symlink_to("busybox")
 
 
-def add_modules(target: Path, unpacked: Path, modules: Sequence[str]) -> None:
-    """Copy kernel modules, and the order in which they must be inserted to the file `order`."""
+def add_modules(
+    target: Path, unpacked: Path, modules: Sequence[str], further: Sequence[str] = ()
+) -> None:
+    """Copy kernel modules, and the order in which they must be inserted to the file `order`.
+
+    Args:
+        target: Folder to copy to.
+        unpacked: Where the kernel's package is.
+        modules: In the order they are inserted at boot.
+        further: Modules that whoever needs them inserts.
+    """
     target.mkdir(parents=True, exist_ok=True)
     found = {path.stem.replace("-", "_"): path for path in unpacked.rglob("*.ko")}
-    for module in modules:
+    for module in (*modules, *further):
         shutil.copyfile(found[module.replace("-", "_")], target / f"{module}.ko")
     (target / "order").write_text("".join(f"{module}\n" for module in modules))
 

@@ -6,8 +6,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from components.domains.further import ALIAS, Existing, free_target, placed
+from components.domains.needs import Needs
 from components.domains.profile import Machine
-from components.domains.shares import SharedFolder
 from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, InterfaceSpec
 from components.storage.backend import CONTEXT, DiskOffer
 
@@ -56,14 +56,9 @@ class XenProfile(Struct, frozen=True):
         return False
 
     @property
-    def shares(self) -> tuple[SharedFolder, ...]:
-        """Return none: libvirt's Xen driver shares no folders."""
-        return ()
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        """Return nothing beyond Xen itself."""
-        return ()
+    def needs(self) -> Needs:
+        """Return nothing beyond Xen itself; libvirt's driver for it shares no folders."""
+        return Needs()
 
     @property
     def probes(self) -> bool:

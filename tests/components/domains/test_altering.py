@@ -48,6 +48,9 @@ STORAGE = frozenset(ON_THE_DOMAIN)
         ("ramdisk", "/a", "/b", Way.POWER),
         ("extra", "", "quiet", Way.POWER),
         ("machine", "", "q35", Way.POWER),
+        ("memoryBacking", (), ("locked",), Way.POWER),
+        ("hugePages", False, True, Way.POWER),
+        ("firmware", "bios", "efi", Way.POWER),
         ("cpuModel", "", "qemu64", Way.POWER),
         ("diskCache", "", "none", Way.POWER),
         ("nicModel", "virtio", "e1000", Way.POWER),
@@ -177,6 +180,43 @@ async def test_memory_and_processors_change_while_it_runs(running):
     assert int(xml.findtext("currentMemory")) == 96 * 1024
     assert xml.find("vcpu").get("current") == "3"
     assert (await running.facts()).id == before.id
+    assert not running.vm.value("pendingChanges")
+
+
+async def test_how_memory_is_held_changes_at_the_next_power_cycle(running):
+    await running.start(BEFORE)
+
+    await running.update(f'{BEFORE} memoryBacking [|"shared"|];')
+
+    assert running.vm.value("pendingChanges") == "memoryBacking"
+    assert (await running.xml()).find("memoryBacking") is None
+    await running.bench.one.call(running.vm.path, "destroy")
+    await running.bench.one.call(running.vm.path, "start")
+    assert not running.vm.value("pendingChanges")
+    assert (await running.xml()).find("memoryBacking/access").get("mode") == "shared"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('firmware "efi";', "this host has none without secure boot"),
+        ("secureBoot true;", "secureBoot needs firmware"),
+        ("tpm true;", "there is no program swtpm"),
+    ],
+)
+async def test_a_change_is_refused_where_the_host_has_not_what_it_takes(
+    running, monkeypatch, more, why
+):
+    await running.start(BEFORE)
+    before = await running.xml()
+    monkeypatch.setattr("components.domains.needs.scheme_of", lambda uri: "qemu")
+    monkeypatch.setattr("components.domains.needs.described", tuple)
+    monkeypatch.setattr("components.domains.needs.shutil.which", lambda *_, **__: None)
+
+    with pytest.raises(EngineError, match=why):
+        await running.update(f"{BEFORE} {more}")
+
+    assert ET.tostring(await running.xml()) == ET.tostring(before)
     assert not running.vm.value("pendingChanges")
 
 

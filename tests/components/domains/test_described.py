@@ -198,6 +198,12 @@ async def test_the_memory_of_a_crashed_guest_is_kept_in_a_file(bench):
         ('shares [|[|"/etc", "a"|]|]; stopMode "save";', "shares and stopMode"),
         ('shares [|[|"/etc", "a"|]|]; onDaemonStop "save";', "shares and onDaemonStop"),
         ("secureBoot true;", "secureBoot needs firmware"),
+        (
+            'memoryBacking [|"swapped"|];',
+            "must be a list of shared, locked, nosharepages, immediate",
+        ),
+        ('memoryBacking [|"locked", "locked"|];', "each once"),
+        ('memoryBacking "locked";', "has to be Vector or Null"),
         ('secureBoot true; firmware "efi"; machine "pc-i440fx-7.2";', "of kind q35"),
     ],
 )
@@ -217,8 +223,8 @@ async def test_a_folder_that_cannot_be_written_is_shared_by_9p(bench):
 
 
 async def test_without_its_emulator_there_is_no_tpm(bench, monkeypatch):
-    monkeypatch.setattr("components.domains.checking.scheme_of", lambda uri: "qemu")
-    monkeypatch.setattr("components.domains.checking.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("components.domains.needs.scheme_of", lambda uri: "qemu")
+    monkeypatch.setattr("components.domains.needs.shutil.which", lambda *_, **__: None)
     with pytest.raises(EngineError, match="there is no program swtpm on this host"):
         await bench.deploy(text("tpm true;"))
 

@@ -226,6 +226,9 @@ CASES = {
     "profile_kvm_secure": msgspec.structs.replace(
         KVM, firmware="efi", secure_boot=True, tpm=True, machine=""
     ).spec(MACHINE),
+    "profile_kvm_memory_backing": msgspec.structs.replace(
+        KVM, backing=("shared", "locked", "nosharepages", "immediate")
+    ).spec(msgspec.structs.replace(MACHINE, numa_node=0)),
     "profile_tcg_disk": msgspec.structs.replace(KVM, accelerator="tcg", disk_bus="sata").spec(
         MACHINE
     ),

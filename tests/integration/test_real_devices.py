@@ -1,0 +1,100 @@
+"""Real QEMU guests with what only they prove: UEFI, a folder of the host, a TPM, a panic, secure boot."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import sfdl
+from components.testbed.guest_image import READY
+from engine.core.faults import EngineError
+from engine.testing.daemons import daemons, wait_until
+from engine.wire.codec import decode
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
+
+GUESTS = """
+#include "components/vm.sf"
+sfConfig extends PhysicalHost {
+    uri TBD; guestKernel TBD; guestRamdisk TBD;
+    hypervisorUri uri; sfSyncTerminate true; sfLivenessDelay 2;
+    Guest extends KvmDomain {
+        diskless true; memory 160; firmware "efi"; stopTimeout 5;
+        kernel guestKernel; ramdisk guestRamdisk; extra "quiet panic=1 sd.beat=1 sd.name=d";
+    }
+    distrusted extends Guest { secureBoot true; stopMode "destroy"; }
+    vm extends Guest {
+        tpm true; shares [|[|"FOLDER", "data"|]|]; memoryBacking [|"nosharepages", "immediate"|];
+        startMode "booted"; readyChecks [|"agent"|]; bootTimeout 100; sfStartTimeout 110; onGuestCrash "dump";
+    }
+}
+"""
+MODULES = "/lib/modules"
+
+
+def described(folder, **values):
+    overrides = [(f"sfConfig:{name}", str(value)) for name, value in values.items()]
+    return sfdl.compile(GUESTS.replace("FOLDER", str(folder)), overrides=overrides).root
+
+
+def why_gone(client):
+    try:
+        list(client.whole_tree("pool"))
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+def test_a_guest_booted_by_uefi_has_a_folder_and_a_tpm_and_its_panic_leaves_its_memory(
+    tmp_path, host, image
+):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "from-host").write_text("hello\n")
+    pool = described(folder, uri=host.uri, guestKernel=image.kernel, guestRamdisk=image.initrd)
+    with daemons(tmp_path, "one") as (one,):
+        client = one.client()
+        client.start("pool", pool).result()
+        vm = next(row for row in client.whole_tree("pool") if row.path == "pool:vm")
+
+        def guest(*commands):
+            words = " && ".join(commands)
+            done = decode(
+                client.call(vm.ident, "exec", (words,), budget_s=60.0).result().value, dict
+            )
+            assert done["status"] == 0, done
+            return done["out"]
+
+        assert "systab" in guest("ls /sys/firmware/efi")
+
+        major, first = guest("cd /sys/class/tpm/tpm0", "cat tpm_version_major pcr-sha256/0").split()
+        assert major == "2"
+        assert re.fullmatch("[0-9A-F]{64}", first)
+        assert int(first, 16)  # the firmware has measured itself
+
+        said = guest(
+            f"insmod {MODULES}/fuse.ko", f"insmod {MODULES}/virtiofs.ko",
+            "mount -t virtiofs data /mnt", "cat /mnt/from-host", "echo back > /mnt/from-guest",
+        )  # fmt: skip
+        assert said == "hello\n"
+        assert (folder / "from-guest").read_text() == "back\n"
+
+        (work,) = tmp_path.glob("*/port-*/work")
+        (console,) = (work / "console").glob("pool-distrusted-*.log")
+        wait_until(
+            lambda: "Security Violation" in console.read_text(errors="replace"), timeout_s=90
+        )
+        assert READY not in console.read_text(errors="replace")
+
+        guest(
+            f"insmod {MODULES}/pvpanic.ko", f"insmod {MODULES}/pvpanic-mmio.ko",
+            "(sleep 0.5; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 &",
+        )  # fmt: skip
+        reason = wait_until(lambda: why_gone(client), timeout_s=60)
+        (dump,) = (work / "dumps").iterdir()
+        assert "crashed: panicked" in reason
+        assert f"its memory is in {dump}" in reason
+        assert dump.stat().st_size > 100 * 2**20
+        wait_until(lambda: not host.qemu_pids(), timeout_s=30)
+        client.close()
