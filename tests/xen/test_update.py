@@ -1,4 +1,4 @@
-"""A running Xen guest is changed: its logical volumes grow, a disk and a card are plugged in and out."""
+"""A running Xen guest is changed: its volumes grow or are replaced, devices come and go, it is renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sfConfig extends Compound {
     xen extends PhysicalHost {
         sfProcessHost "x1"; sfSyncTerminate true; sfUpdatable true;
         lvm extends LVMStorageBackend {
-            baseImage (guest ++ "/base.ext4"); swapSize "4m"; thinPool pool; keepOnFailure 0;
+            baseImage (guest ++ "/base.ext4"); swapSize "SWAP"; thinPool pool; keepOnFailure 0;
             volumeSize "SIZE";
         }
         vm extends XenDomain {
@@ -55,12 +55,13 @@ def has(lab):
     return disks, {row[4] for row in nics if row}
 
 
-def test_its_volumes_grow_and_devices_come_and_go_as_it_runs(further, tmp_path):
+def test_a_running_guest_is_changed_and_ends_without_a_trace(further, tmp_path):
     lab, text = further, tmp_path / "pool.sf"
     values = ("--set", f"guest={lab.folder}/guest", "--set", f"pool={THIN}")
 
-    def described(size, more, mode="defer"):
-        text.write_text(GUEST.replace("SIZE", size).replace("MORE", more).replace("MODE", mode))
+    def described(size, more, mode="defer", swap="4m"):
+        told = GUEST.replace("SIZE", size).replace("SWAP", swap)
+        text.write_text(told.replace("MORE", more).replace("MODE", mode))
         return text, *values
 
     root, swap = (f"/dev/vg1/pool-xen-vm-volume1{word}" for word in ("", "-swap"))
@@ -81,8 +82,17 @@ def test_its_volumes_grow_and_devices_come_and_go_as_it_runs(further, tmp_path):
     assert has(lab) == ({root: 48.0, swap: 4.0}, nics)
     assert lab["x1"].run("virsh", "domid", "pool-xen-vm").out == number
 
-    sf(lab, "sfupdate", "h1", "pool", *described("48m", "memory 112;", "reboot"))
+    # Xen's driver does not rename: it is forgotten and defined anew, with what was pending.
+    renamed = 'domainName "other"; memory 112;'
+    sf(lab, "sfupdate", "h1", "pool", *described("48m", renamed, "reboot"))
+    assert domains(lab, "x1") == ["other"]
     assert has(lab) == ({root: 48.0, swap: 4.0}, nics)
-    assert lab["x1"].run("virsh", "domid", "pool-xen-vm").out != number
+    assert lab["x1"].run("virsh", "domid", "other").out != number
+
+    replaced = f"{renamed} allowReplace true;"
+    sf(lab, "sfupdate", "h1", "pool", *described("48m", replaced, "reboot", swap="8m"))
+    assert has(lab) == ({f"{root}+2": 48.0, f"{swap}+2": 8.0}, nics)
+    names = lab["x1"].run("lvs", "--noheadings", "-o", "lv_name", "vg1").out.split()
+    assert not {"pool-xen-vm-volume1", "pool-xen-vm-volume1-swap"} & set(names)
 
     sf(lab, "sfterminate", "h1", "pool")
