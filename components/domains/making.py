@@ -36,14 +36,9 @@ from components.hypervisor.protocol import DomainFacts, DomainState
 from components.networks.allotted import AllottedAddress
 from components.networks.joined import Joined
 from components.networks.probing import refuse_taken
-from components.storage.backend import (
-    ALWAYS,
-    AS_LONG_AS_MADE,
-    AS_LONG_AS_RESUMED,
-    CONTEXT,
-    DiskOffer,
-)
 from components.storage.declared import ON_THE_DOMAIN
+from components.storage.keeping import ALWAYS, AS_LONG_AS_MADE, AS_LONG_AS_RESUMED
+from components.storage.offers import CONTEXT, DiskOffer
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.effects import Effect
 from engine.runtime.handles import Link

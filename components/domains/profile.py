@@ -10,7 +10,7 @@ from components.domains.further import Existing
 from components.domains.needs import Needs
 from components.domains.xml import DiskSpec, DomainSpec, InterfaceSpec
 from components.hypervisor.owner import OwnerRecord
-from components.storage.backend import DiskOffer
+from components.storage.offers import DiskOffer
 
 
 class Machine(Struct, frozen=True):

@@ -21,13 +21,9 @@ from components.context.told import Told, Wishes, instance_id
 from components.hypervisor.capabilities import Capability
 from components.hypervisor.protocol import Hypervisor
 from components.networks.addresses import mac_from_ip
-from components.storage.backend import (
-    AS_LONG_AS_MADE,
-    AS_LONG_AS_RESUMED,
-    CONTEXT,
-    DiskOffer,
-    StorageBackend,
-)
+from components.storage.backend import StorageBackend
+from components.storage.keeping import AS_LONG_AS_MADE, AS_LONG_AS_RESUMED
+from components.storage.offers import CONTEXT, DiskOffer
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
 from engine.runtime.effects import Effect

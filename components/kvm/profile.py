@@ -13,7 +13,7 @@ from components.domains.needs import Needs
 from components.domains.profile import Machine
 from components.domains.shares import SharedFolder
 from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, FolderSpec
-from components.storage.backend import CONTEXT, DiskOffer
+from components.storage.offers import CONTEXT, DiskOffer
 
 CACHE_MIB = 32
 """Translation cache of an emulated guest: most of its memory at the host."""

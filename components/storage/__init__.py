@@ -5,9 +5,10 @@
 hypervisor keeps by itself, `shared_store` what several hosts see.
 """
 
-from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.backend import StorageBackend
 from components.storage.loopback import LoopbackStorageBackend
 from components.storage.lvm import LVMStorageBackend
+from components.storage.offers import DiskOffer
 from components.storage.overlay import OverlayStorageBackend, Qcow2StorageBackend
 from components.storage.pool_backend import PoolStorageBackend
 from components.storage.shared_store import SharedStore, SharedView

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid as uuids
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 from typing_extensions import override
 
 from components.hosts.above import said_above
 from components.images.kinds import ImageFacts
+from components.storage.closing import Closing
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.filling import how_to_fill
 from components.storage.found import GivenUpVolume
-from components.storage.freezing import FROZEN, FreezingStorage
+from components.storage.freezing import FreezingStorage
 from components.storage.growing import name_of
-from components.storage.keeping import Ending, ending_of, image_saved, volumes_stay
-from components.storage.limits import IoLimits
+from components.storage.keeping import ALWAYS, AS_LONG_AS_MADE, AS_LONG_AS_RESUMED, ending_of
+from components.storage.offers import FROZEN, DiskOffer
 from components.storage.replacing import MOST, Replacing, mark_of, read_name
-from components.storage.saving import SavedImage
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises, on_disk, outstanding
 from components.storage.usage import VolumeUsage, usage_of
@@ -32,42 +30,13 @@ from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.lifecycle import State
-from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
+from engine.core.records import SHUTDOWN, Record
 from engine.runtime.attributes import NotBound, exposed
-from engine.runtime.effects import Effect, NameTaken
+from engine.runtime.effects import Effect
 from engine.runtime.kinds import BadValueError, float_
 from engine.wire.codec import FlatTree, unflatten
 from engine.wire.messages import Handle
 from sfdl.values import Value
-
-AS_LONG_AS_MADE = SHUTDOWN
-"""Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
-ALWAYS = f"always {DEPLOYMENT_FAILURE}"
-"""All ends: the guest goes on, or is set aside."""
-AS_LONG_AS_RESUMED = f"{SHUTDOWN} {DEPLOYMENT_FAILURE}"
-"""The same for a volume taken over from an earlier creation: it is older than a start that failed."""
-CONTEXT = "context"
-"""Role of the disk that tells a guest what it is."""
-
-
-class DiskOffer(Struct, frozen=True):
-    """A disk a domain may use.
-
-    Attributes:
-        role: `root`, `swap`, `data`, or `context` (read only).
-        path: File or device on the host.
-        kind: `file` or `block`.
-        format: `raw` or `qcow2`.
-        limits: Most the guest gets of it in a second; nothing: no limits.
-        discard: What the guest gives up is given back to the host.
-    """
-
-    role: str
-    path: str
-    kind: str
-    format: str
-    limits: IoLimits | None = None
-    discard: bool = False
 
 
 class User:
@@ -157,6 +126,11 @@ class StorageBackend(FreezingStorage):
     async def wanted_name(self) -> str:
         """Return the domain name set here, or nothing."""
         return self.domain_name
+
+    @property
+    def used_by(self) -> str:
+        """Return the name of the domain it serves, as it is said here or there; empty: none is known."""
+        return self.domain_name or self._bound_name
 
     @exposed()
     async def image_facts(self) -> ImageFacts | None:
@@ -470,38 +444,8 @@ class StorageBackend(FreezingStorage):
         await self._wait_for_user()
         if self._retained or record.type == SHUTDOWN:
             await self.retain()
-            return
-        ending = ending_of(record)
-        if ending is Ending.ROLLBACK and self.resumes:
-            return
-        volumes = [made.effect for made in self.live.effects if self.offer_of(made.effect)]
-        found = self.using_existing_volumes
-        stay = volumes_stay(self.keep_volumes, found=found, ending=ending)
-        if found and stay != "always":
-            volumes.extend(await self._give_up())
-        later = f"{self.keep_on_failure:g}" if self.keep_on_failure else "never"
-        keep = later if stay == "later" else stay
-        if ending is not Ending.ROLLBACK and self.offers:
-            wanted = image_saved(wanted=self.save_image, on=self.save_image_on, ending=ending)
-            if wanted and not await self._saved(volumes, keep):
-                return
-        for volume in volumes:
-            await self.amend(volume, keep)
-
-    async def _give_up(self) -> list[Effect]:
-        """Take over the volumes that were found, to remove them; those of another owner stay."""
-        taken: list[Effect] = []
-        for effect in map(self.given_up, self.offers):
-            try:
-                taken.append(await self.make(effect, keep="always"))
-            except NameTaken:
-                self._tell(f"{effect.label()} belongs to another owner: it stays")
-        return taken
-
-    def _tell(self, text: str) -> None:
-        self.last_error = text
-        self.live.segment.errors.append(f"{self.path}: {text}")
-        self.note(text, "error")
+        else:
+            await Closing(self).carry_out(ending_of(record))
 
     async def _wait_for_user(self) -> None:
         if self.user is None:
@@ -510,33 +454,3 @@ class StorageBackend(FreezingStorage):
             await self.call(self.user, User, "let_go")
         except EngineError as error:
             self.log.debug("the domain is gone already: %s", error)
-
-    async def _saved(self, volumes: Sequence[Effect], then: str) -> bool:
-        """Pack the root volume; until that is done, and if it fails, the volumes stay."""
-        for volume in volumes:
-            await self.amend(volume, "always")
-        root = self.offers[0]
-        prefix = self.domain_name or self._bound_name or self.name
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        stem = self.save_image_name or prefix
-        name = self.save_image_name or f"{prefix}-{stamp}"
-        folder = Path(self.save_image_path).expanduser()
-        image = SavedImage(
-            volume=root.path, volume_format=root.format, extension=self.save_image_extension,
-            path=str(folder / f"{name}.{self.save_image_extension}"), stem=stem, domain=prefix,
-            keep_newest=self.save_image_keep, then=then, sysprep=self.save_image_sysprep,
-            loops=self.most_loops,
-        )  # fmt: skip
-        try:
-            async with self.turn():
-                await self.make(image, keep="always")
-        except asyncio.CancelledError:
-            self._tell_unsaved("it took longer than sfTerminateTimeout")
-            raise
-        except (EngineError, OSError) as error:
-            self._tell_unsaved(str(error))
-            return False
-        return True
-
-    def _tell_unsaved(self, why: str) -> None:
-        self._tell(f"the image could not be saved, the volumes stay: {why}")

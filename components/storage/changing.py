@@ -24,7 +24,7 @@ from engine.wire.messages import Handle
 from sfdl.values import Kept, Reference, Value
 
 if TYPE_CHECKING:
-    from components.storage.backend import DiskOffer
+    from components.storage.offers import DiskOffer
     from components.storage.replacing import Replacing
 
 ENDINGS = frozenset({

@@ -10,21 +10,17 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from msgspec import Struct
 
+from components.storage.offers import FROZEN, DiskOffer
 from components.storage.resizing import ResizingStorage
 from components.storage.using import VolumesInUse
 from engine.core.faults import BadDescription, Refused, WrongState
 from engine.runtime.attributes import exposed
 from engine.runtime.effects import Effect
 
-if TYPE_CHECKING:
-    from components.storage.backend import DiskOffer
-
-FROZEN = "frozen"
-"""Role of what no machine has as a disk: the content of a volume as it once was."""
 OFF, PAUSED = "off", "paused"
 """Ways of a guest to write nothing."""
 LAST_GENERATION = 2**31

@@ -14,10 +14,16 @@ from __future__ import annotations
 
 from enum import Enum
 
-from engine.core.records import DEPLOYMENT_FAILURE, Record
+from engine.core.records import DEPLOYMENT_FAILURE, SHUTDOWN, Record
 from engine.runtime.kinds import BadValueError, Kind, shown
 from sfdl.values import Value
 
+AS_LONG_AS_MADE = SHUTDOWN
+"""Ends that leave a volume which this creation has made: its daemon's, which is nobody's wish."""
+ALWAYS = f"always {DEPLOYMENT_FAILURE}"
+"""All ends: the guest goes on, or is set aside."""
+AS_LONG_AS_RESUMED = f"{SHUTDOWN} {DEPLOYMENT_FAILURE}"
+"""The same for a volume taken over from an earlier creation: it is older than a start that failed."""
 AS_BEFORE = "statuquo"
 _SPELLINGS = {AS_BEFORE, "statusquo", "status quo"}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.backend import StorageBackend
+from components.storage.offers import DiskOffer
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises
 from components.storage.volume_file import VolumeFile

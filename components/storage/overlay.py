@@ -2,289 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import ClassVar
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 from typing_extensions import override
 
-from components.images.kinds import ImageFacts, digest_of
-from components.images.store import Store
-from components.storage.backend import DiskOffer
-from components.storage.filling import overwrite
-from components.storage.found import GivenUpVolume
+from components.images.kinds import ImageFacts
 from components.storage.freezing import Frozen
+from components.storage.layers import (
+    Base,
+    GivenUpLayer,
+    Layer,
+    OverlayFile,
+    base_of,
+    check_base,
+    layers_above,
+    virtual_size,
+    write_protect,
+)
 from components.storage.loopback import FileStorageBackend
+from components.storage.offers import DiskOffer
 from components.storage.sourcing import Wanted
-from components.storage.using import refuse_used
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
-from engine.runtime.effects import Effect, NameTaken, Owner, OwnExecutor, Presence, Site
+from engine.runtime.effects import Effect, OwnExecutor
 from engine.runtime.kinds import bool_, int_, str_
 
 BASES = {"raw", "qcow2"}
-
-
-class Base(Struct, frozen=True):
-    """What an overlay stands on, as it was when the overlay was made.
-
-    Attributes:
-        mtime_ns: Time of the last change, nanoseconds since 1970.
-        digest: `sha256:...` if it is known: another time alone makes no other base then.
-    """
-
-    path: str
-    format: str
-    size: int
-    mtime_ns: int
-    digest: str = ""
-
-
-class _Sidecar(Struct, frozen=True):
-    owner: Owner
-    base: Base
-    volume: str = ""
-    """Name of the volume whose frozen content the base is; empty: the base is an image."""
-
-
-class OverlayFile(Effect, frozen=True):
-    """A qcow2 file that holds what differs from its base.
-
-    Its sidecar file has the owner, and the base as it was: an overlay on a base that has changed
-    would be a corrupt disk, so it is refused.
-    """
-
-    path: str
-    size_bytes: int
-    base: Base
-    options: str
-    wipe: bool = False
-
-    @override
-    def label(self) -> str:
-        return f"overlay {self.path}"
-
-    @property
-    def sidecar(self) -> Path:
-        """Return where owner and base are recorded."""
-        return Path(f"{self.path}.owner.json")
-
-    def _record(self) -> _Sidecar | None:
-        try:
-            return msgspec.json.decode(self.sidecar.read_bytes(), type=_Sidecar)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError:
-            return _Sidecar(Owner("", "", "", 0), self.base)
-
-    @override
-    async def look(self, at: Site) -> Presence:
-        there = Path(self.path).exists()
-        record = self._record()
-        if record is None:
-            return Presence.FOREIGN if there else Presence.ABSENT
-        if not record.owner.same_place(at.owner):
-            return Presence.FOREIGN
-        return Presence.OURS if there else Presence.ABSENT
-
-    @override
-    async def make(self, at: Site) -> Self:
-        record = self._record()
-        if record is not None and not record.owner.same_place(at.owner):
-            raise NameTaken(f"{self.path} belongs to {record.owner.path or 'somebody else'}")
-        await at.blocking(self._claim, at.owner)
-        await at.run((
-            "qemu-img", "create", "-q", "-f", "qcow2", "-F", self.base.format, "-b", self.base.path,
-            "-o", self.options, "--", self.path, str(self.size_bytes),
-        ))  # fmt: skip
-        return self
-
-    @property
-    def capacity_bytes(self) -> int:
-        """Return what a guest sees."""
-        return self.size_bytes
-
-    def sized(self, size_bytes: int) -> Self:
-        """Return the same layer, described as larger."""
-        return replace(self, size_bytes=size_bytes)
-
-    async def enlarge(self, at: Site, size_bytes: int) -> None:
-        """Make the layer larger, unless it is as large already; nobody has it open."""
-        words = ("qemu-img", "info", "--output=json", "--", self.path)
-        found = msgspec.json.decode((await at.run(words)).stdout, type=dict[str, object])
-        if cast("int", found["virtual-size"]) < size_bytes:
-            await at.run(("qemu-img", "resize", "-q", "-f", "qcow2", self.path, str(size_bytes)))
-
-    @override
-    async def claim(self, at: Site) -> Self:
-        record = self._record()
-        found = self if record is None else replace(self, base=record.base)
-        await at.blocking(found._claim, at.owner)  # noqa: SLF001 - it is of this class
-        return found
-
-    def _claim(self, owner: Owner) -> None:
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        part = self.sidecar.with_name(f"{self.sidecar.name}.part")
-        part.write_bytes(msgspec.json.encode(self._beside(owner)))
-        part.replace(self.sidecar)
-        kept = Store.holding(Path(self.base.path))
-        if kept is not None:  # the image stays as long as there is a layer on it
-            kept[0].refer(kept[1], self._reader, self.path)
-
-    def _beside(self, owner: Owner) -> _Sidecar:
-        return _Sidecar(owner, self.base)
-
-    @property
-    def _reader(self) -> str:
-        return hashlib.sha256(self.path.encode()).hexdigest()[:16]
-
-    @override
-    async def undo(self, at: Site) -> None:
-        record = self._record()
-        if record is not None and record.owner == at.owner:
-            await refuse_used(at, self.path)
-            await at.blocking(self._remove)
-
-    def _remove(self) -> None:
-        if self.wipe:
-            overwrite(Path(self.path))
-        with contextlib.suppress(FileNotFoundError):
-            Path(self.path).unlink()
-        self.sidecar.unlink(missing_ok=True)
-        kept = Store.holding(Path(self.base.path))
-        if kept is not None:
-            kept[0].let_go(self._reader, kept[1])
-
-
-def base_of(path: Path, format_: str, digest: str = "") -> Base:
-    """Describe a base as it is now; blocks.
-
-    Args:
-        path: The base.
-        format_: Of the base.
-        digest: What it was found to have; one in a store is called so.
-    """
-    facts = path.stat()
-    kept = Store.holding(path)
-    known = digest or (kept[1] if kept is not None else "")
-    return Base(str(path), format_, facts.st_size, facts.st_mtime_ns, known)
-
-
-def check_base(base: Base) -> None:
-    """Refuse a base that is not what an overlay was made on; blocks.
-
-    Raises:
-        Refused: It is gone or has changed (`StaleBase`).
-    """
-    try:
-        now = base_of(Path(base.path), base.format, base.digest)
-        touched = replace(now, mtime_ns=base.mtime_ns) == base != now
-        if touched and base.digest and digest_of(Path(base.path)) == base.digest:
-            return
-    except OSError as error:
-        raise Refused(
-            f"StaleBase: {base.path} is gone: {error.strerror}", code="SF-STORE-008"
-        ) from error
-    if now != base:
-        raise Refused(
-            f"StaleBase: {base.path} has changed since the overlay was made on it",
-            code="SF-STORE-008", hint="the overlay cannot be used any more; make it anew",
-        )  # fmt: skip
-
-
-class Layer(OverlayFile, frozen=True):
-    """A layer above what was frozen of a volume; undoing it thaws that.
-
-    It is there once its base is read-only: one that a daemon has left before that counts as ours, for
-    it is nobody else's, and is taken back.
-
-    Attributes:
-        volume: Name of the volume.
-        role: Of the volume.
-    """
-
-    volume: str = ""
-    role: str = "root"
-
-    @override
-    async def look(self, at: Site) -> Presence:
-        found = await super().look(at)
-        begun = found is Presence.ABSENT and not self.is_whole()
-        return Presence.OURS if begun else found
-
-    @override
-    async def make(self, at: Site) -> Self:
-        done = await super().make(at)
-        await at.blocking(_write_protect, Path(self.base.path), True)
-        return done
-
-    def is_whole(self) -> bool:
-        """Say whether its base is frozen; blocks."""
-        base = Path(self.base.path)
-        return base.exists() and not base.stat().st_mode & WRITABLE
-
-    @override
-    def _beside(self, owner: Owner) -> _Sidecar:
-        return _Sidecar(owner, self.base, self.volume)
-
-    @override
-    async def undo(self, at: Site) -> None:
-        await super().undo(at)
-        if not Path(self.path).exists():
-            await at.blocking(_write_protect, Path(self.base.path), False)
-
-
-WRITABLE = 0o222
-"""Bits of a mode that let somebody write."""
-
-
-def _write_protect(path: Path, on: bool) -> None:  # noqa: FBT001 - what it is called says which
-    with contextlib.suppress(FileNotFoundError):
-        path.chmod(0o444 if on else 0o600)
-
-
-def layers_above(path: Path) -> list[tuple[Path, _Sidecar]]:
-    """Return what stands above a volume that was frozen, lowest first; blocks."""
-    found: dict[str, tuple[Path, _Sidecar]] = {}
-    for note in path.parent.glob(f"{glob.escape(path.name)}-g*.owner.json"):
-        layer = Path(str(note).removesuffix(".owner.json"))
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            record = msgspec.json.decode(note.read_bytes(), type=_Sidecar)
-            if record.volume == path.name and layer.exists():
-                found[record.base.path] = layer, record
-    chain: list[tuple[Path, _Sidecar]] = []
-    while (above := found.pop(str(chain[-1][0] if chain else path), None)) is not None:
-        chain.append(above)
-    return chain
-
-
-def virtual_size(path: Path) -> int:
-    """Return how large a qcow2 file is for its guest, as its header says; blocks."""
-    with path.open("rb") as file:
-        return int.from_bytes(file.read(32)[24:32], "big")
-
-
-class GivenUpLayer(GivenUpVolume, frozen=True):
-    """A layer that was found and is to be removed; its base is let go of, or goes if it was frozen."""
-
-    @override
-    def _remove(self) -> None:
-        layer = OverlayFile(self.path, 0, Base("", "", 0, 0), "")
-        record = layer._record()  # noqa: SLF001 - same idea
-        super()._remove()
-        if record is not None and record.volume:
-            base = Path(record.base.path)
-            _write_protect(base, False)
-            GivenUpLayer(str(base), self.wipe)._remove()  # noqa: SLF001 - of this class
-        kept = None if record is None else Store.holding(Path(record.base.path))
-        if kept is not None:
-            kept[0].let_go(layer._reader, kept[1])  # noqa: SLF001 - same idea
 
 
 class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
@@ -424,7 +171,7 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
             layer.unlink(missing_ok=True)
             Path(f"{layer}.owner.json").unlink(missing_ok=True)
         if mine:
-            _write_protect(path, False)
+            write_protect(path, False)
 
     @override
     async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:

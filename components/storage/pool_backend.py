@@ -13,7 +13,8 @@ from components.hypervisor.choice import is_local, scheme_of, uri_kind
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.images.kinds import ImageFacts
-from components.storage.backend import DiskOffer, StorageBackend
+from components.storage.backend import StorageBackend
+from components.storage.offers import DiskOffer
 from components.storage.pool_effects import GivenUpPoolVolume, PoolVolume
 from components.storage.pool_xml import IN_FILES, Access, VolumeSpec
 from components.storage.sourcing import Wanted

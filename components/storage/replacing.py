@@ -18,7 +18,8 @@ from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Presence, Site
 
 if TYPE_CHECKING:
-    from components.storage.backend import DiskOffer, StorageBackend
+    from components.storage.backend import StorageBackend
+    from components.storage.offers import DiskOffer
 
 MOST = 20
 """How many volumes of one name there may be beside one another."""

@@ -9,7 +9,7 @@ from components.domains.further import ALIAS, Existing, free_target, placed
 from components.domains.needs import Needs
 from components.domains.profile import Machine
 from components.domains.xml import BadSpecError, DiskSpec, DomainSpec, InterfaceSpec
-from components.storage.backend import CONTEXT, DiskOffer
+from components.storage.offers import CONTEXT, DiskOffer
 
 CONSOLES = "/var/log/xen/console"
 """Where xenconsoled keeps its logs; libvirt's Xen driver cannot be told another file."""

@@ -22,8 +22,8 @@ from components.domains.xml import (
 )
 from components.hypervisor.connection import LibvirtHypervisor
 from components.kvm.profile import KvmProfile
-from components.storage.backend import DiskOffer
 from components.storage.limits import IoLimits
+from components.storage.offers import DiskOffer
 from components.xen.profile import XenProfile
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,7 +11,7 @@ import pytest
 
 import sfdl
 from components.storage.filling import overwrite
-from components.storage.lvm import GivenUpLogicalVolume, LogicalVolume, tag_of
+from components.storage.logical_volumes import GivenUpLogicalVolume, LogicalVolume, tag_of
 from components.storage.saving import LEFT_OUT, OF_ONE_MACHINE, SavedImage
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import EngineError, Refused

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import sfdl
-from components.storage.freezing import FROZEN
-from components.storage.lvm import FrozenVolume, LogicalVolume, tag_of
-from components.storage.overlay import Layer, layers_above
+from components.storage.layers import Layer, layers_above
+from components.storage.logical_volumes import FrozenVolume, LogicalVolume, tag_of
+from components.storage.offers import FROZEN
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import BadDescription, EngineError, Refused, WrongState
 from engine.runtime.effects import Presence

@@ -8,8 +8,8 @@ import pytest
 
 import sfdl
 from components.hypervisor.pool import HypervisorPool
-from components.storage.backend import DiskOffer
 from components.storage.limits import IoLimits
+from components.storage.offers import DiskOffer
 from components.xen.profile import XenProfile
 from engine.core.faults import EngineError
 from engine.wire.codec import flatten

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from components.storage.lvm import LogicalVolume, tag_of
+from components.storage.logical_volumes import LogicalVolume, tag_of
 from components.storage.volume_file import VolumeFile
 from engine.core.faults import EngineError, Refused
 from engine.runtime.commands import Output
