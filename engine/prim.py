@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -97,6 +97,10 @@ class Prim:
         for base in reversed(cls.__mro__):
             merged.update(base.__dict__.get("reserved", {}))
         cls.reserved = merged
+
+    def confidential(self) -> Collection[str]:
+        """Return the names of attributes that are secret besides those that are tagged so."""
+        return ()
 
     # -- hooks
 

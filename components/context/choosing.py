@@ -8,13 +8,15 @@ NETWORK = frozenset({"nameservers", "searchDomains", "mtu"})
 CARRIES = {
     "nocloud": NETWORK | {
         "sshKeys", "users", "userData", "vendorData", "files", "packages", "runCommands", "mounts",
-        "hostKeys",
+        "hostKeys", "instanceId",
     },
-    "script-iso": NETWORK | {"sshKeys", "files", "runCommands"},
+    "script-iso": NETWORK | {"sshKeys", "files", "runCommands", "instanceId"},
     "inject": NETWORK | {"interface", "sshKeys", "files", "mounts"},
     "kernel": frozenset({"interface"}),
     "mac": frozenset({"macPrefix"}),
-    "agent": NETWORK | {"sshKeys", "users", "files", "packages", "runCommands", "mounts"},
+    "agent": NETWORK | {
+        "sshKeys", "users", "files", "packages", "runCommands", "mounts", "instanceId",
+    },
 }  # fmt: skip
 """Attributes of a `Context` that reach the guest, by mode; `auto` and `none` take any."""
 UNPACKED = frozenset({"tar", "directory"})

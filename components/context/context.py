@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
@@ -35,6 +36,11 @@ _PREFIX = re.compile(r"([0-9a-f]{2})[:-]([0-9a-f]{2})")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _OCTAL = re.compile(r"[0-7]{3,4}")
+_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+CONFIDING = ("users", "files", "userData", "vendorData")
+"""Attributes that may hold passwords and private keys."""
+HIDEABLE = (*CONFIDING, "sshKeys", "packages", "runCommands", "mounts")
+"""Attributes that may be kept secret."""
 
 
 class Outline(Struct, frozen=True):
@@ -105,8 +111,8 @@ def _items(value: Value) -> tuple[Value, ...]:
 
 def _word(found: Mapping[str, Value], name: str, default: str = "") -> str:
     value = found.get(name, default)
-    if not isinstance(value, str):
-        raise BadValueError(f"{name} must be a string (got {shown(value)})")
+    if not isinstance(value, str):  # which is not repeated: it may be a password
+        raise BadValueError(f"{name} must be a string")
     return value
 
 
@@ -167,6 +173,27 @@ def _domains(value: Value) -> tuple[str, ...]:
     return tuple(hostname_kind.read(item) for item in _items(value))
 
 
+def _instance(value: Value) -> str:
+    if isinstance(value, str) and (not value or _INSTANCE.fullmatch(value)):
+        return value
+    raise BadValueError(
+        f"must be 1 to 64 letters, digits, dots and dashes, a letter or digit in front "
+        f"(got {shown(value)})"
+    )
+
+
+def _hideable(value: Value) -> tuple[str, ...]:
+    names = strings.read(value)
+    for name in names:
+        if name not in HIDEABLE:
+            near = get_close_matches(name, HIDEABLE, 1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            raise BadValueError(
+                f"{shown(name)} is none of {', '.join(HIDEABLE)}, which may be kept secret{guess}"
+            )
+    return names
+
+
 prefix_kind = Kind("two octets", "String", _prefix)
 interface_kind = Kind("interface name", "String", _interface)
 people_kind = Kind("list of users", "Vector", _people)
@@ -174,6 +201,8 @@ files_kind = Kind("list of files", "Vector", _files)
 mounts_kind = Kind("list of mounts", "Vector", _mounts)
 addresses_kind = Kind("list of addresses", "Vector", _addresses)
 domains_kind = Kind("list of domains", "Vector", _domains)
+instance_kind = Kind("name of an instance", "String", _instance)
+hideable_kind = Kind("list of attributes", "Vector", _hideable)
 
 
 class Context(Reporting, type="context"):
@@ -217,6 +246,15 @@ class Context(Reporting, type="context"):
         str_, "perVm", choices=("perVm", "image"), doc="New host keys at first boot, or the image's.",
         called="hostKeys",
     )  # fmt: skip
+    instance_id = attr(
+        instance_kind, "", called="instanceId",
+        doc="What the guest takes for its instance: what is done once is done anew where it differs; "
+        "if empty, it is named after all the guest is told, so that any change counts.",
+    )  # fmt: skip
+    secret = attr(
+        hideable_kind, CONFIDING,
+        doc="Attributes of this component that nobody is shown, as if they were tagged secret.",
+    )  # fmt: skip
 
     command_timeout = attr(
         duration_s, 600, ge=1, le=86400, called="commandTimeout",
@@ -228,13 +266,17 @@ class Context(Reporting, type="context"):
         "next one.",
     )  # fmt: skip
 
-    _OWN = ("mode", "commandTimeout", "applyNow")
+    _OWN = ("mode", "commandTimeout", "applyNow", "secret")
 
     def __init__(self) -> None:
         """Be used by nobody yet."""
         super().__init__()
         self._users: dict[str, Handle] = {}
         self._news = False
+
+    @override
+    def confidential(self) -> Collection[str]:
+        return HIDEABLE if "secret" in self.live.lazy_names else self.secret
 
     @exposed()
     async def outline(self, user: Handle | None = None) -> Outline:
@@ -277,7 +319,7 @@ class Context(Reporting, type="context"):
             users=self.users, user_data=await self._data(self.user_data),
             vendor_data=await self._data(self.vendor_data), files=self.files,
             packages=self.packages, run_commands=self.run_commands, mounts=self.mounts,
-            host_keys=self.host_keys,
+            host_keys=self.host_keys, instance=self.instance_id,
         )  # fmt: skip
         self._check(wishes)
         return wishes

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from components.context.extfs import find_filesystem, look_into, replay_journal, write_into
 from components.context.systems import files_for, uses
-from components.context.told import Told, instance_id
+from components.context.told import Told, content_id
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.effects import Effect, Presence, Site
 
@@ -156,7 +156,7 @@ class InjectedFiles(Effect, frozen=True):
                 hint="choose another mode for its Context",
             )  # fmt: skip
         await write_into(at, found.device, files_for(told, seen))
-        return type(self)(self.volume, instance_id(told), uses(seen), done=True)
+        return type(self)(self.volume, content_id(told), uses(seen), done=True)
 
     @override
     async def undo(self, at: Site) -> None:

@@ -155,10 +155,16 @@ def _mapping(text: str) -> Data:
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise BadValueError(f"userData says #cloud-config and is no YAML: {error}") from error
+        raise BadValueError(f"userData says #cloud-config and is no YAML{_place(error)}") from None
     if not isinstance(found, dict | None):
         raise BadValueError("userData says #cloud-config and is no mapping of keys to values")
     return cast("Data", found or {})
+
+
+def _place(error: Exception) -> str:
+    """Say where it is wrong; what stands there may be a secret."""
+    mark = getattr(error, "problem_mark", None)
+    return f": see line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
 
 
 def _yaml(data: Data) -> str:

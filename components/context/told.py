@@ -54,6 +54,7 @@ class Wishes(Struct, frozen=True):
         user_data: Goes to cloud-init with ours; `#cloud-config`, or anything else it takes.
         mounts: Lines as in fstab, split into fields.
         host_keys: `perVm` has new ones made at first boot, `image` leaves those of the image.
+        instance: What the guest takes for its instance; empty: it is named after all it is told.
     """
 
     interface: str = "eth0"
@@ -69,6 +70,7 @@ class Wishes(Struct, frozen=True):
     run_commands: tuple[str, ...] = ()
     mounts: tuple[tuple[str, ...], ...] = ()
     host_keys: str = "perVm"
+    instance: str = ""
 
 
 class Beside(Struct, frozen=True):
@@ -152,12 +154,25 @@ class Told(Struct, frozen=True, kw_only=True):
         return " ".join((self.ip or "127.0.1.1", *names))
 
 
-def instance_id(told: Told) -> str:
-    """Name what a guest is told; anything different has another name, and the guest takes it anew."""
+def content_id(told: Told) -> str:
+    """Name what a guest is told; anything different has another name."""
     data = msgspec.to_builtins(told)
     if not told.beside:  # as it was named before there were any
         del data["beside"]
+    if not told.wishes.instance:  # likewise
+        del data["wishes"]["instance"]
     return f"sd-{hashlib.sha256(msgspec.json.encode(data)).hexdigest()[:32]}"
+
+
+def instance_id(told: Told) -> str:
+    """Return what the guest takes for its instance: what is done once is done anew where it differs.
+
+    Example:
+        >>> told = Told(uuid="", hostname="a", wishes=Wishes(instance="golden-1"))
+        >>> instance_id(told), instance_id(told) == content_id(told)
+        ('golden-1', False)
+    """
+    return told.wishes.instance or content_id(told)
 
 
 def hostname_from(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.context.told import Told, Wishes, instance_id
+from components.context.told import Told, Wishes, content_id
 from components.domains import telling
 from components.domains.telling import Telling
 from components.hypervisor.errors import HypervisorError
@@ -30,7 +30,7 @@ class Retelling:
     def done(self, telling_: Telling, told: Told) -> None:
         """Take in that the guest is told something, for the start that comes next."""
         self._domain.contextMode = telling_.mode
-        self._heard, self._words, self._id = told.wishes, telling_.words, instance_id(told)
+        self._heard, self._words, self._id = told.wishes, telling_.words, content_id(told)
 
     async def adopted(self) -> None:
         """Take in, after a restart of the daemon, what the guest was told; as far as that is known."""
@@ -44,7 +44,7 @@ class Retelling:
             return
         self._heard = told.wishes
         self._words = telling.words_of(domain.making.outline.mode, told)
-        self._id = instance_id(told)
+        self._id = content_id(told)
 
     async def changed(self) -> bool:
         """Say whether its context says something else than when it was asked last.
@@ -71,9 +71,9 @@ class Retelling:
         if mode != self.mode:
             return True
         if mode in {*telling.DISKS, "inject"}:
-            return telling.last_told(domain, mode) not in {None, instance_id(told)}
+            return telling.last_told(domain, mode) not in {None, content_id(told)}
         if mode == "agent":
-            return self._id not in {"", instance_id(told)}
+            return self._id not in {"", content_id(told)}
         return telling.words_of(domain.making.outline.mode, told) != self._words
 
     @property

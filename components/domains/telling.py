@@ -17,7 +17,7 @@ from components.context.choosing import chosen, not_carried
 from components.context.cmdline import kernel_words, mac_words
 from components.context.context import Context, Outline, is_local
 from components.context.effects import ContextDisk, InjectedFiles, Messages, check_size
-from components.context.told import Told, Wishes, instance_id
+from components.context.told import Told, Wishes, content_id
 from components.hypervisor.capabilities import Capability
 from components.hypervisor.protocol import Hypervisor
 from components.networks.addresses import mac_from_ip
@@ -223,7 +223,7 @@ async def _disk(prim: Prim, told: Told, mode: str, path: Path, keep: str) -> Dis
     check_size(files, where=prim.path)
     messages = prim.service(Messages).disks
     messages[str(path)] = files
-    disk = ContextDisk(str(path), label, instance_id(told))
+    disk = ContextDisk(str(path), label, content_id(told))
     try:
         if before is None:
             made = await prim.make(disk, keep=keep)
@@ -242,7 +242,7 @@ async def _inject(prim: Prim, told: Told, root: DiskOffer | None) -> None:
             where=prim.path, hint="use a LoopbackStorageBackend, or mode nocloud, script-iso or mac",
         )  # fmt: skip
     before = injected(prim, root.path)
-    files = InjectedFiles(root.path, instance_id(told))
+    files = InjectedFiles(root.path, content_id(told))
     if before is not None and before.instance == files.instance:
         return
     messages = prim.service(Messages).volumes

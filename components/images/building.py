@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from components.images.kinds import examine
 from components.images.store import Made, Source, Store, key_of, name_of, remove_tree
+from components.images.timeless import FAKE_TIME, settle_inodes
 from engine.core.faults import Refused, TimedOut
 from engine.runtime.effects import Effect, Presence, Site
 
@@ -86,6 +87,11 @@ class BuiltImage(Effect, frozen=True):
         """Make it in a folder of its own."""
         raise NotImplementedError
 
+    @property
+    def private(self) -> bool:
+        """Say whether other users of the host may not read it."""
+        return False
+
     def origin(self) -> str:
         """Say where it is from, for people."""
         return self.label()
@@ -123,7 +129,9 @@ class BuiltImage(Effect, frozen=True):
     def _keep(self, store: Store, key: str, parts: Parts) -> Made:
         facts = examine(parts.image)
         image = store.keep(
-            Source(parts.image, facts.kind, facts.size_bytes, self.origin(), parts.holds)
+            Source(
+                parts.image, facts.kind, facts.size_bytes, self.origin(), parts.holds, self.private
+            )
         ).digest
         kernel, ramdisk = (
             store.keep(Source(part, "file", origin=self.origin())).digest if part else ""
@@ -149,7 +157,7 @@ class BuiltImage(Effect, frozen=True):
 
 async def make_filesystem(
     at: Site, tree: Path, image: Path, *, kind: str, size_bytes: int, label: str, uuid: str,
-    start: int = 0,
+    start: int = 0, fixed: bool = True,
 ) -> None:  # fmt: skip
     """Make a filesystem image from a folder, without mounting it, with the UUID that is given.
 
@@ -162,6 +170,7 @@ async def make_filesystem(
         label: Of the filesystem.
         uuid: Of the filesystem.
         start: Byte of the image it begins at.
+        fixed: Have nothing in it say when it was made.
 
     Raises:
         Refused: The folder does not fit.
@@ -173,7 +182,7 @@ async def make_filesystem(
         extended += f",offset={start}"
     try:
         await at.run((
-            "env", "E2FSPROGS_FAKE_TIME=1", "mke2fs", *words, "-E", extended, "--", str(image),
+            *(FAKE_TIME if fixed else ()), "mke2fs", *words, "-E", extended, "--", str(image),
             f"{size_bytes // 1024}k",
         ))  # fmt: skip
     except Refused as error:
@@ -181,6 +190,8 @@ async def make_filesystem(
             f"a filesystem of {size_bytes} bytes could not be made: {error.fault.message}",
             code="SF-IMAGE-005", hint="is size large enough for what is in it?",
         ) from error  # fmt: skip
+    if fixed:
+        await settle_inodes(at, image, start)
 
 
 def inside(tree: Path, wanted: str) -> Path:

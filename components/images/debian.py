@@ -39,6 +39,23 @@ WantedBy=multi-user.target
 """,
 }
 """Units that run our scripts at boot."""
+KEYS_UNIT = "sd-host-keys.service"
+KEYS = """[Unit]
+Description=Host keys of this machine, where its image has none
+ConditionPathExists=/usr/bin/ssh-keygen
+ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
+After=cloud-init.service
+Before=ssh.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+"""
+"""Unit that makes what no two machines of an image should have in common."""
 SCRIPTS = ("sd-context", "sd-apply", "sd-ready")
 FSTAB = "LABEL=root / ext4 defaults 0 1\n"
 _WORD = re.compile(r"^(\S+):\s*(.*)$")
@@ -90,7 +107,7 @@ def _script(name: str) -> str:
 
 def furniture() -> str:
     """Return a digest of what is added to a system: an image with other scripts is another image."""
-    texts = (FSTAB, *UNITS.values(), *(_script(name) for name in SCRIPTS))
+    texts = (FSTAB, KEYS, *UNITS.values(), *(_script(name) for name in SCRIPTS))
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
@@ -108,6 +125,7 @@ def furnish(tree: Path, *, context_script: bool) -> None:
           "/lib/systemd/system/serial-getty@.service")  # fmt: skip
     # Interfaces are eth0, eth1, ...: what is told speaks of them so.
     _link(etc / "systemd" / "network" / "99-default.link", "/dev/null")
+    _add_unit(units, KEYS_UNIT, KEYS)
     if not context_script:
         return
     programs = tree / "usr" / "local" / "sbin"
@@ -116,8 +134,12 @@ def furnish(tree: Path, *, context_script: bool) -> None:
         (programs / name).write_text(_script(name))
         (programs / name).chmod(0o755)
     for name, text in UNITS.items():
-        (units / name).write_text(text)
-        _link(units / "multi-user.target.wants" / name, f"../{name}")
+        _add_unit(units, name, text)
+
+
+def _add_unit(units: Path, name: str, text: str) -> None:
+    (units / name).write_text(text)
+    _link(units / "multi-user.target.wants" / name, f"../{name}")
 
 
 def _link(path: Path, target: str) -> None:

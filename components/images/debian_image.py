@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
+import time
 import uuid as uuids
 from pathlib import Path
 from typing import Self
@@ -12,11 +14,25 @@ from typing import Self
 from msgspec.structs import replace
 from typing_extensions import override
 
+from components.images.bootstrap import (
+    BUILDERS,
+    DEBOOTSTRAP,
+    MMDEBSTRAP,
+    Packages,
+    check_variant,
+    chosen_builder,
+    commands,
+    one_source,
+    sources,
+)
 from components.images.building import FILESYSTEMS, BuiltImage, Parts, inside, make_filesystem
-from components.images.debian import furnish, furniture, own_sources
+from components.images.debian import furnish, furniture
 from components.images.grub import BOOTABLE, check_extra, check_grub, make_bootable
 from components.images.kept_image import KeptImage
+from components.images.passwords import crypted, give_root, password_kind
+from components.images.timeless import forget, settle
 from engine.core.faults import BadDescription, Refused
+from engine.core.secrecy import TAG
 from engine.runtime.attributes import attr
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Site
@@ -32,24 +48,19 @@ from engine.runtime.kinds import (
 )
 from sfdl.values import Value
 
-BUILDER = "mmdebstrap"
 KERNEL, RAMDISK = "vmlinuz", "initrd.img"
 """Links of a system to the newest it has."""
 VARIANTS = ("minbase", "standard", "important")
 USUAL = (
     "systemd-sysv",
     "udev",
+    "dbus",
     "ifupdown",
     "iproute2",
     "openssh-server",
     "qemu-guest-agent",
     "cloud-init",
 )
-ALONE = (
-    "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL",
-    "--mount-proc", "--",
-)  # fmt: skip
-"""Puts a build where nobody sees its mounts, which go with all its processes when it is killed."""
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _SUITE = re.compile(r"[a-z][a-z0-9.-]{0,39}")
 
@@ -60,6 +71,9 @@ class DebianBuild(BuiltImage, frozen=True):
     Attributes:
         furniture: Digest of what is added to the packages.
         limit_s: Seconds the packages may take; another limit makes no other image.
+        builder: Program that installs the packages.
+        nonce: Differs for each image that is to be made anew; empty: it is made once and for all.
+        root_hash: Password of root as in /etc/shadow; empty: none.
     """
 
     suite: str = ""
@@ -77,6 +91,9 @@ class DebianBuild(BuiltImage, frozen=True):
     bootable: str = "direct"
     extra: str = ""
     limit_s: float = 1800.0
+    builder: str = MMDEBSTRAP
+    nonce: str = ""
+    root_hash: str = ""
 
     @override
     def label(self) -> str:
@@ -86,14 +103,29 @@ class DebianBuild(BuiltImage, frozen=True):
     def recipe(self) -> Self:
         return replace(super().recipe(), limit_s=0.0)
 
+    @property
+    @override
+    def private(self) -> bool:
+        return bool(self.root_hash)
+
+    @property
+    def fixed(self) -> bool:
+        """Say whether nothing in it is to say when it was made."""
+        return not self.nonce
+
     @override
     async def build(self, at: Site, folder: Path) -> Parts:
         tree, raw, image = folder / "tree", folder / "raw", folder / "image"
         tree.mkdir(mode=0o755)
+        began_s = time.time()
         at.progress(0.1, f"installing packages of {self.suite}")
-        await at.run(self._command(tree, await self._mirrors(at)), timeout_s=self.limit_s)
+        left_s = self.limit_s
+        for command in await at.blocking(self._commands, tree):
+            start_s = time.monotonic()
+            await at.run(command, timeout_s=left_s)
+            left_s = max(1.0, left_s - (time.monotonic() - start_s))
         at.progress(0.7, "adding what makes it a guest")
-        await at.blocking(self._furnish, tree)
+        await at.blocking(self._furnish, tree, began_s)
         kernel, ramdisk = await at.blocking(self._lift, tree, folder)
         holds = ("cloud-init", "etc") if (tree / "usr/bin/cloud-init").exists() else ("etc",)
         uuid = str(uuids.uuid5(uuids.NAMESPACE_URL, self.key))
@@ -102,37 +134,32 @@ class DebianBuild(BuiltImage, frozen=True):
             holds = (*holds, "boots")
             await make_bootable(
                 at, tree, raw, kernel=KERNEL, ramdisk=RAMDISK, extra=self.extra, fs=self.fs,
-                size_bytes=self.size_bytes, uuid=uuid,
+                size_bytes=self.size_bytes, uuid=uuid, fixed=self.fixed,
             )  # fmt: skip
         else:
             at.progress(0.8, "making a filesystem")
             await make_filesystem(
-                at, tree, raw, kind=self.fs, size_bytes=self.size_bytes, label="root", uuid=uuid
-            )
+                at, tree, raw, kind=self.fs, size_bytes=self.size_bytes, label="root", uuid=uuid,
+                fixed=self.fixed,
+            )  # fmt: skip
         await at.run(("qemu-img", "convert", "-O", "qcow2", "--", str(raw), str(image)))
         return Parts(image, kernel, ramdisk, holds)
 
-    async def _mirrors(self, at: Site) -> tuple[str, ...]:
-        if self.mirror:
-            return (self.mirror,)
-        return tuple(await at.blocking(own_sources, self.suite))
+    def _commands(self, tree: Path) -> list[tuple[str, ...]]:
+        kernel = (self.kernel_package, "initramfs-tools") if self.kernel_package else ()
+        packages = Packages(
+            suite=self.suite, variant=self.variant, arch=self.arch, components=self.components,
+            include=(*self.include, *kernel), hooks=self.hooks, fixed=self.fixed,
+        )  # fmt: skip
+        return commands(self.builder, packages, tree, sources(self.suite, self.mirror))
 
-    def _command(self, tree: Path, mirrors: tuple[str, ...]) -> tuple[str, ...]:
-        packages = [*self.include, *([self.kernel_package] if self.kernel_package else [])]
-        if self.kernel_package:
-            packages.append("initramfs-tools")
-        words = [
-            *ALONE, "env", "SOURCE_DATE_EPOCH=1", BUILDER, "--mode=root", "--format=directory",
-            "--quiet", f"--variant={self.variant}", f"--components={','.join(self.components)}",
-            '--aptopt=Apt::Install-Recommends "false"', f"--include={','.join(packages)}",
-        ]  # fmt: skip
-        if self.arch:
-            words.append(f"--architectures={self.arch}")
-        words += [f"--customize-hook={hook}" for hook in self.hooks]
-        return (*words, "--", self.suite, str(tree), *mirrors)
-
-    def _furnish(self, tree: Path) -> None:
+    def _furnish(self, tree: Path, began_s: float) -> None:
         furnish(tree, context_script=self.context_script)
+        if self.root_hash:
+            give_root(tree, self.root_hash)
+        if self.fixed:
+            forget(tree)
+            settle(tree, began_s)
 
     def _lift(self, tree: Path, folder: Path) -> tuple[Path | None, Path | None]:
         if not self.kernel_package:
@@ -170,7 +197,8 @@ class DebianImage(KeptImage, type="image.debian"):
 
     The filesystem has the label `root`, and no partitions: a guest boots by the kernel lifted out, with
     `root=LABEL=root` on its command line. With `bootable "grub"` it is the one partition of a disk that
-    boots by itself. Root has no password.
+    boots by itself. Root has no password unless `rootPassword`
+    says one, and there are no host keys of SSH: each machine makes its own at its first boot.
     """
 
     suite = attr(suite_kind, "bookworm", doc="Debian release.")
@@ -198,6 +226,20 @@ class DebianImage(KeptImage, type="image.debian"):
         bool_, True, doc="Install the script that learns name and address at boot.",
         called="contextScript",
     )  # fmt: skip
+    builder = attr(
+        str_, "auto", choices=BUILDERS,
+        doc="Program that installs the packages; auto: mmdebstrap if it is there, else debootstrap, "
+        "which takes them from one source, and no updates.",
+    )  # fmt: skip
+    root_password = attr(
+        password_kind, "", called="rootPassword", tags=frozenset({TAG}),
+        doc="Password of root on the console, in the clear; locked if empty.",
+    )  # fmt: skip
+    reproducible = attr(
+        bool_, True,
+        doc="Have nothing in the image depend on when it is made, and make it once for each recipe; "
+        "else anew at each start.",
+    )  # fmt: skip
     build_timeout = attr(
         duration_s, 1800, doc="Seconds the packages may take.", called="buildTimeout"
     )
@@ -217,14 +259,15 @@ class DebianImage(KeptImage, type="image.debian"):
                     where=self.live.path, hint="leave kernelPackage out",
                 )  # fmt: skip
             check_grub(self.live.path, arch=self.arch, extra=self.extra)
+        await self._check_builder()
         missing = [
-            program for program in (BUILDER, "mke2fs", "qemu-img")
+            program for program in ("mke2fs", "qemu-img")
             if shutil.which(program, path=search_path()) is None
         ]  # fmt: skip
         if missing:
             raise Refused(
                 f"a DebianImage needs {', '.join(missing)} on its host", code="SF-IMAGE-011",
-                where=self.live.path, hint="apt-get install mmdebstrap e2fsprogs qemu-utils",
+                where=self.live.path, hint="apt-get install e2fsprogs qemu-utils",
             )  # fmt: skip
         if os.geteuid() != 0:
             raise Refused(
@@ -232,13 +275,26 @@ class DebianImage(KeptImage, type="image.debian"):
                 where=self.live.path, hint="build it on another host, and get it through an ImageStore",
             )  # fmt: skip
 
+    async def _check_builder(self) -> None:
+        builder = chosen_builder(self.builder, self.live.path)
+        check_variant(builder, self.variant, self.live.path)
+        if builder == DEBOOTSTRAP:
+            given = await self.run_blocking(sources, self.suite, self.mirror)
+            await self.run_blocking(one_source, given, self.suite, self.live.path)
+
     @override
     async def recipe(self, store: str) -> BuiltImage:
-        return DebianBuild(
+        build = DebianBuild(
             store, suite=self.suite, variant=self.variant, arch=self.arch, mirror=self.mirror,
             components=self.components, include=self.include,
             kernel_package="" if self.bootable == "none" else self.kernel_package,
             bootable="grub" if self.bootable == "grub" else "direct", extra=self.extra,
             hooks=self.customize, fs=self.fs, size_bytes=self.size,
             context_script=self.context_script, furniture=furniture(), limit_s=self.build_timeout,
+            builder=chosen_builder(self.builder, self.live.path),
+            nonce="" if self.reproducible else secrets.token_hex(8),
         )  # fmt: skip
+        if not self.root_password:
+            return build
+        hashed = await self.run_blocking(crypted, self.root_password, build.key[:16])
+        return replace(build, root_hash=hashed)

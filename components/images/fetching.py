@@ -221,8 +221,9 @@ class _Getting:
         try:
             kept = msgspec.msgpack.decode(piece.about, type=Kept)
             whole = Source(
-                self._part, kept.kind, kept.virtual_bytes, kept.origin or source, kept.holds
-            )
+                self._part, kept.kind, kept.virtual_bytes, kept.origin or source, kept.holds,
+                kept.private,
+            )  # fmt: skip
             await self._at.blocking(self._store.keep, whole, self._digest)
         except (Refused, msgspec.DecodeError) as error:
             text = error.fault.message if isinstance(error, Refused) else str(error)

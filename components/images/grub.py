@@ -9,10 +9,12 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import time
 from pathlib import Path
 
 from components.images.building import make_filesystem
 from components.images.partitions import SECTOR, START, first_sector
+from components.images.timeless import settle
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Site
@@ -146,7 +148,7 @@ def _folder_in(tree: Path, wanted: str) -> Path:
 
 async def make_bootable(
     at: Site, tree: Path, image: Path, *, kernel: str, ramdisk: str, extra: str, fs: str,
-    size_bytes: int, uuid: str,
+    size_bytes: int, uuid: str, fixed: bool = True,
 ) -> None:  # fmt: skip
     """Make a disk from a folder that boots a kernel in it.
 
@@ -160,13 +162,14 @@ async def make_bootable(
         fs: Kind of file system.
         size_bytes: Of the disk.
         uuid: Of the file system; its first digits are the number of the disk.
+        fixed: Have nothing in it say when it was made.
 
     Raises:
         Refused: The folder does not fit, or there is no place for the menu.
     """
     disk_id = int(uuid.replace("-", "")[:8], 16)
     text = menu(kernel, ramdisk, root=root_of(ramdisk, disk_id), extra=extra)
-    await at.blocking(_write_menu, tree, text)
+    await at.blocking(_write_menu, tree, text, fixed)
     core, config = Path(f"{image}.core"), Path(f"{image}.cfg")
     await at.blocking(config.write_text, f"configfile $prefix/{Path(MENU).name}\n")
     prefix = f"(,msdos1)/{Path(MENU).parent}"
@@ -182,13 +185,17 @@ async def make_bootable(
         label="root",
         uuid=uuid,
         start=START,
+        fixed=fixed,
     )
 
 
-def _write_menu(tree: Path, text: str) -> None:
+def _write_menu(tree: Path, text: str, fixed: bool) -> None:  # noqa: FBT001 - in a thread
+    began_s = time.time()
     file = _folder_in(tree, str(Path(MENU).parent)) / Path(MENU).name
     file.unlink(missing_ok=True)
     file.write_text(text)
+    if fixed:
+        settle(tree, began_s)
 
 
 def _write_loader(image: Path, core: Path, disk_id: int, size_bytes: int) -> None:

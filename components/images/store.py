@@ -43,6 +43,7 @@ class Kept(Struct, frozen=True):
         kind: `raw`, `qcow2`, `tar`, or `file` for a kernel or RAM disk.
         origin: Where it is from, for people.
         holds: As in `ImageFacts`.
+        private: Other users of the host may not read it: it holds a secret.
     """
 
     digest: str
@@ -51,6 +52,7 @@ class Kept(Struct, frozen=True):
     kind: str
     origin: str = ""
     holds: tuple[str, ...] = ()
+    private: bool = False
 
 
 class Made(Struct, frozen=True):
@@ -74,6 +76,7 @@ class Source(Struct, frozen=True):
     virtual_bytes: int = 0
     origin: str = ""
     holds: tuple[str, ...] = ()
+    private: bool = False
 
 
 def default_folder() -> Path:
@@ -159,11 +162,12 @@ class Store:
             )  # fmt: skip
         size = source.path.stat().st_size
         kept = Kept(
-            found, size, source.virtual_bytes or size, source.kind, source.origin, source.holds
-        )
+            found, size, source.virtual_bytes or size, source.kind, source.origin, source.holds,
+            source.private,
+        )  # fmt: skip
         path = self.path(found)
         path.parent.mkdir(parents=True, exist_ok=True)
-        source.path.chmod(0o444)
+        source.path.chmod(0o400 if source.private else 0o444)
         with source.path.open("rb") as file:
             os.fsync(file.fileno())
         source.path.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 import uuid as uuids
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from components.images.building import FILESYSTEMS, BuiltImage, Parts, inside, m
 from components.images.grub import BOOTABLE, check_extra, check_grub, make_bootable
 from components.images.kept_image import KeptImage
 from components.images.kinds import digest_kind, digest_of, examine
+from components.images.timeless import settle
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Site
@@ -55,9 +57,11 @@ class TarBuild(BuiltImage, frozen=True):
         facts = await at.blocking(examine, Path(self.archive))
         tree, image = folder / "tree", folder / "image"
         tree.mkdir(mode=0o755)
+        began_s = time.time()
         at.progress(0.2, f"unpacking {Path(self.archive).name}")
         words = ("--numeric-owner", "--xattrs", "--acls", "-xpf", self.archive, "-C", str(tree))
         await at.run(("tar", *words))
+        await at.blocking(settle, tree, began_s)  # folders that the archive only implies
         size = self.size_bytes or facts.size_bytes * 5 // 4 + ROOM
         uuid = str(uuids.uuid5(uuids.NAMESPACE_URL, self.key))
         if self.bootable == "grub":

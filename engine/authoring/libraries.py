@@ -10,6 +10,7 @@ import sfdl
 from engine.authoring.catalogue import Entry
 from engine.authoring.said import doc_of, summary
 from engine.compound import Compound
+from engine.core.secrecy import TAG
 from engine.prim import Prim
 from engine.runtime.attributes import REQUIRED, Attr
 from sfdl.values import Value, Vector
@@ -46,9 +47,9 @@ def _value(declared: Attr[Any]) -> Value:
     return Vector(default) if isinstance(default, tuple) else cast("Value", default)
 
 
-def _line(name: str, text: str, doc: str) -> str:
+def _line(name: str, text: str, doc: str, tag: str = "") -> str:
     comment = textwrap.indent("\n".join(textwrap.wrap(doc, WIDTH)), "    // ")
-    return f"{comment}\n    {name} {text};"
+    return f"{comment}\n    {tag}{name} {text};"
 
 
 def _attribute(cls: type[Prim], name: str, declared: Attr[Any]) -> str:
@@ -59,7 +60,7 @@ def _attribute(cls: type[Prim], name: str, declared: Attr[Any]) -> str:
     else:
         text = sfdl.print_value(_value(declared))
     words = f" One of {', '.join(declared.choices)}." if declared.choices else ""
-    return _line(name, text, declared.doc + words)
+    return _line(name, text, declared.doc + words, f"[{TAG}] " if TAG in declared.tags else "")
 
 
 def _schema(cls: type[Prim], name: str, base: str) -> str:

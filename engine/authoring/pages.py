@@ -11,6 +11,7 @@ import sfdl
 from engine.authoring.catalogue import Entry
 from engine.authoring.examples import example_of
 from engine.authoring.said import errors, events, summary
+from engine.core.secrecy import TAG
 from engine.prim import Prim
 from engine.runtime.attributes import REQUIRED, Attr
 from engine.runtime.kinds import Kind, shown, size_bytes
@@ -95,7 +96,8 @@ def _attributes(cls: type[Prim]) -> Iterable[str]:
     for name, declared in cls.declarations.attrs.items():
         type_, unit = unit_of(declared.kind)
         while_it_runs = "May be changed while it runs." if "updatable" in declared.tags else ""
-        meaning = " ".join(filter(None, (declared.doc, limits(declared), while_it_runs)))
+        secret = "Secret: nobody is shown it." if TAG in declared.tags else ""
+        meaning = " ".join(filter(None, (declared.doc, limits(declared), while_it_runs, secret)))
         yield (f"| `{name}` | {_cell(type_)} | {unit} | {_default(declared)} | {_cell(meaning)} |")
 
 

@@ -11,6 +11,7 @@ from sfdl.values import Description, Value, Vector
 
 TAG = "secret"
 HIDDEN = "(secret)"
+NOTHING: tuple[Value, ...] = (None, "")
 
 
 class Sight(Enum):
@@ -97,14 +98,22 @@ def redacted(value: Value) -> Value:
 
 
 def has_secrets(value: Value) -> bool:
-    """Say whether data has a secret anywhere inside; shared sub-trees are looked at once."""
+    """Say whether data has a secret anywhere inside; shared sub-trees are looked at once.
+
+    An attribute for one that has none, as a prototype may have it, is no secret.
+
+    Example:
+        >>> tags = (("p", frozenset({"secret"})),)
+        >>> [has_secrets(Description((("p", each),), tags)) for each in ("x", "", None)]
+        [True, False, False]
+    """
     seen: set[int] = set()
     pending = [value]
     while pending:
         match pending.pop():
             case Description() as tree if id(tree) not in seen:
                 seen.add(id(tree))
-                if any(TAG in words for _, words in tree.tags):
+                if any(tree.get(name) not in NOTHING for name in secret_names(tree)):
                     return True
                 pending.extend(each for _, each in tree.attributes)
             case Vector(items):

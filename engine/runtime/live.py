@@ -263,18 +263,19 @@ class Live:
         self.changes.update(values)
 
     def is_secret(self, name: str) -> bool:
-        """Say whether an attribute is tagged secret, by the description or its type, or led to one."""
+        """Say whether an attribute is secret: tagged so, said so by the component, or led to one."""
         if name in self.confided or name in secret_names(self.description):
             return True
         declared = type(self.prim).declarations.attrs.get(name)
-        return declared is not None and TAG in declared.tags
+        tagged = declared is not None and TAG in declared.tags
+        return tagged or name in self.prim.confidential()
 
     @property
     def has_secrets(self) -> bool:
         """Say whether any attribute is secret, or a reference was followed to one."""
-        return bool(self.confided or secret_names(self.description)) or any(
-            TAG in declared.tags for declared in type(self.prim).declarations.attrs.values()
-        )
+        if self.confided or secret_names(self.description) or self.prim.confidential():
+            return True
+        return any(TAG in declared.tags for declared in type(self.prim).declarations.attrs.values())
 
     def inherited(self, name: str) -> Value:
         """Return the nearest definition of a reserved attribute going up, or NULL.

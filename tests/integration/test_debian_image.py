@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import stat
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import sfdl
+from components.images.passwords import crypted
 from engine.core.records import Record
 from engine.testing.daemons import daemons
 from engine.wire.codec import decode
@@ -35,7 +42,7 @@ sfConfig extends PhysicalHost {
 """
 
 
-PACKAGES = ("systemd-sysv", "udev", "iproute2")
+PACKAGES = ("systemd-sysv", "udev", "dbus", "iproute2")
 MODES = {"script-iso": (), "nocloud": ("cloud-init", "netplan.io")}
 WHOLE = "SMARTDOMAINS_TEST_CLOUD_INIT"
 
@@ -115,3 +122,76 @@ def test_a_debian_disk_boots_by_itself_and_its_agent_tells_it_once(tmp_path, hos
         assert ask(client, ASKED)["out"].splitlines() == known
         client.terminate("pool", Record.normal("test over")).result()
         client.close()
+
+
+PASSWORD = "correct-horse-battery"
+TWICE = """
+#include "components/vm.sf"
+Recipe extends DebianImage {
+    builder "BUILDER"; include [|"systemd-sysv", "openssh-server"|]; kernelPackage ""; size "1g";
+    rootPassword "PASSWORD"; sfStartTimeout 1000; buildTimeout 900;
+}
+sfConfig extends Compound {
+    sfSyncTerminate true; sfConcurrency 0;
+    here extends ImageStore { folder "FOLDER/here"; }
+    there extends ImageStore { folder "FOLDER/there"; }
+    one extends Recipe { store LAZY ATTRIB here; }
+    two extends Recipe { store LAZY ATTRIB there; }
+}
+"""
+
+
+def command_lines(stop):
+    """Return all that processes of this host were called with until asked to stop."""
+    seen = set()
+    while not stop.wait(0.05):
+        for file in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                seen.add(file.read_bytes())
+    return seen
+
+
+def debugged(image, command):
+    done = subprocess.run(["debugfs", "-R", command, image], capture_output=True, check=True)
+    return done.stdout.decode()
+
+
+@pytest.mark.parametrize("builder", ["mmdebstrap", "debootstrap"])
+def test_a_recipe_is_the_same_image_in_two_places_and_its_password_is_nowhere_in_the_clear(
+    tmp_path, builder
+):
+    if builder == "debootstrap" and not os.environ.get(WHOLE):
+        pytest.skip(f"two more Debians take minutes to build: set {WHOLE}=1")
+    text = TWICE.replace("BUILDER", builder).replace("FOLDER", str(tmp_path))
+    root = sfdl.compile(text.replace("PASSWORD", PASSWORD)).root
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool, daemons(tmp_path / "state", "one") as (one,):
+        lines = pool.submit(command_lines, stop)
+        client = one.client()
+        try:
+            client.start("twice", root).result()
+        finally:
+            stop.set()
+        shown = [str(row) for row in client.whole_tree("twice")]
+        client.close()
+        one.kill()
+        files = [file for file in one.folder.glob("**/*") if file.is_file()]
+        kept = [file for file in files if PASSWORD.encode() in file.read_bytes()]
+        one.start()
+        client = one.client()
+        client.terminate("twice", Record.normal("test over")).result()
+        client.close()
+
+    assert not kept
+    assert not [line for line in lines.result() if PASSWORD.encode() in line]
+    assert PASSWORD not in "".join(shown)
+    images = [file for file in tmp_path.glob("*here/sha256/*/*") if not file.suffix]
+    assert len(images) == 2
+    assert len({image.read_bytes() for image in images}) == 1
+    assert {stat.S_IMODE(image.stat().st_mode) for image in images} == {0o400}
+    raw = tmp_path / "raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", images[0], raw], check=True)
+    hashed = debugged(raw, "cat /etc/shadow").splitlines()[0].split(":")[1]
+    assert hashed == crypted(PASSWORD, hashed.split("$")[3])
+    assert "sshd_config" in debugged(raw, "ls /etc/ssh")
+    assert "ssh_host" not in debugged(raw, "ls /etc/ssh")

@@ -153,6 +153,16 @@ def test_what_does_not_outlast_a_boot_is_done_at_each_and_the_rest_once():
     assert list(names.values()) == [[], [*always, "note"], [*always, "command 1 of 1", "note"]]
 
 
+def test_what_is_done_once_is_not_done_anew_for_an_instance_that_was_given():
+    before = replace(TOLD, wishes=Wishes(run_commands=("one",), instance="golden-1"))
+    changed = replace(before, wishes=Wishes(run_commands=("two",), instance="golden-1"))
+    other = replace(before, wishes=Wishes(run_commands=("two",), instance="golden-2"))
+
+    noted = Applied(instance_id(before))
+    assert [step.name for step in steps_for(changed, noted)] == ["name and network", "note"]
+    assert "command 1 of 1" in [step.name for step in steps_for(other, noted)]
+
+
 def test_what_was_noted_is_found_again_and_another_boot_is_told_apart(tmp_path):
     def of(script):
         return script.replace("/var/lib/smartdomains", str(tmp_path / "state"))

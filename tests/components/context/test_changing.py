@@ -121,6 +121,20 @@ async def test_a_changed_context_counts_at_the_next_start_under_another_instance
     assert "date" in told.file("user-data")
 
 
+async def test_an_instance_that_is_given_stays_and_the_disk_is_made_anew_all_the_same(told):
+    await told.start(OWN % 'instanceId "golden-1";')
+    await told.update(OWN % 'instanceId "golden-1"; runCommands [|"date"|];')
+    assert told.pending == "context"
+    await told.cycle()
+    assert (told.identity, told.pending) == ("golden-1", "")
+    assert "date" in told.file("user-data")
+
+    await told.update(OWN % 'instanceId "golden-2"; runCommands [|"date"|];')
+    assert told.pending == "context"
+    await told.cycle()
+    assert told.identity == "golden-2"
+
+
 async def test_or_at_once_by_one_power_cycle(told):
     await told.start(OWN % "")
     running = await told.instance()

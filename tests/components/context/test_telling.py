@@ -10,6 +10,7 @@ from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
 from engine.testing.kit import until
 from engine.testing.sabotage import Plan, Saboteur
+from engine.wire.messages import ReadAttributes, ReadDump
 from sfdl.errors import SmartDomainsError
 
 POOL = """
@@ -86,6 +87,42 @@ async def test_what_a_guest_is_told_is_not_in_the_ledger(bench, tmp_path):
     found = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".iso"]
     assert found
     assert [path.name for path in found if secret.encode() in path.read_bytes()] == []
+    await bench.one.terminate("app")
+
+
+PRIVATE = "sesame-opens"
+PEOPLE = f'users [(extends {{ name "ann"; passwordHash "{PRIVATE}"; }})];'
+COMMANDS = f'runCommands [|"echo {PRIVATE}"|];'
+
+
+async def shown_of(bench, name):
+    """Return what people are shown of a component: its attributes, and a dump."""
+    ident, reader = bench.find(name).handle.ident, bench.holder.process.reader
+    rows = await reader.read(ReadAttributes(ident=ident))
+    return f"{rows} {await reader.read(ReadDump(ident=ident, resolved=True))}"
+
+
+@pytest.mark.parametrize(
+    ("more", "hidden"),
+    [
+        (PEOPLE, True),
+        (f'files [(extends {{ path "/root/key"; content "{PRIVATE}"; }})];', True),
+        (f'userData "#cloud-config\\npassword: {PRIVATE}";', True),
+        (COMMANDS, False),
+        (f'{COMMANDS} secret [|"runCommands"|];', True),
+        (f"{PEOPLE} secret [||];", False),
+    ],
+)
+async def test_what_may_hold_passwords_and_keys_is_shown_to_nobody_nor_is_what_is_named_secret(
+    bench, tmp_path, more, hidden
+):
+    await bench.deploy(text(f'context extends Context {{ mode "nocloud"; {more} }}'))
+
+    assert (PRIVATE not in await shown_of(bench, "context")) == hidden
+    assert PRIVATE.encode() in disks(bench)[0].read_bytes()
+    if hidden:
+        found = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".iso"]
+        assert [path.name for path in found if PRIVATE.encode() in path.read_bytes()] == []
     await bench.one.terminate("app")
 
 
@@ -179,6 +216,11 @@ WRONG = [
     ('context extends Context { mounts [|[|"/dev/vdb"|]|]; }', "2 to 6 fields"),
     ('context extends Context { mode "nocloud"; userData "@/nowhere"; }', "cannot be read from /nowhere"),
     ('context extends Context { mode "nocloud"; userData "#cloud-config\\n- a"; }', "no mapping"),
+    ('context extends Context { mode "nocloud"; instanceId "a b"; }', "letters, digits, dots and dashes"),
+    ('context extends Context { mode "nocloud"; instanceId "../x"; }', "letters, digits, dots and dashes"),
+    ('context extends Context { mode "mac"; instanceId "a"; }', "cannot tell instanceId"),
+    ('context extends Context { secret [|"userdata"|]; }', "did you mean userData?"),
+    ('context extends Context { secret [|"mode"|]; }', '"mode" is none of users'),
     ("context 5;", "must be a reference"),
     ("context LAZY ATTRIB host;", "must lead to a Context"),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from components.context import nocloud, script, systems
 from components.context.choosing import CARRIES, chosen, not_carried
 from components.context.context import Context
 from components.context.effects import MOST_BYTES, check_size, iso_of
-from components.context.told import GuestFile, Person, Told, Wishes, instance_id
+from components.context.told import GuestFile, Person, Told, Wishes, content_id, instance_id
 from engine.core.faults import BadDescription
 from engine.runtime.kinds import BadValueError
 
@@ -96,6 +96,24 @@ def test_another_input_is_another_instance_and_the_same_is_the_same():
     assert instance_id(TOLD) == instance_id(replace(TOLD))
     for change in ({"hostname": "x"}, {"ip": "10.0.0.6"}, {"wishes": replace(WISHES, mtu=1401)}):
         assert instance_id(replace(TOLD, **change)) != instance_id(TOLD)
+
+
+def test_an_instance_that_is_given_stays_whatever_the_guest_is_told():
+    given = replace(TOLD, wishes=replace(WISHES, instance="golden-1"))
+
+    assert yaml.safe_load(nocloud.files_of(given)["meta-data"])["instance-id"] == "golden-1"
+    assert "INSTANCE_ID='golden-1'" in script.variables(given)
+    assert instance_id(replace(given, hostname="x")) == "golden-1"
+    assert content_id(replace(given, hostname="x")) != content_id(given) != content_id(TOLD)
+
+
+@pytest.mark.parametrize("text", ["a: [hunter2", "a: *hunter2", "a: b: hunter2", "a: @hunter2"])
+def test_data_that_is_no_yaml_is_told_by_its_place_and_not_repeated(text):
+    with pytest.raises(BadValueError, match="see line 2, column") as failure:
+        nocloud.check_user_data(f"#cloud-config\n{text}")
+
+    assert "hunter2" not in str(failure.value)
+    assert failure.value.__cause__ is None
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,22 @@ async def test_an_archive_becomes_a_filesystem_with_its_kernel_lifted_out(bench,
     assert subprocess.run(["e2fsck", "-fn", disk], capture_output=True, check=False).returncode == 0
     await bench.one.terminate("app")
     assert Store(tmp_path / "images").users(f"sha256:{digest}") == 0
+
+
+@pytest.mark.parametrize("more", ['bootable "direct"', 'bootable "grub"; extra "quiet"'])
+async def test_one_archive_is_the_same_image_whenever_and_wherever_it_is_made(
+    bench, tmp_path, archive, more
+):
+    made = []
+    for number in range(2):
+        began_s = int(time.time())
+        more_ = f'kernel "vmlinuz"; size "40m"; {more};'
+        await bench.deploy(text(tmp_path / str(number), archive, more_))
+        made.append(Path(bench.find("image").value("path")).read_bytes())
+        await bench.one.terminate("app")
+        await until(lambda began_s=began_s: int(time.time()) > began_s)
+
+    assert made[0] == made[1]
 
 
 async def test_many_that_need_one_image_have_it_made_once(bench, tmp_path, archive, monkeypatch):
@@ -232,7 +249,8 @@ def test_a_system_is_furnished_the_same_way_twice(tmp_path):
     assert (tmp_path / "etc/fstab").read_text() == "LABEL=root / ext4 defaults 0 1\n"
     assert (tmp_path / "usr/local/sbin/sd-context").stat().st_mode & 0o111
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
-    assert {path.name for path in wants.iterdir()} == {"sd-context.service", "sd-ready.service"}
+    names = {"sd-context.service", "sd-ready.service", "sd-host-keys.service"}
+    assert {path.name for path in wants.iterdir()} == names
 
 
 @pytest.mark.parametrize(
@@ -247,6 +265,12 @@ def test_a_system_is_furnished_the_same_way_twice(tmp_path):
         ('bootable "grub"; arch "arm64";', "which arm64 has not"),
         ('bootable "grub"; kernelPackage "";', "kernelPackage is empty"),
         ('extra "quiet";', "bootable is direct"),
+        ('builder "apt";', "must be one of auto, mmdebstrap, debootstrap"),
+        ('builder "debootstrap"; variant "standard";', "debootstrap makes no variant standard"),
+        ('builder "debootstrap"; suite "sid";', "needs a source of sid itself"),
+        ('rootPassword "hunter\\n2";', "rootPassword: does not fit"),
+        ("rootPassword 2;", "it has to be String"),
+        ('reproducible "yes";', "it has to be Boolean"),
     ],
 )
 async def test_a_wrong_recipe_is_refused_before_anything_is_made(bench, tmp_path, more, words):
