@@ -13,21 +13,33 @@ from typing_extensions import override
 from components.images.building import BuiltImage, Parts
 from components.images.fetching import FetchedImage
 from components.images.image_store import ImageStore
-from components.images.kinds import ImageFacts, digest_kind, digest_of, examine
+from components.images.kinds import (
+    KINDS,
+    ImageFacts,
+    digest_kind,
+    digest_of,
+    examine,
+    holds_kind,
+)
 from components.images.store import Store
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr, exposed, link, output
 from engine.runtime.effects import Effect, Site
-from engine.runtime.kinds import str_
+from engine.runtime.kinds import bool_, str_
 from sfdl.values import Value
 
 
 class TakenImage(BuiltImage, frozen=True):
-    """A copy of an image in the store of its host."""
+    """A copy of an image in the store of its host.
+
+    Attributes:
+        keep: It stays in the store at the end, as long as there is room.
+    """
 
     source: str = ""
     digest: str = ""
+    keep: bool = True
 
     @override
     def label(self) -> str:
@@ -35,7 +47,7 @@ class TakenImage(BuiltImage, frozen=True):
 
     @override
     def recipe(self) -> Self:
-        return replace(super().recipe(), source="")
+        return replace(super().recipe(), source="", keep=True)
 
     @override
     def origin(self) -> str:
@@ -46,6 +58,12 @@ class TakenImage(BuiltImage, frozen=True):
         facts = await at.blocking(examine, Path(self.source))
         await at.run(("cp", "--sparse=always", "--", self.source, str(folder / "image")))
         return Parts(folder / "image", holds=facts.holds)
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await super().undo(at)
+        if not self.keep and self.made is not None:
+            await at.blocking(Store(Path(self.store)).remove_unused, self.made.image)
 
 
 class BaseImage(Reporting, type="image.base"):
@@ -58,6 +76,20 @@ class BaseImage(Reporting, type="image.base"):
     digest = attr(
         digest_kind, "", doc="sha256:..., to be sure of the content; not checked if empty."
     )
+    format = attr(
+        str_, "auto", choices=("auto", *KINDS),
+        doc="What it has to be; auto: whatever it is by its content.",
+    )  # fmt: skip
+    os_info = attr(
+        holds_kind, (), called="osInfo",
+        doc="What is known to be in it, where that cannot be seen in a disk: etc, a system; cloud-init; "
+        "boots, it boots by itself.",
+    )  # fmt: skip
+    keep_image = attr(
+        bool_, True, called="keepImage",
+        doc="Leave it in the store at the end, as long as there is room; else it goes with the last "
+        "who uses it.",
+    )  # fmt: skip
     store = link(
         ImageStore, required=False, doc="Where it is kept; it stays where it is if not given."
     )
@@ -78,6 +110,11 @@ class BaseImage(Reporting, type="image.base"):
 
     @override
     async def on_deploy(self) -> None:
+        if not self.keep_image and not self.store.given:
+            raise BadDescription(
+                "keepImage false is for a copy in a store, and there is none", code="SF-IMAGE-008",
+                where=self.live.path, hint="the image itself always stays; leave keepImage out",
+            )  # fmt: skip
         if self.source:
             await self._look()
         elif not self.store.given or not self.digest:
@@ -94,6 +131,7 @@ class BaseImage(Reporting, type="image.base"):
                 f"{facts.path} is a folder, which a store does not keep", code="SF-IMAGE-003",
                 where=self.live.path, hint="pack it into an archive, or leave store out",
             )  # fmt: skip
+        self._check_format(facts)
         if self.digest:
             found = await self.run_blocking(digest_of, Path(facts.path))
             if found != self.digest:
@@ -103,6 +141,13 @@ class BaseImage(Reporting, type="image.base"):
             self.imageDigest = found
         self.path, self.kind = facts.path, facts.kind
 
+    def _check_format(self, facts: ImageFacts) -> None:
+        if self.format not in {"auto", facts.kind}:
+            raise Refused(
+                f"image {facts.path} is {facts.kind}, not {self.format}", code="SF-IMAGE-003",
+                where=self.live.path, hint="correct format, or get the right image",
+            )  # fmt: skip
+
     @override
     async def on_start(self) -> None:
         if not self.store.given:
@@ -110,10 +155,11 @@ class BaseImage(Reporting, type="image.base"):
         terms = await self.store.api.terms()
         if self.source:
             digest = self.digest or await self.run_blocking(digest_of, Path(self.path))
-            taken = TakenImage(terms.folder, source=self.path, digest=digest)
+            taken = TakenImage(terms.folder, source=self.path, digest=digest, keep=self.keep_image)
             await self._publish(await self.make(taken))
         else:
-            await self._publish(await self.make(FetchedImage(terms, self.digest)))
+            fetched = FetchedImage(terms, self.digest, keep=self.keep_image)
+            await self._publish(await self.make(fetched))
         await self.store.api.trim()
 
     @override
@@ -134,11 +180,16 @@ class BaseImage(Reporting, type="image.base"):
         facts = await self.run_blocking(Store(Path(folder)).facts, digest)
         if facts is None:
             raise Refused(f"image {digest} is not in {folder} any more", where=self.live.path)
+        self._check_format(facts)
         self.path, self.kind, self.imageDigest = facts.path, facts.kind, digest
 
     @exposed(role="viewer")
     async def facts(self) -> ImageFacts:
         """Return what the image is."""
+        facts = await self._facts()
+        return replace(facts, holds=tuple(sorted({*facts.holds, *self.os_info})))
+
+    async def _facts(self) -> ImageFacts:
         kept = Store.holding(Path(self.path)) if self.store.given else None
         if kept is not None:
             facts = await self.run_blocking(kept[0].facts, kept[1])

@@ -244,10 +244,14 @@ class FetchedImage(Effect, frozen=True):
     """An image in the store of this host, got from another one unless it is there, and used by us.
 
     Undoing it says that we do not use it any more. What was got of it stays: it is taken up there.
+
+    Attributes:
+        keep: It stays at the end, as long as there is room.
     """
 
     terms: Terms
     digest: str
+    keep: bool = True
 
     @override
     def label(self) -> str:
@@ -269,3 +273,5 @@ class FetchedImage(Effect, frozen=True):
     async def undo(self, at: Site) -> None:
         store = Store(Path(self.terms.folder))
         await at.blocking(store.let_go, name_of(at.owner), self.digest)
+        if not self.keep:
+            await at.blocking(store.remove_unused, self.digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.core.faults import Refused
-from engine.runtime.kinds import BadValueError, Kind, shown
+from engine.runtime.kinds import BadValueError, Kind, shown, strings
 from sfdl.values import Value
 
 CHUNK = 2**20
@@ -20,6 +20,12 @@ _QCOW2 = b"QFI\xfb"
 _QCOW2_HEADER, _QCOW2_VERSIONS = 72, {2, 3}
 _TAR = (257, b"ustar")
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+
+
+KINDS = ("raw", "qcow2", "tar", "directory")
+"""What an image can be."""
+HOLDS = ("etc", "cloud-init", "boots")
+"""What can be known to be in one."""
 
 
 class ImageFacts(Struct, frozen=True):
@@ -148,5 +154,15 @@ def _digest(value: Value) -> str:
     raise BadValueError(f"must be sha256: and 64 hexadecimal digits (got {shown(value)})")
 
 
+def _holds(value: Value) -> tuple[str, ...]:
+    words = strings.read(value)
+    strange = [word for word in words if word not in HOLDS]
+    if strange:
+        raise BadValueError(f"{shown(strange[0])} is none of {', '.join(HOLDS)}")
+    return words
+
+
+holds_kind = Kind("list of words", "Vector", _holds)
+"""Words of `HOLDS`."""
 digest_kind = Kind("digest", "String", _digest)
 """`sha256:` and 64 hexadecimal digits; may be empty."""

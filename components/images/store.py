@@ -243,14 +243,19 @@ class Store:
         for image in images:
             if size <= most_bytes:
                 break
-            if self.users(image.digest):
-                continue
-            path = self.path(image.digest)
-            Path(f"{path}.json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            size -= image.size_bytes
-            gone.append(image.digest)
+            if self.remove_unused(image.digest):
+                size -= image.size_bytes
+                gone.append(image.digest)
         return gone
+
+    def remove_unused(self, digest: str) -> bool:
+        """Remove an image unless somebody uses it; say whether it is gone."""
+        if self.users(digest):
+            return False
+        path = self.path(digest)
+        Path(f"{path}.json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return True
 
     @classmethod
     def holding(cls, path: Path) -> tuple[Store, str] | None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from typing_extensions import override
 
-from components.networks import devices
+from components.networks import devices, filtering
 from components.networks.addresses import device_kind, subnet_kind
 from components.networks.claims import Claims
 from components.networks.devices import Device
@@ -125,6 +125,11 @@ class Bridge(Joined, type="net.bridge"):
         bool_, False, doc="Let device be the one that carries the daemon's own address.",
         called="allowControlDevice",
     )  # fmt: skip
+    filter_bridged = attr(
+        bool_, True, called="filterBridged",
+        doc="Leave it to the host whether its firewall sees what goes from machine to machine on one of "
+        "its bridges; false: it does not, on any bridge.",
+    )  # fmt: skip
     members = output(str, doc="Devices in the bridge, by name, when it was last looked at.")
 
     reserved: ClassVar[dict[str, Value]] = {"sfOrphanPolicy": "keep"}
@@ -149,6 +154,11 @@ class Bridge(Joined, type="net.bridge"):
     async def on_deploy(self) -> None:
         if not self.bridge_name:
             raise BadDescription("name must be given", code="SF-NET-006", where=self.path)
+        if not self.filter_bridged and not await self.run_blocking(filtering.can_be_set):
+            raise Refused(
+                "filterBridged false changes settings of the host, which takes root", code="SF-NET-010",
+                where=self.path, hint="run the daemon as root, or leave filterBridged out",
+            )  # fmt: skip
         if not self.create:
             self._refuse_without_create()
             await devices.check_bridge(self.bridge_name, where=self.path)
@@ -195,6 +205,8 @@ class Bridge(Joined, type="net.bridge"):
 
     @override
     async def on_start(self) -> None:
+        if not self.filter_bridged:
+            await self.make(filtering.UnfilteredBridges())
         if self.create:
             await self.make(HostBridge(self.bridge_name, self.enslaved, self.address, stp=self.stp))
         await self._take_up()

@@ -147,6 +147,33 @@ async def test_a_prefetched_image_is_there_when_the_store_has_started(tmp_path, 
         assert Store(tmp_path / "1").find(DIGEST)
 
 
+async def test_a_copy_that_is_not_kept_goes_with_the_last_who_uses_it(tmp_path, source):
+    leave = "keepImage false;"
+    async with engines(tmp_path / "s", 2, threads=True) as (_network, (one, two)):
+        own = source.replace("}", f"{leave} }}")
+        await one.deploy("a", described(tmp_path / "0", image=own))
+        fetched = FETCHED.replace("}", f"{leave} }}")
+        await two.deploy("b", described(tmp_path / "1", ["host1"], fetched))
+        await two.deploy("c", described(tmp_path / "1", ["host1"], fetched))
+        await two.terminate("b")
+        assert Store(tmp_path / "1").find(DIGEST)
+        await two.terminate("c")
+        assert Store(tmp_path / "1").find(DIGEST) is None
+        await one.terminate("a")
+
+    assert Store(tmp_path / "0").find(DIGEST) is None
+    assert (tmp_path / "disk.img").read_bytes() == DATA
+
+
+async def test_what_is_known_of_a_disk_is_told_with_what_can_be_seen(tmp_path, source):
+    known = source.replace("}", 'osInfo [|"cloud-init", "etc"|]; format "raw"; }')
+    async with engines(tmp_path / "s", 1, threads=True) as (_network, (one,)):
+        await one.deploy("a", described(tmp_path / "0", image=known))
+        facts = await one.call("a:image", "facts")
+
+    assert (facts["kind"], facts["holds"]) == ("raw", ["cloud-init", "etc"])
+
+
 @pytest.mark.parametrize(
     ("image", "sources", "words"),
     [
@@ -155,9 +182,14 @@ async def test_a_prefetched_image_is_there_when_the_store_has_started(tmp_path, 
         ("image extends BaseImage { store LAZY ATTRIB images; }", [], "source must be given"),
         (f'image extends BaseImage {{ digest "{DIGEST}"; }}', [], "source must be given"),
         ('image extends BaseImage { store LAZY ATTRIB images; source "/usr/share/common-licenses"; }', [], "is a folder"),
+        ('image extends BaseImage { source "DISK"; format "qcow2"; }', [], "is raw, not qcow2"),
+        ('image extends BaseImage { source "DISK"; keepImage false; }', [], "for a copy in a store"),
+        ('image extends BaseImage { source "DISK"; osInfo [|"windows"|]; }', [], "is none of etc, cloud-init"),
     ],
 )  # fmt: skip
 async def test_what_nobody_has_is_refused_in_words(tmp_path, image, sources, words):
+    image = image.replace("DISK", str(tmp_path / "disk.img"))
+    (tmp_path / "disk.img").write_bytes(DATA)
     async with engines(tmp_path / "s", 2, threads=True) as (_network, (_one, two)):
         with pytest.raises(EngineError, match=words):
             await two.deploy("b", described(tmp_path / "1", sources, image, "patience 1;"))

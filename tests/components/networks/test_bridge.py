@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import pytest
 
 import sfdl
+from components.networks import filtering
 from engine.core.faults import EngineError
 from engine.runtime.effects import NameTaken
 from engine.testing.kit import engines, until
+from engine.testing.sabotage import Plan, Saboteur
 
 pytestmark = pytest.mark.usefixtures("own_net")
 
@@ -141,3 +144,56 @@ async def test_half_a_bridge_is_known_as_ours_and_removed(engine, monkeypatch):
 
     assert len(calls) > 2
     assert set(links()) == {"lo"}
+
+
+def firewall():
+    """Return whether the firewall sees what stays on a bridge, as a program in this network reads it."""
+    names = [f"/proc/sys/net/bridge/{name}" for name in filtering.NAMES]
+    done = subprocess.run(["cat", *names], check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+@pytest.fixture
+def filtered():
+    if not filtering.SETTINGS.exists():
+        pytest.skip("this kernel has no br_netfilter")
+    for name in filtering.NAMES:
+        subprocess.run(
+            ["tee", filtering.SETTINGS / name], input=b"1", check=True, capture_output=True
+        )
+
+
+@pytest.mark.usefixtures("filtered")
+async def test_the_firewall_is_off_bridges_as_long_as_one_of_them_wants_that(engine):
+    plain = 'name "br7"; create true;'
+    await deploy(engine, f"b extends Bridge {{ {plain} }}")
+    assert firewall() == ["1", "1", "1"]
+    await engine.terminate("app")
+
+    root = (
+        f"{HEAD}sfConfig extends Compound {{ b extends Bridge {{ {plain} filterBridged false; }} }}"
+    )
+    await engine.deploy("one", sfdl.compile(root).root)
+    await engine.deploy("two", sfdl.compile(root.replace("br7", "br8")).root)
+    assert firewall() == ["0", "0", "0"]
+    await engine.terminate("one")
+    assert firewall() == ["0", "0", "0"]
+    await engine.terminate("two")
+    assert firewall() == ["1", "1", "1"]
+
+
+@pytest.mark.usefixtures("filtered")
+async def test_a_start_that_fails_leaves_the_firewall_as_it_was(engine):
+    engine.process.keeper.saboteur = Saboteur([Plan("bridge br7", "making", "raise")])
+    with pytest.raises(EngineError, match="sabotage"):
+        await deploy(engine, 'b extends Bridge { name "br7"; create true; filterBridged false; }')
+
+    await until(lambda: firewall() == ["1", "1", "1"])
+
+
+async def test_settings_that_may_not_be_changed_are_refused_before_anything_is(engine, monkeypatch):
+    monkeypatch.setattr(filtering, "can_be_set", lambda: False)
+    with pytest.raises(EngineError, match="which takes root"):
+        await deploy(engine, 'b extends Bridge { name "br7"; create true; filterBridged false; }')
+
+    assert "br7" not in links()
