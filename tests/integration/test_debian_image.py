@@ -74,7 +74,7 @@ BY_ITSELF = """
 sfConfig extends PhysicalHost {
     sfSyncTerminate true; hypervisorUri uri; uri TBD;
     debian extends DebianImage {
-        include [|PACKAGES, "qemu-guest-agent"|]; size "1g"; sfStartTimeout 1000; buildTimeout 900;
+        include [|PACKAGES, "qemu-guest-agent", "openssh-server"|]; size "1g"; sfStartTimeout 1000; buildTimeout 900;
         bootable "grub"; extra "quiet panic=1"; contextScript false;
     }
     disk extends OverlayStorageBackend {
@@ -93,12 +93,14 @@ sfConfig extends PhysicalHost {
 """
 ASKED = """hostname; ip -4 -o addr show scope global | awk '{ print $4 }'; cat /etc/resolv.conf
 id -Gn ann; cat /home/ann/.ssh/authorized_keys; cat /root/ran; findmnt -n -o SOURCE /
+systemctl start ssh; systemctl is-active ssh; ls /etc/ssh/ssh_host_ed25519_key
 """
 
 
 def ask(client, command):
     row = next(iter(client.tree("pool:vm", depth=0).rows))
-    return decode(client.call(row.ident, "exec", (command,), budget_s=120.0).result().value, object)
+    done = client.call(row.ident, "exec", (command, 200.0), budget_s=240.0).result()
+    return decode(done.value, object)
 
 
 def test_a_debian_disk_boots_by_itself_and_its_agent_tells_it_once(tmp_path, host):
@@ -109,7 +111,8 @@ def test_a_debian_disk_boots_by_itself_and_its_agent_tells_it_once(tmp_path, hos
     root = sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
     known = [
         "built", "10.77.0.21/24", "nameserver 10.77.0.53", "ann staff", "# begin smartdomains",
-        "ssh-ed25519 A ann", "# end smartdomains", "again", "/dev/vda1",
+        "ssh-ed25519 A ann", "# end smartdomains", "again", "/dev/vda1", "active",
+        "/etc/ssh/ssh_host_ed25519_key",
     ]  # fmt: skip
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
