@@ -13,6 +13,7 @@ from typing_extensions import override
 from components.domains.effects import ConsoleLog
 from components.domains.rotation import pieces
 from components.networks.claims import Claims
+from components.surroundings.workplace import expanded
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.effects import NameTaken, Owner, Presence, Site
 
@@ -93,7 +94,7 @@ def chosen(domain: Domain) -> ChosenLog | None:
     """Return the console log that the description asks for, if it does."""
     if not domain.console_log:
         return None
-    given = Path(domain.console_log).expanduser()
+    given = expanded(domain.console_log)
     return ChosenLog(str(given if given.is_absolute() else domain.work_folder / given))
 
 

@@ -19,6 +19,7 @@ from components.networks.ip_pool import IpPool
 from components.networks.joined import Joined
 from components.reporting import Reporting
 from components.storage.backend import StorageBackend
+from components.surroundings.workplace import Workplace
 from components.system.shell import Shell
 from engine.compound import Compound
 from engine.runtime.attributes import attr, link, output
@@ -26,7 +27,7 @@ from engine.runtime.kinds import bool_, duration_ms, duration_s, int_, size_byte
 from sfdl.values import Vector
 
 
-class Described(Reporting, Compound):
+class Described(Workplace, Reporting, Compound):
     """A machine as it is described: its name, devices and size, and where it comes from."""
 
     domain_name = attr(

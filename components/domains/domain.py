@@ -147,6 +147,7 @@ class Domain(Listening, Reshaping):
 
     @override
     async def on_deploy(self) -> None:
+        await self.take_workplace()
         await self.making.take_address()
         check_attributes(self)
         await self._identify()
@@ -386,6 +387,7 @@ class Domain(Listening, Reshaping):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self.take_workplace_again()
         for effect in effects:
             match effect:
                 case ConsoleLog(path):

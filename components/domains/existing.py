@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from components.domains.further import Existing, FurtherDisk
 from components.hypervisor.owner import holder_of
 from components.hypervisor.protocol import Hypervisor
+from components.surroundings.workplace import expanded
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
 from sfdl.values import Reference
@@ -147,7 +148,7 @@ async def _find(disk: FurtherDisk, prim: Prim) -> Existing:
                 where=prim.path, hint="such as LAZY ATTRIB data:volumePath for a Volume called data",
             )  # fmt: skip
         path = found
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.is_absolute():
         place = prim.work_folder / place
     kind, looks = await prim.run_blocking(_look, place, prim.path)

@@ -92,13 +92,14 @@ class Probes:
         if scheme_of(domain.uri) == "test":
             return False
         async with self._turn:
-            known = await domain.run_blocking(_known, domain.work_folder)
+            folder = domain.live.process.work_folder
+            known = await domain.run_blocking(_known, folder)
             key = _key(domain.uri)
             if known.get(key):
                 return True
             if key not in self._failed:
                 if await comes_up(domain, "kvm"):
-                    await domain.run_blocking(_keep, domain.work_folder, {**known, key: True})
+                    await domain.run_blocking(_keep, folder, {**known, key: True})
                     return True
                 self._failed.add(key)
         return False

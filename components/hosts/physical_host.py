@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -16,10 +17,12 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.protocol import Link as Line
+from components.images.image_store import ImageStore
 from components.reporting import Reporting
+from components.surroundings.workplace import expanded, work_dir_kind, writable
 from engine.compound import Compound
-from engine.core.faults import BadDescription
-from engine.runtime.attributes import attr, on_change, output
+from engine.core.faults import BadDescription, Refused
+from engine.runtime.attributes import attr, link, on_change, output
 from engine.runtime.effects import Effect
 from engine.runtime.kinds import bool_, duration_s, float_, int_, size_bytes, str_, strings
 from sfdl.values import Description, Long, Value, Vector
@@ -48,6 +51,7 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         SF-ADM-003: the host has `maxDomains` machines already
         SF-ADM-004: the host is in maintenance
         SF-ADM-005: powerMax is less than powerIdle
+        SF-ADM-006: workDir cannot be written to
     """
 
     hypervisor_uri = attr(
@@ -56,6 +60,15 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
     default_network = attr(
         str_, "", doc="Network of machines below that name none.", called="defaultNetwork"
     )
+    work_dir = attr(
+        work_dir_kind, None, called="workDir",
+        doc="Folder on the host for what machines and storage below keep there: volumes, console logs, "
+        "context disks, dumps; the daemon's own if not given.",
+    )  # fmt: skip
+    image_store = link(
+        ImageStore, required=False, text=True, called="imageStore",
+        doc="Where images below are kept that name no store: a component, or a folder.",
+    )  # fmt: skip
     reserved_memory = attr(
         size_bytes, None, called="reservedMemory",
         doc="Memory for the host itself; 512 MiB, or 5 % of a larger one, if not given.",
@@ -148,12 +161,22 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         self._given = False
         self._since: dict[Orphan, float] = {}
 
+    @property
+    @override
+    def work_folder(self) -> Path:
+        return expanded(self.work_dir) if self.work_dir else super().work_folder
+
     @override
     async def on_deploy(self) -> None:
         if 0 < self.power_max < self.power_idle:
             raise BadDescription(
                 f"powerMax {self.power_max:g} is less than powerIdle {self.power_idle:g}",
                 code="SF-ADM-005", where=self.path, hint="both are in watts",
+            )  # fmt: skip
+        if not await self.run_blocking(writable, self.work_folder):
+            raise Refused(
+                f"workDir {self.work_folder} is no folder that can be written to, or made",
+                code="SF-ADM-006", where=self.path, hint="name another one, or make it",
             )  # fmt: skip
         await self._begin()
 
@@ -273,7 +296,8 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         known = await known_to(process, ())
         left = list(networks_left(await hypervisor.networks.facts(), known))
         if not process.subprocesses.addresses:  # what those have made is for them to say
-            left += await self.run_blocking(lambda: list(files_left(self.work_folder, known)))
+            for folder in {self.work_folder, process.work_folder}:
+                left += await self.run_blocking(lambda at=folder: list(files_left(at, known)))
         return sorted(left, key=Leftover.line)
 
 

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from components.hosts.above import said_above
 from components.hosts.admission import (
     LIMITS,
     PARALLEL_CREATES,
@@ -27,6 +26,7 @@ from components.hosts.admission import (
 )
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.protocol import Hypervisor
+from components.surroundings.above import said_above
 from engine.core.faults import Refused
 from engine.prim import Prim
 

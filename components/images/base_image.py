@@ -21,6 +21,7 @@ from components.images.kinds import (
     examine,
     holds_kind,
 )
+from components.images.shelf import shelf_of, trim
 from components.images.store import Store
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, Refused
@@ -69,7 +70,8 @@ class TakenImage(BuiltImage, frozen=True):
 class BaseImage(Reporting, type="image.base"):
     """An image on the host: a disk, a filesystem, a qcow2 file, an archive or a folder.
 
-    With a store it is copied there once; without a source it comes from another host's store.
+    With a store, its own or that of its host, it is copied there once; without a source it comes from
+    another host's store.
     """
 
     source = attr(str_, "", doc="Path of the image on the host; from the store if empty.")
@@ -91,8 +93,9 @@ class BaseImage(Reporting, type="image.base"):
         "who uses it.",
     )  # fmt: skip
     store = link(
-        ImageStore, required=False, doc="Where it is kept; it stays where it is if not given."
-    )
+        ImageStore, required=False,
+        doc="Where it is kept; in imageStore above it if not given; where it is if there is none.",
+    )  # fmt: skip
     path = output(str, doc="Absolute path of the image.")
     kind = output(str, doc="raw, qcow2, tar or directory.")
     imageDigest = output(str, doc="sha256:... of the image, if it is in a store or was checked.")
@@ -100,6 +103,10 @@ class BaseImage(Reporting, type="image.base"):
     reserved: ClassVar[dict[str, Value]] = {
         "sfOrphanPolicy": "keep", "sfDeployTimeout": 600, "sfStartTimeout": 3600,
     }  # fmt: skip
+
+    def __init__(self) -> None:
+        """Be in no store yet."""
+        self._kept = False
 
     @override
     @classmethod
@@ -110,16 +117,16 @@ class BaseImage(Reporting, type="image.base"):
 
     @override
     async def on_deploy(self) -> None:
-        if not self.keep_image and not self.store.given:
+        if not self.keep_image and await shelf_of(self, self.store) is None:
             raise BadDescription(
                 "keepImage false is for a copy in a store, and there is none", code="SF-IMAGE-008",
                 where=self.live.path, hint="the image itself always stays; leave keepImage out",
             )  # fmt: skip
         if self.source:
             await self._look()
-        elif not self.store.given or not self.digest:
+        elif not self.digest or await shelf_of(self, self.store) is None:
             raise BadDescription(
-                "source must be given, or store and digest",
+                "source must be given, or digest and a store: its own, or imageStore above it",
                 code="SF-IMAGE-001",
                 where=self.live.path,
             )
@@ -150,17 +157,19 @@ class BaseImage(Reporting, type="image.base"):
 
     @override
     async def on_start(self) -> None:
-        if not self.store.given:
+        shelf = await shelf_of(self, self.store)
+        if shelf is None or (self.kind == "directory" and not shelf.own):
             return
-        terms = await self.store.api.terms()
         if self.source:
             digest = self.digest or await self.run_blocking(digest_of, Path(self.path))
-            taken = TakenImage(terms.folder, source=self.path, digest=digest, keep=self.keep_image)
+            taken = TakenImage(
+                shelf.terms.folder, source=self.path, digest=digest, keep=self.keep_image
+            )
             await self._publish(await self.make(taken))
         else:
-            fetched = FetchedImage(terms, self.digest, keep=self.keep_image)
+            fetched = FetchedImage(shelf.terms, self.digest, keep=self.keep_image)
             await self._publish(await self.make(fetched))
-        await self.store.api.trim()
+        await trim(self, shelf)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
@@ -177,6 +186,7 @@ class BaseImage(Reporting, type="image.base"):
                 folder = terms.folder
             case _:
                 return
+        self._kept = True
         facts = await self.run_blocking(Store(Path(folder)).facts, digest)
         if facts is None:
             raise Refused(f"image {digest} is not in {folder} any more", where=self.live.path)
@@ -190,7 +200,7 @@ class BaseImage(Reporting, type="image.base"):
         return replace(facts, holds=tuple(sorted({*facts.holds, *self.os_info})))
 
     async def _facts(self) -> ImageFacts:
-        kept = Store.holding(Path(self.path)) if self.store.given else None
+        kept = Store.holding(Path(self.path)) if self._kept else None
         if kept is not None:
             facts = await self.run_blocking(kept[0].facts, kept[1])
             if facts is not None:

@@ -11,6 +11,7 @@ from components.images.fetching import FetchedImage, Library, Terms
 from components.images.kinds import ImageFacts, digest_kind
 from components.images.store import Store, default_folder
 from components.reporting import Reporting
+from components.surroundings.workplace import Workplace, expanded
 from engine.core.faults import Refused
 from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed, output
@@ -26,14 +27,18 @@ def _digests(value: Value) -> tuple[str, ...]:
 digests_kind = Kind("list of digests", "Vector", _digests)
 
 
-class ImageStore(Reporting, type="image.store"):
+class ImageStore(Workplace, Reporting, type="image.store"):
     """Keeps images by digest, each once; gets those it does not have from stores of other hosts.
 
     It serves other hosts as long as it lives: at most two at a time, and those who have got an image
     serve it on.
     """
 
-    folder = attr(str_, "", doc="Folder on the host; one of the daemon's user if empty.")
+    folder = attr(
+        str_,
+        "",
+        doc="Folder on the host, below workDir if relative; one of the daemon's user if empty.",
+    )
     sources = attr(strings, (), doc="Hosts that may have images, by name or address.")
     prefetch = attr(digests_kind, (), doc="Digests of images to get when it starts.")
     max_size = attr(
@@ -49,6 +54,7 @@ class ImageStore(Reporting, type="image.store"):
 
     @override
     async def on_deploy(self) -> None:
+        await self.take_workplace()
         folder = self._folder()
         while not folder.exists():
             folder = folder.parent
@@ -68,6 +74,7 @@ class ImageStore(Reporting, type="image.store"):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self.take_workplace_again()
         self._open()
 
     def _open(self) -> None:
@@ -101,5 +108,5 @@ class ImageStore(Reporting, type="image.store"):
     def _folder(self) -> Path:
         if not self.folder:
             return default_folder()
-        given = Path(self.folder).expanduser()
+        given = expanded(self.folder)
         return given if given.is_absolute() else self.work_folder / given

@@ -11,6 +11,7 @@ from typing_extensions import override
 from components.images.building import BuiltImage
 from components.images.image_store import ImageStore
 from components.images.kinds import ImageFacts
+from components.images.shelf import shelf_of, trim
 from components.images.store import Made, Store, default_folder
 from components.reporting import Reporting
 from engine.core.faults import Refused
@@ -22,7 +23,10 @@ from sfdl.values import Value
 class KeptImage(Reporting):
     """An image made when it is started, unless the host's store has it already."""
 
-    store = link(ImageStore, required=False, doc="Where it is kept; the user's own if not given.")
+    store = link(
+        ImageStore, required=False,
+        doc="Where it is kept; imageStore above it, else the user's own, if not given.",
+    )  # fmt: skip
     path = output(str, doc="Absolute path of the image.")
     kind = output(str, doc="raw or qcow2.")
     imageDigest = output(str, doc="sha256:... of the image.")
@@ -41,13 +45,11 @@ class KeptImage(Reporting):
 
     @override
     async def on_start(self) -> None:
-        folder = (
-            (await self.store.api.terms()).folder if self.store.given else str(default_folder())
-        )
+        shelf = await shelf_of(self, self.store)
+        folder = shelf.terms.folder if shelf is not None else str(default_folder())
         made = await self.make(await self.recipe(folder))
         await self._publish(made)
-        if self.store.given:
-            await self.store.api.trim()
+        await trim(self, shelf)
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:

@@ -12,7 +12,6 @@ from typing import ClassVar
 from msgspec.structs import replace
 from typing_extensions import override
 
-from components.hosts.above import said_above
 from components.images.kinds import ImageFacts
 from components.storage.closing import Closing
 from components.storage.declared import ON_THE_DOMAIN
@@ -28,6 +27,7 @@ from components.storage.space import Promise, Promises, on_disk, outstanding
 from components.storage.usage import VolumeUsage, usage_of
 from components.storage.using import VolumesInUse
 from components.storage.volume_file import VolumeFile
+from components.surroundings.above import said_above
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.lifecycle import State
 from engine.core.records import SHUTDOWN, Record
@@ -93,6 +93,7 @@ class StorageBackend(FreezingStorage):
                 f"domainName is {self.domain_name!r} on {self.path}, but {domain_name!r} on {user.name}",
                 code="SF-STORE-003",
             )  # fmt: skip
+        await self.take_workplace()
         self._take(dict(unflatten(overrides).attributes), user.name)
         await self._bind_early()
         self.user = user
@@ -232,6 +233,10 @@ class StorageBackend(FreezingStorage):
         return GivenUpVolume(offer.path, wipe=self.wipe_on_remove)
 
     @override
+    async def on_deploy(self) -> None:
+        await self.take_workplace()
+
+    @override
     async def on_start(self) -> None:
         if self.provision_on == "start":
             await self._provide()
@@ -306,6 +311,7 @@ class StorageBackend(FreezingStorage):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self.take_workplace_again()
         for effect in effects:
             if isinstance(effect, VolumesInUse):
                 await self._say_again(effect)

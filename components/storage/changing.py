@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
-from components.hosts.above import said_above
 from components.storage.declared import ON_THE_DOMAIN, DataVolume
 from components.storage.growing import SIZES, WAYS, Growing
 from components.storage.sourcing import Sourced
 from components.storage.space import Promises, outstanding
+from components.surroundings.above import said_above
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import exposed
 from engine.runtime.effects import Effect

@@ -13,6 +13,7 @@ from components.reporting import Reporting
 from components.storage.keeping import AS_BEFORE, keep_kind
 from components.storage.limits import limits_kind
 from components.storage.saving import EXTENSIONS
+from components.surroundings.workplace import Workplace
 from components.system.shell import Shell
 from engine.runtime.attributes import attr, link
 from engine.runtime.kinds import (
@@ -100,7 +101,7 @@ def _data(value: Value) -> tuple[DataVolume, ...]:
 data_kind = Kind("list of [name, size, filesystem]", "Vector", _data)
 
 
-class StorageAttributes(Reporting):
+class StorageAttributes(Workplace, Reporting):
     """The attributes that all backends have; many of them may stand on the domain instead."""
 
     shell = link(

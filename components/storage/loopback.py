@@ -15,6 +15,7 @@ from components.storage.offers import DiskOffer
 from components.storage.sourcing import Wanted
 from components.storage.space import Promise, Promises
 from components.storage.volume_file import VolumeFile
+from components.surroundings.workplace import expanded
 from engine.core.faults import Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect
@@ -24,13 +25,15 @@ from engine.runtime.kinds import int_, str_
 class FileStorageBackend(StorageBackend):
     """What backends that keep files in a folder share."""
 
-    directory = attr(str_, "", doc="Folder of the volumes; the daemon's own if empty.")
+    directory = attr(
+        str_, "", doc="Folder of the volumes, below workDir if relative; the one there if empty."
+    )
 
     def folder(self) -> Path:
         """Return where the volumes are."""
         if not self.directory:
             return self.work_folder / "volumes"
-        given = Path(self.directory).expanduser()
+        given = expanded(self.directory)
         return given if given.is_absolute() else self.work_folder / given
 
     @override

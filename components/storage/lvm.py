@@ -238,7 +238,7 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         return f"/dev/{self.volume_group}/{name}"
 
     def _folder(self) -> Path:
-        return self.work_folder / "lvm" / self.volume_group
+        return self.live.process.work_folder / "lvm" / self.volume_group
 
     @override
     def offer_of(self, effect: Effect) -> DiskOffer | None:

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from components.hosts.above import said_above
 from components.hosts.reservations import Gate
 from components.images.kinds import ImageFacts, digest_of, examine
 from components.storage.declared import StorageAttributes
 from components.storage.filling import how_to_fill
+from components.surroundings.above import said_above
 from components.system.shell import Shell, ShellExecutor
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.commands import search_path

@@ -22,6 +22,7 @@ from components.storage import notes
 from components.storage.keeping import AS_BEFORE, keep_kind
 from components.storage.pool_effects import ActivePool, DefinedPool
 from components.storage.pool_xml import NEEDS, TYPES, Access, PoolSpec, pool_xml
+from components.surroundings.workplace import Workplace
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim, Unwell
 from engine.runtime.attributes import attr, exposed, output
@@ -65,7 +66,7 @@ class Place(Struct, frozen=True):
 def note_path(prim: Prim, pool_uuid: str, name: str = "pool") -> str:
     """Return the file that says whose a pool, or a volume of it, is."""
     kind = "volume-" if name != "pool" else ""
-    return str(prim.work_folder / "pools" / pool_uuid / f"{kind}{name}.owner.json")
+    return str(prim.live.process.work_folder / "pools" / pool_uuid / f"{kind}{name}.owner.json")
 
 
 def files_are_here(uri: str) -> bool:
@@ -79,7 +80,7 @@ def files_are_here(uri: str) -> bool:
     return rest.startswith("/") and not scheme.startswith("test")
 
 
-class StoragePool(Reporting, type="storage.pool"):
+class StoragePool(Workplace, Reporting, type="storage.pool"):
     """A storage pool of the hypervisor that volumes can be made in.
 
     It is defined, built and started with the component, and removed at its end; volumes that others
@@ -97,7 +98,7 @@ class StoragePool(Reporting, type="storage.pool"):
     target = attr(
         str_,
         "",
-        doc="Folder of its volumes on the hypervisor's host; a dir has one of the daemon's.",
+        doc="Folder of its volumes on the hypervisor's host; a dir has one below workDir if empty.",
     )
     source_host = attr(str_, "", doc="Where the source is.", called="sourceHost")
     source_path = attr(str_, "", doc="Folder there, as an NFS export.", called="sourcePath")
@@ -153,6 +154,7 @@ class StoragePool(Reporting, type="storage.pool"):
 
     @override
     async def on_deploy(self) -> None:
+        await self.take_workplace()
         await self._identify()
         self._check_attributes()
         self.service(Claims).take(self, "poolName", self._uri, self._name)
@@ -235,6 +237,7 @@ class StoragePool(Reporting, type="storage.pool"):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self.take_workplace_again()
         await self._identify()
         self.service(Claims).take(self, "poolName", self._uri, self._name)
         self._access = await self._find_access(await self._hypervisor())

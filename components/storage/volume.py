@@ -22,6 +22,7 @@ from components.storage.pool_effects import PoolVolume
 from components.storage.pool_xml import IN_FILES, Access, VolumeSpec
 from components.storage.storage_pool import Place, StoragePool, mode_kind, note_path, place_of
 from components.storage.volume_file import VolumeFile
+from components.surroundings.workplace import Workplace
 from engine.core.faults import BadDescription, Refused
 from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed, link, on_change, output
@@ -30,7 +31,7 @@ from engine.runtime.kinds import bool_, duration_s, size_bytes, str_
 from sfdl.values import Value
 
 
-class Volume(Reporting, type="storage.volume"):
+class Volume(Workplace, Reporting, type="storage.volume"):
     """A volume in a storage pool: empty, a layer over another, or with the content of an image.
 
     It is made with the component. One that was kept by an earlier deployment is taken up as it is, and
@@ -106,6 +107,7 @@ class Volume(Reporting, type="storage.volume"):
 
     @override
     async def on_deploy(self) -> None:
+        await self.take_workplace()
         place = await self._where()
         if self.backing and self.format != "qcow2":
             raise BadDescription(
@@ -198,6 +200,7 @@ class Volume(Reporting, type="storage.volume"):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        await self.take_workplace_again()
         for effect in effects:
             if isinstance(effect, PoolVolume):
                 self._place = Place(effect.uri, effect.uuid, effect.pool, "")

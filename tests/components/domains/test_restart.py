@@ -36,9 +36,9 @@ def image(tmp_path):
 
 
 @contextlib.asynccontextmanager
-async def one_then_another(tmp_path, image):
+async def one_then_another(tmp_path, image, pool=POOL):
     """A daemon with a machine, and what kills it and begins the next one on the same ledger."""
-    root = sfdl.compile(POOL.format(image=image)).root
+    root = sfdl.compile(pool.format(image=image)).root
     async with engines(tmp_path, 1, threads=True) as (network, (one,)):
         await one.deploy("app", root)
         begun = []
@@ -135,3 +135,17 @@ async def test_it_can_be_changed_and_how_it_is_told_is_known_again(tmp_path, ima
         now = find(again, "vm").prim.making.xml
         assert now.count("<disk ") == xml.count("<disk ")
         assert now != xml
+
+
+async def test_in_the_folder_that_its_host_says(tmp_path, image):
+    work = tmp_path / "work"
+    said = POOL.replace("sfSyncTerminate true;", f'sfSyncTerminate true; workDir "{work}";')
+    async with one_then_another(tmp_path, image, said) as (one, restart):
+        (volume, _) = volumes(one)
+        assert volume.parent == work / "volumes"
+
+        again = await restart()
+
+        assert {find(again, name).prim.work_folder for name in ("vm", "loop")} == {work}
+        await again.terminate("app")
+        assert [path for path in work.rglob("*") if path.is_file()] == []
