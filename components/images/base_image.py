@@ -158,7 +158,7 @@ class BaseImage(Reporting, type="image.base"):
     @override
     async def on_start(self) -> None:
         shelf = await shelf_of(self, self.store)
-        if shelf is None or (self.kind == "directory" and not shelf.own):
+        if shelf is None or (self.source and self.kind == "directory" and not shelf.own):
             return
         if self.source:
             digest = self.digest or await self.run_blocking(digest_of, Path(self.path))
