@@ -13,9 +13,13 @@ from components.hypervisor.capabilities import Capability
 from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.xmltree import BadSpecError
 from engine.core.faults import BadDescription, Refused
+from sfdl.values import Vector
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
+
+NOTHING = (None, False, "", "none", "bios", Vector(()))
+"""Values of attributes that ask for nothing."""
 
 
 def check_attributes(domain: Domain) -> None:
@@ -55,9 +59,27 @@ async def check_profile(domain: Domain) -> None:
         Refused: A folder, a program, firmware or memory is missing.
     """
     profile = domain.make_profile()
+    check_kind(domain, profile)
     check_together(profile, domain.path)
     domain.making.extras.check_wanted(domain.disks or ())
     await check_needs(domain, profile.needs, domain.live.bound)
+
+
+def check_kind(domain: Domain, profile: Profile) -> None:
+    """Refuse what this kind of machine has not; one of any kind may go without.
+
+    Raises:
+        BadDescription: The text names the attributes.
+    """
+    wanted = [name for name in profile.cannot if domain.live.value(name) not in NOTHING]
+    if wanted and domain.takes_any_hypervisor and domain.capability_policy == "degrade":
+        for name in wanted:
+            domain.degrade(name, f"guests at {domain.uri} have no such thing, and it goes without")
+    elif wanted:
+        raise BadDescription(
+            f"{', '.join(wanted)}: guests at {domain.uri} have no such thing", code="SF-DOM-019",
+            where=domain.path, hint="leave it out, or use a KvmDomain",
+        )  # fmt: skip
 
 
 def check_together(profile: Profile, where: str) -> None:

@@ -107,6 +107,8 @@ class Domain(Listening, Reshaping):
     at_rest: ClassVar[str] = AT_REST["running"]
     schemes: ClassVar[frozenset[str]] = frozenset()
     """Kinds of hypervisor URI it runs on, each kind of domain its own."""
+    takes_any_hypervisor: ClassVar[bool] = False
+    """Whether it is described for whatever its host has."""
 
     reserved: ClassVar[dict[str, Value]] = {
         "sfOrphanPolicy": "keep", "sfUpdatable": True, "sfDeployTimeout": 900,

@@ -62,6 +62,11 @@ class Profile(Protocol):
         ...
 
     @property
+    def cannot(self) -> tuple[str, ...]:
+        """Return attributes of other kinds that promise something this kind of machine has not."""
+        ...
+
+    @property
     def needs(self) -> Needs:
         """Return what must be there on the host beside the hypervisor."""
         ...

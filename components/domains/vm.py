@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -36,8 +37,11 @@ def domain_of(scheme: str) -> type[Domain]:
 class VM(Domain, type="vm"):
     """A virtual machine that takes the hypervisor of the host it lands on.
 
-    Attributes that only one kind of domain knows may be given; on the other kind they are ignored.
+    Attributes that only one kind of domain knows may be given; on the other kind they are ignored, and
+    told in degraded if they promise something.
     """
+
+    takes_any_hypervisor: ClassVar[bool] = True
 
     @override
     def check_hypervisor(self, uri: str) -> None:

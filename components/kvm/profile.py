@@ -46,6 +46,11 @@ class KvmProfile(Struct, frozen=True):
     secure_boot: bool = False
 
     @property
+    def cannot(self) -> tuple[str, ...]:
+        """Return none: what only Xen's guests have says how they are made, and promises nothing."""
+        return ()
+
+    @property
     def needs(self) -> Needs:
         """Return what it needs of its host beside QEMU."""
         efi: Literal["efi", "secure"] = "secure" if self.secure_boot else "efi"

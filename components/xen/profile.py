@@ -14,6 +14,8 @@ from components.storage.offers import CONTEXT, DiskOffer
 CONSOLES = "/var/log/xen/console"
 """Where xenconsoled keeps its logs; libvirt's Xen driver cannot be told another file."""
 
+NOT_HERE = ("firmware", "hugePages", "memoryBacking", "secureBoot", "shares", "tpm", "watchdog")
+"""Attributes of QEMU's guests that somebody may rely on; those of Xen have none of it."""
 MACHINES = {"pv": "xenpv", "pvh": "xenpvh", "hvm": "xenfv"}
 
 
@@ -54,6 +56,11 @@ class XenProfile(Struct, frozen=True):
     def agent_channel(self) -> bool:
         """Say no: Xen has no such channel."""
         return False
+
+    @property
+    def cannot(self) -> tuple[str, ...]:
+        """Return what libvirt's Xen driver gives no guest."""
+        return NOT_HERE
 
     @property
     def needs(self) -> Needs:

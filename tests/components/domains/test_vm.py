@@ -93,3 +93,38 @@ async def test_a_fixed_kind_refuses_the_wrong_hypervisor_before_asking_it(bench,
 
     assert words in failure.value.fault.message
     assert uri not in bench.holder.process.services.get(HypervisorPool).hypervisors
+
+
+ASKED = 'tpm true; memoryBacking [|"locked"|]; firmware "bios"; watchdog "none";'
+
+
+async def test_on_xen_it_goes_without_what_only_qemu_has_and_says_so(bench):
+    hypervisor = await bench.holder.process.services.get(HypervisorPool).get(TEST)
+    stand_in(bench, hypervisor, "xen:///system")
+    await bench.deploy(VM_TEXT.format(uri="xen:///system", more=ASKED))
+
+    assert bench.find("vm").value("degraded").items == ("memoryBacking", "tpm")
+
+
+async def test_on_xen_it_is_refused_under_a_strict_policy(bench):
+    hypervisor = await bench.holder.process.services.get(HypervisorPool).get(TEST)
+    stand_in(bench, hypervisor, "xen:///system")
+    with pytest.raises(
+        EngineError, match="memoryBacking, tpm: guests at xen:///system have no such"
+    ):
+        await bench.deploy(
+            VM_TEXT.format(uri="xen:///system", more=f'{ASKED} capabilityPolicy "strict";')
+        )
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['firmware "efi"', "hugePages true", 'memoryBacking [|"shared"|]', "tpm true",
+     'shares [|[|"/etc", "a"|]|]', 'watchdog "reset"', "secureBoot true"],
+)  # fmt: skip
+async def test_a_xen_machine_is_refused_what_only_qemu_has(bench, more):
+    words = VM_TEXT.replace("extends VM", "extends XenDomain")
+    with pytest.raises(EngineError, match="have no such thing") as failure:
+        await bench.deploy(words.format(uri=TEST, more=f"{more};"))
+
+    assert failure.value.fault.where == "app:vm"
