@@ -197,8 +197,8 @@ class DebianImage(KeptImage, type="image.debian"):
 
     The filesystem has the label `root`, and no partitions: a guest boots by the kernel lifted out, with
     `root=LABEL=root` on its command line. With `bootable "grub"` it is the one partition of a disk that
-    boots by itself. Root has no password unless `rootPassword`
-    says one, and there are no host keys of SSH: each machine makes its own at its first boot.
+    boots by itself. Root has no password unless `rootPassword` says one. There are no host keys of SSH:
+    each machine makes its own at its first boot.
     """
 
     suite = attr(suite_kind, "bookworm", doc="Debian release.")
