@@ -15,6 +15,7 @@ from engine.authoring.catalogue import entries
 from engine.authoring.examples import example_of, sample
 from engine.authoring.pages import section
 from engine.core.faults import EngineError
+from engine.core.secrecy import TAG, has_secrets, secret_names
 from engine.prim import Prim
 from engine.runtime.attributes import REQUIRED
 from engine.runtime.kinds import BadValueError
@@ -65,6 +66,27 @@ def test_the_reference_has_every_attribute_of_a_type(entry):
         assert f"| `{name}` |" in own
     assert "```sf" in own
     assert section(entry, 3).strip() in text
+
+
+def test_what_a_type_declares_secret_is_tagged_so_in_every_description_that_extends_it():
+    declared = {
+        (family, entry.name, name)
+        for family, all_ in libraries.families().items()
+        for entry in all_
+        for name, one in entry.cls.declarations.attrs.items()
+        if TAG in one.tags
+    }
+
+    assert {name for _, _, name in declared} == {"password", "rootPassword"}
+    for family, type_, name in declared:
+        text = f'#include "components/{family}.sf"\nsfConfig extends {type_} {{ {name} "x"; USER }}'
+        user = 'user "u";' if type_ == "RabbitMQServer" else ""
+        root = sfdl.compile(text.replace("USER", user)).root
+        assert name in secret_names(root)
+        assert has_secrets(root)
+    assert not has_secrets(
+        sfdl.compile('#include "components/images.sf"\nsfConfig extends DebianImage;').root
+    )
 
 
 @pytest.mark.parametrize("entry", ALL, ids=IDS)
