@@ -64,7 +64,7 @@ class TakenImage(BuiltImage, frozen=True):
     async def undo(self, at: Site) -> None:
         await super().undo(at)
         if not self.keep and self.made is not None:
-            await at.blocking(Store(Path(self.store)).remove_unused, self.made.image)
+            await at.blocking(Store(Path(self.store)).discard, self.key, self.made)
 
 
 class BaseImage(Reporting, type="image.base"):

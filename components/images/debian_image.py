@@ -30,6 +30,7 @@ from components.images.debian import furnish, furniture
 from components.images.grub import BOOTABLE, check_extra, check_grub, make_bootable
 from components.images.kept_image import KeptImage
 from components.images.passwords import crypted, give_root, password_kind
+from components.images.store import Store
 from components.images.timeless import forget, settle
 from engine.core.faults import BadDescription, Refused
 from engine.core.secrecy import TAG
@@ -144,6 +145,12 @@ class DebianBuild(BuiltImage, frozen=True):
             )  # fmt: skip
         await at.run(("qemu-img", "convert", "-O", "qcow2", "--", str(raw), str(image)))
         return Parts(image, kernel, ramdisk, holds)
+
+    @override
+    async def undo(self, at: Site) -> None:
+        await super().undo(at)
+        if not self.fixed and self.made is not None:  # nobody will ever have this recipe again
+            await at.blocking(Store(Path(self.store)).discard, self.key, self.made)
 
     def _commands(self, tree: Path) -> list[tuple[str, ...]]:
         kernel = (self.kernel_package, "initramfs-tools") if self.kernel_package else ()

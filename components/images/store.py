@@ -248,6 +248,12 @@ class Store:
                 gone.append(image.digest)
         return gone
 
+    def discard(self, key: str, made: Made) -> None:
+        """Remove what a recipe has made and nobody uses."""
+        for digest in made.digests:
+            self.remove_unused(digest)
+        self._recipe(key).unlink(missing_ok=True)
+
     def remove_unused(self, digest: str) -> bool:
         """Remove an image unless somebody uses it; say whether it is gone."""
         if self.users(digest):

@@ -36,9 +36,13 @@ sfConfig extends PhysicalHost {
         kernel LAZY PARENT:debian:kernelPath; ramdisk LAZY PARENT:debian:ramdiskPath;
         extra "root=LABEL=root ro quiet panic=1"; startMode "booted"; bootTimeout 900; sfStartTimeout 1000;
         hostname "built.lab.example"; ip "10.77.0.21"; netmask 24; gateway "10.77.0.1";
-        context extends Context { mode "MODE"; nameservers [|"10.77.0.53"|]; }
+        context extends Context { mode "MODE"; nameservers [|"10.77.0.53"|]; MORE }
     }
 }
+"""
+CLOUD = r"""
+    instanceId "golden-1";
+    userData "#cloud-config\nbootcmd: ['echo SD-INSTANCE $(cat /var/lib/cloud/data/instance-id) > /dev/ttyS0']";
 """
 
 
@@ -53,6 +57,7 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
         pytest.skip(f"a guest with cloud-init takes minutes to build and boot: set {WHOLE}=1")
     packages = ", ".join(f'"{name}"' for name in (*PACKAGES, *MODES[mode]))
     text = POOL.replace("PACKAGES", packages).replace("MODE", mode)
+    text = text.replace("MORE", CLOUD if mode == "nocloud" else "")
     root = sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -66,6 +71,7 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
     assert ready, text[-3000:]
     assert ready.groups() == ("built", "10.77.0.21/24", "10.77.0.1")
     assert f"SD-CONTEXT mode={'cloud-init' if mode == 'nocloud' else mode}" in text
+    assert ("SD-INSTANCE golden-1" in text) == (mode == "nocloud")
     assert not list(tmp_path.glob("*/port-*/work/volumes/*"))
 
 

@@ -13,9 +13,12 @@ from components.images import bootstrap
 from components.images.bootstrap import Packages, chosen_builder, commands, one_source
 from components.images.debian_image import DebianBuild
 from components.images.passwords import crypted, give_root
-from components.images.store import Source, Store
+from components.images.store import Made, Source, Store, name_of
 from components.images.timeless import EPOCH_S, forget, settle
 from engine.core.faults import Refused
+from engine.runtime.effects import Owner, OwnExecutor, Site
+from engine.runtime.services import Services
+from engine.runtime.workers import InlineWorkers
 from engine.wire.codec import encode
 
 PACKAGES = Packages(
@@ -133,6 +136,24 @@ def test_what_need_not_be_reproducible_is_another_image_each_time():
 
     assert len({build.key for build in builds}) == 3
     assert [build.fixed for build in builds] == [False, False, True]
+
+
+@pytest.mark.parametrize(("nonce", "stays"), [("a", False), ("", True)])
+async def test_what_is_made_anew_each_time_does_not_fill_the_store(tmp_path, nonce, stays):
+    owner = Owner("lab", "app", "app:image", 1)
+    at = Site(owner, services=Services(), workers=InlineWorkers(), executor=OwnExecutor())
+    store, file = Store(tmp_path / "store"), tmp_path / "store" / "image"
+    file.parent.mkdir()
+    file.write_bytes(b"disk")
+    build = DebianBuild(str(store.folder), suite="bookworm", nonce=nonce)
+    made = Made(store.keep(Source(file, "raw")).digest)
+    store.note_made(build.key, made)
+    store.refer(made.image, name_of(owner), owner.path)
+    await replace(build, made=made).undo(at)
+
+    assert (store.find(made.image) is not None) == stays
+    assert (store.made_by(build.key) is not None) == stays
+    assert store.users(made.image) == 0
 
 
 def test_what_came_with_packages_keeps_its_time_and_the_rest_has_one(tmp_path):
