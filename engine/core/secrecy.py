@@ -11,7 +11,8 @@ from sfdl.values import Description, Value, Vector
 
 TAG = "secret"
 HIDDEN = "(secret)"
-NOTHING: tuple[Value, ...] = (None, "")
+NOTHING: tuple[Value, ...] = (None, "", Vector(()))
+"""What an attribute for a secret holds where there is none."""
 
 
 class Sight(Enum):

@@ -19,7 +19,7 @@ from engine.core.events import Ident
 from engine.core.leases import Lease, Verdict, Watch
 from engine.core.lifecycle import State
 from engine.core.records import Record
-from engine.core.secrecy import TAG, secret_names
+from engine.core.secrecy import NOTHING, TAG, secret_names
 from engine.runtime.effects import Owner
 from engine.wire.messages import Handle, ParentLink
 from sfdl.values import Description, Tbd, Value
@@ -272,10 +272,13 @@ class Live:
 
     @property
     def has_secrets(self) -> bool:
-        """Say whether any attribute is secret, or a reference was followed to one."""
-        if self.confided or secret_names(self.description) or self.prim.confidential():
+        """Say whether any attribute holds a secret, or a reference was followed to one."""
+        if self.confided:
             return True
-        return any(TAG in declared.tags for declared in type(self.prim).declarations.attrs.values())
+        declared = type(self.prim).declarations.attrs.items()
+        tagged = (name for name, attribute in declared if TAG in attribute.tags)
+        names = {*secret_names(self.description), *tagged, *self.prim.confidential()}
+        return any(self.value(name) not in NOTHING for name in names)
 
     def inherited(self, name: str) -> Value:
         """Return the nearest definition of a reserved attribute going up, or NULL.
