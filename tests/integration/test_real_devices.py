@@ -8,6 +8,8 @@ import pytest
 
 import sfdl
 from components.testbed.guest_image import READY
+from components.testbed.packages import unpack, versions
+from components.testbed.tools import run
 from engine.core.faults import EngineError
 from engine.testing.daemons import daemons, wait_until
 from engine.wire.codec import decode
@@ -16,26 +18,53 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 
 GUESTS = """
 #include "components/vm.sf"
+Guest extends KvmDomain { firmware "efi"; secureBoot true; stopTimeout 5; }
 sfConfig extends PhysicalHost {
     uri TBD; guestKernel TBD; guestRamdisk TBD;
     hypervisorUri uri; sfSyncTerminate true; sfLivenessDelay 2;
-    Guest extends KvmDomain {
-        diskless true; memory 160; firmware "efi"; stopTimeout 5;
-        kernel guestKernel; ramdisk guestRamdisk; extra "quiet panic=1 sd.beat=1 sd.name=d";
+    distrusted extends Guest {
+        diskless true; memory 160; stopMode "destroy"; kernel guestKernel; ramdisk guestRamdisk;
     }
-    distrusted extends Guest { secureBoot true; stopMode "destroy"; }
     vm extends Guest {
-        tpm true; shares [|[|"FOLDER", "data"|]|]; memoryBacking [|"nosharepages", "immediate"|];
+        memory 400; disks [|"DISK"|]; tpm true; shares [|[|"FOLDER", "data"|]|]; memoryBacking [|"nosharepages", "immediate"|];
         startMode "booted"; readyChecks [|"agent"|]; bootTimeout 100; sfStartTimeout 110; onGuestCrash "dump";
     }
 }
 """
 MODULES = "/lib/modules"
+SIGNED = ("shim-signed", "grub-efi-amd64-signed")
+GRUB = """linux /vmlinuz console=ttyS0 quiet panic=1 sd.beat=1 sd.name=d
+initrd /initrd.gz
+boot
+"""
 
 
-def described(folder, **values):
+def signed_disk(folder, image):
+    """Make a disk from which firmware boots the tiny guest by what Microsoft and Debian have signed."""
+    folder.mkdir()
+    disk, config = folder / "esp.img", folder / "grub.cfg"
+    config.write_text(GRUB)
+    parts = unpack(versions(SIGNED), folder)
+    with disk.open("wb") as file:
+        file.truncate(40 * 2**20)
+    run(["mformat", "-i", disk, "-F", "::"])
+    run(["mmd", "-i", disk, *(f"::{name}" for name in ("EFI", "EFI/BOOT", "EFI/debian"))])
+    for source, target in (
+        (parts / "usr/lib/shim/shimx64.efi.signed", "EFI/BOOT/BOOTX64.EFI"),
+        (parts / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "EFI/BOOT/grubx64.efi"),
+        (config, "EFI/debian/grub.cfg"),
+        (image.kernel, "vmlinuz"),
+        (image.initrd, "initrd.gz"),
+    ):
+        run(["mcopy", "-i", disk, source, f"::/{target}"])
+    return disk
+
+
+def described(folder, disk, **values):
     overrides = [(f"sfConfig:{name}", str(value)) for name, value in values.items()]
-    return sfdl.compile(GUESTS.replace("FOLDER", str(folder)), overrides=overrides).root
+    return sfdl.compile(
+        GUESTS.replace("FOLDER", str(folder)).replace("DISK", str(disk)), overrides=overrides
+    ).root
 
 
 def why_gone(client):
@@ -46,13 +75,16 @@ def why_gone(client):
     return ""
 
 
-def test_a_guest_booted_by_uefi_has_a_folder_and_a_tpm_and_its_panic_leaves_its_memory(
+def test_a_guest_booted_securely_has_a_folder_and_a_tpm_and_its_panic_leaves_its_memory(
     tmp_path, host, image
 ):
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "from-host").write_text("hello\n")
-    pool = described(folder, uri=host.uri, guestKernel=image.kernel, guestRamdisk=image.initrd)
+    disk = signed_disk(tmp_path / "disk", image)
+    pool = described(
+        folder, disk, uri=host.uri, guestKernel=image.kernel, guestRamdisk=image.initrd
+    )
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
         client.start("pool", pool).result()
@@ -66,7 +98,12 @@ def test_a_guest_booted_by_uefi_has_a_folder_and_a_tpm_and_its_panic_leaves_its_
             assert done["status"] == 0, done
             return done["out"]
 
-        assert "systab" in guest("ls /sys/firmware/efi")
+        variables = "/sys/firmware/efi/efivars"
+        secure = guest(
+            f"insmod {MODULES}/efivarfs.ko", f"mount -t efivarfs efivarfs {variables}",
+            f"od -An -t x1 {variables}/SecureBoot-*",
+        )  # fmt: skip
+        assert secure.split()[-1] == "01"
 
         major, first = guest("cd /sys/class/tpm/tpm0", "cat tpm_version_major pcr-sha256/0").split()
         assert major == "2"
