@@ -2,7 +2,7 @@
 
     leftovers.py FOLDER [--allow PATTERN]... [--hypervisor URI --prefix NAME [--address IP]] [--devices NAME]
 
-prints, one per line, the files below FOLDER that are no ledger, the processes that mention it in their
+prints, one per line, the files below FOLDER that are no ledger nor its key, the processes that mention it in their
 command line or environment (daemons excepted), those that have files of it open, mounts and loop devices
 below it; domains and networks at the hypervisor whose names begin so, and that address where any network
 keeps it; network devices whose names begin so. Files whose paths below FOLDER fit an allowed pattern may
@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-KNOWN = ("ledger.sqlite", "lock")
+KNOWN = ("ledger.sqlite", "secrets.key", "lock")
 
 
 def files(folder: Path) -> list[str]:

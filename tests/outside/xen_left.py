@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-KNOWN = ("ledger.sqlite", "lock")
+KNOWN = ("ledger.sqlite", "secrets.key", "lock")
 LVS = ("lvs", "--noheadings", "-o", "vg_name,lv_name,lv_tags")
 DEFINED = ("virsh", "-c", "xen:///system", "list", "--all", "--name")
 
