@@ -135,17 +135,16 @@ class Domain(Listening, Reshaping):
 
     def make_profile(self) -> Profile:
         """Return how this machine is specified."""
-        return self.profile_of(self.live.bound)
+        return self.kind.profile_of(self.bound())
 
-    def profile_to_be(self, new: Mapping[str, Value], wanted: Mapping[str, object]) -> Profile:
-        """Return how it is specified once it has other attributes.
+    @property
+    def kind(self) -> type[Domain]:
+        """Return the kind of machine it is here, whose attributes count."""
+        return type(self)
 
-        Args:
-            new: Its attributes to be, as they are written.
-            wanted: Those it declares, bound.
-        """
-        del new
-        return self.profile_of(wanted)
+    def bound(self) -> Mapping[str, object]:
+        """Return its attributes, with those that only its kind of machine declares."""
+        return self.live.bound
 
     @override
     async def on_deploy(self) -> None:

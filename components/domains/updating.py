@@ -108,7 +108,7 @@ class Updates:
         if NAMED & outcome.ways.keys():
             await self._domain.making.naming.check(str(wanted[NAME]))
         if outcome.of(Way.POWER):
-            profile = self._domain.profile_to_be(new, wanted)
+            profile = self._domain.kind.profile_of({**self._domain.bound(), **wanted})
             check_together(profile, self._domain.path)
             await check_needs(self._domain, profile.needs, wanted)
         remade = REMADE | set(ON_THE_DOMAIN)
@@ -146,13 +146,13 @@ class Updates:
 
     async def _outcome(self, new: Mapping[str, Value]) -> tuple[Outcome, dict[str, object]]:
         domain = self._domain
-        declared = type(domain).declarations
+        declared, bound = domain.kind.declarations, domain.bound()
         wanted: dict[str, object] = {}
         try:
             declared.bind(new, wanted, where=domain.path)
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=domain.path) from error
-        old = {name: domain.live.bound.get(name) for name in wanted}
+        old = {name: bound.get(name) for name in wanted}
         if domain.ip_pool.given:
             wanted["netmask"] = old["netmask"]
             for name in ("ip", "gateway"):

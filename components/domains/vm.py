@@ -10,11 +10,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.domains.domain import Domain
-from components.domains.profile import Profile
 from components.hypervisor.choice import scheme_of
 from engine.core.faults import BadDescription
 from engine.runtime.kinds import BadValueError
-from sfdl.values import Value
 
 GROUP = "smartdomains.domains"
 
@@ -62,16 +60,16 @@ class VM(Domain, type="vm"):
         await super().on_deploy()
         self.make_profile()
 
+    @property
     @override
-    def make_profile(self) -> Profile:
-        return self.profile_to_be(self.live.context(), self.live.bound)
+    def kind(self) -> type[Domain]:
+        return self._kind(self.uri)
 
     @override
-    def profile_to_be(self, new: Mapping[str, Value], wanted: Mapping[str, object]) -> Profile:
-        kind = self._kind(self.uri)
+    def bound(self) -> Mapping[str, object]:
         values: dict[str, object] = {}
         try:
-            kind.declarations.bind(new, values, where=self.path)
+            self.kind.declarations.bind(self.live.context(), values, where=self.path)
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001") from error
-        return kind.profile_of({**values, **wanted})
+        return {**values, **self.live.bound}

@@ -183,6 +183,24 @@ async def test_memory_and_processors_change_while_it_runs(running):
     assert not running.vm.value("pendingChanges")
 
 
+async def test_what_only_its_kind_declares_is_altered_of_a_machine_of_any_kind(
+    running, monkeypatch
+):
+    monkeypatch.setattr(f"{__name__}.ONE", ONE.replace("vm extends KvmDomain", "vm extends VM"))
+    await running.start(f'{BEFORE} cpuModel "qemu64";')
+
+    plan = await running.bench.one.plan("app", running.root(f'{BEFORE} cpuModel "Nehalem";'))
+    assert "next power cycle" in str(plan)
+    with pytest.raises(EngineError, match="secureBoot"):
+        await running.update(f"{BEFORE} secureBoot true;")
+    await running.update(f'{BEFORE} cpuModel "Nehalem";')
+
+    assert running.vm.value("pendingChanges") == "cpuModel"
+    await running.bench.one.call(running.vm.path, "destroy")
+    await running.bench.one.call(running.vm.path, "start")
+    assert (await running.xml()).findtext("cpu/model") == "Nehalem"
+
+
 async def test_how_memory_is_held_changes_at_the_next_power_cycle(running):
     await running.start(BEFORE)
 
