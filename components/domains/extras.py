@@ -17,7 +17,7 @@ from components.domains.spec import InterfaceSpec
 from components.hypervisor.trusted_xml import parsed
 from components.networks.addresses import mac_from_uuid
 from components.networks.effects import KeptAddress
-from components.networks.joined import Joined
+from components.networks.joined import Joined, Place
 from engine.core.faults import BadDescription, EngineError
 from engine.wire.messages import Handle
 
@@ -277,9 +277,16 @@ class Extras:
             return each.source, False
         found = await domain.live.process.resolver.resolve(domain.live, each.source)
         if isinstance(found, Handle):
-            name = await domain.call(found, Joined, "attach", domain.handle, each.kind)
-            self._joined[each.kind, cast("str", name)] = found
-            return cast("str", name), True
+            place = cast(
+                "Place", await domain.call(found, Joined, "attach", domain.handle, each.kind)
+            )
+            if place.kind == "user":
+                raise BadDescription(
+                    f"interfaces: {place.name} is a user network, which only the first interface is on",
+                    code="SF-DOM-002", where=domain.path, hint=f"name it as its {each.kind}",
+                )  # fmt: skip
+            self._joined[each.kind, place.name] = found
+            return place.name, True
         if not isinstance(found, str):
             raise BadDescription(
                 f"interfaces: {each.kind} must be a component or a name", code="SF-DOM-002",

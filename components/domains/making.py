@@ -34,7 +34,7 @@ from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
 from components.hypervisor.protocol import DomainFacts, DomainState
 from components.networks.allotted import AllottedAddress
-from components.networks.joined import Joined
+from components.networks.joined import Joined, Place
 from components.networks.probing import refuse_taken
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.keeping import ALWAYS, AS_LONG_AS_MADE, AS_LONG_AS_RESUMED
@@ -224,20 +224,30 @@ class Making:
             "network": domain.network, "bridge": domain.bridge,
         }  # fmt: skip
         for kind, given in given_by.items():
-            if given.given:
-                target = await domain.get(kind)
-                made = isinstance(target, Handle)
-                source = await given.api.attach(domain.handle, kind) if made else target
-                if not isinstance(source, str):
-                    raise BadDescription(
-                        f"{kind} must be a component or a name",
-                        code="SF-DOM-002", where=domain.path,
-                    )  # fmt: skip
-                return uplink.Uplink(kind, source, made, mac, domain.ip)
+            if not given.given:
+                continue
+            target = await domain.get(kind)
+            if isinstance(target, Handle):
+                return self._on(await given.api.attach(domain.handle, kind), mac)
+            if not isinstance(target, str):
+                raise BadDescription(
+                    f"{kind} must be a component or a name", code="SF-DOM-002", where=domain.path
+                )
+            return uplink.Uplink(kind, target, False, mac, domain.ip)
         above = await domain.above("defaultNetwork")
         usual = DEFAULT_NETWORK if domain.ip or domain.mac else ""
         source = above if isinstance(above, str) and above else usual
         return uplink.Uplink("network", source, False, mac, domain.ip) if source else None
+
+    def _on(self, place: Place, mac: str) -> uplink.Uplink:
+        """Return its interface on what a component of ours makes."""
+        domain = self._domain
+        if place.kind == "user" and domain.ip:
+            raise BadDescription(
+                f"ip: {place.name} is a user network, on which its emulator says what address it has",
+                code="SF-DOM-002", where=domain.path, hint="leave ip and ipPool out",
+            )  # fmt: skip
+        return uplink.Uplink(place.kind, place.name, True, mac, domain.ip, forwards=place.forwards)
 
     async def look_for_earlier(self) -> None:
         """Find out whether an earlier creation of the domain left its guest to be gone on with.

@@ -237,6 +237,8 @@ def check(spec: DomainSpec) -> None:
         if bool(interface.source) == (interface.kind == "user"):
             needs = "takes no" if interface.source else "needs a"
             raise BadSpecError(f"source: an interface of kind {interface.kind} {needs} source")
+        if interface.kind == "user" and spec.kind == "xen":
+            raise BadSpecError("kind: Xen makes no user network up")
     _check_once("target", "disks", [disk.target for disk in spec.disks])
     _check_once("mac", "interfaces", [one.mac.lower() for one in spec.interfaces])
 

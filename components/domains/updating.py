@@ -413,6 +413,20 @@ class Updates:
             await self._live(hypervisor, ("cpuShares",))
         if self._domain.cpu_pin:
             await self._live(hypervisor, ("cpuPin",))
+        await self._forward(hypervisor)
+
+    async def _forward(self, hypervisor: Hypervisor) -> None:
+        """Have ports of the host lead to the guest, where it is on a user network with such."""
+        domain, joined = self._domain, self._domain.making.uplink
+        if joined is None or not joined.forwards:
+            return
+        try:
+            rules = [each.rule for each in joined.forwards]
+            await hypervisor.machines.forward(domain.uuid, rules)
+        except HypervisorError as error:
+            if error.kind != "Unsupported":
+                raise
+            domain.lacks("forwards", error)
 
 
 GROUPS = {

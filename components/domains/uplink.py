@@ -19,23 +19,25 @@ from components.networks import devices
 from components.networks.addresses import mac_from_ip, mac_from_uuid, trouble_with_host
 from components.networks.claims import Claims
 from components.networks.effects import KeptAddress
+from components.networks.forwards import Forward
 from engine.core.faults import BadDescription, Refused
 from engine.prim import Prim
 
-Kind = Literal["network", "bridge"]
+Kind = Literal["network", "bridge", "user"]
 
 
 class Uplink(Struct, frozen=True):
     """An interface of a machine.
 
     Attributes:
-        kind: `network` or `bridge`.
-        source: Name of the network or bridge.
+        kind: `network` or `bridge`; `user`: its emulator makes a network up.
+        source: Name of the network or bridge; what has a user network made up.
         made: Made by a component of ours, so that it need not be there yet.
         mac: Of the interface.
         ip: Of the interface; empty for DHCP.
         netmask: Dotted; goes with `ip`, and is told to the guest for further interfaces.
         model: What the guest takes it for; empty: what is usual for the machine.
+        forwards: Ports of the host that lead to the guest; for a user network.
     """
 
     kind: Kind
@@ -45,11 +47,13 @@ class Uplink(Struct, frozen=True):
     ip: str
     netmask: str = ""
     model: str = ""
+    forwards: tuple[Forward, ...] = ()
 
     @property
     def interface(self) -> InterfaceSpec:
         """Return it as it stands in the domain's specification."""
-        return InterfaceSpec(kind=self.kind, source=self.source, mac=self.mac, model=self.model)
+        source = "" if self.kind == "user" else self.source
+        return InterfaceSpec(kind=self.kind, source=source, mac=self.mac, model=self.model)
 
 
 def mac_for(

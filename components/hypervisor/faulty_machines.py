@@ -12,8 +12,9 @@ T = TypeVar("T")
 
 MachineMethod = Literal[
     "create", "starts_with_host",
-    "save", "is_saved", "claim", "rename", "autostart", "reboot", "reset", "keys", "screenshot", "dump",
-    "memory", "vcpus", "share", "pin", "bandwidth", "attach", "detach", "resize_disk",
+    "save", "is_saved", "claim", "rename", "autostart", "reboot", "reset", "keys", "forward",
+    "screenshot", "dump", "memory", "vcpus", "share", "pin", "bandwidth", "attach", "detach",
+    "resize_disk",
 ]  # fmt: skip
 
 
@@ -75,6 +76,10 @@ class FaultyMachines:
     async def keys(self, uuid: str, codes: Sequence[int]) -> None:
         """Press keys together."""
         await self._pass("keys", uuid, lambda: self._inner.keys(uuid, codes))
+
+    async def forward(self, uuid: str, rules: Sequence[str]) -> None:
+        """Have ports of the host lead to the guest."""
+        await self._pass("forward", uuid, lambda: self._inner.forward(uuid, rules))
 
     async def screenshot(self, uuid: str) -> Picture:
         """Take a picture of its screen."""

@@ -85,6 +85,12 @@ class LibvirtMachines:
             "keys", uuid, lambda connection: operations.keys(connection, uuid, codes)
         )
 
+    async def forward(self, uuid: str, rules: Sequence[str]) -> None:
+        """Have ports of the host lead to the guest."""
+        await self._change(
+            "forward", uuid, lambda connection: operations.forward(connection, uuid, rules)
+        )
+
     async def screenshot(self, uuid: str) -> Picture:
         """Take a picture of its screen."""
         return await self._line.change(

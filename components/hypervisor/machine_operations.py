@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import libvirt
+import libvirt_qemu
 
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.machines import Picture, Share, kib_per_s
@@ -20,6 +21,8 @@ CANNOT = {
 """libvirt's numbers for what a driver cannot do."""
 MOST_PICTURE = 2**26
 """Bytes of the largest picture of a screen that is taken."""
+FIRST_NETDEV = "hostnet0"
+"""What the emulator calls the host's side of a guest's first interface."""
 PERIOD_US = 100_000
 """Microseconds over which a limit of processor time is held."""
 
@@ -91,6 +94,21 @@ def keys(connection: libvirt.virConnect, uuid: str, codes: Sequence[int]) -> Non
     """Press keys for a tenth of a second."""
     domain = connection.lookupByUUIDString(uuid)
     domain.sendKey(libvirt.VIR_KEYCODE_SET_LINUX, 100, list(codes), len(codes), 0)
+
+
+def forward(connection: libvirt.virConnect, uuid: str, rules: Sequence[str]) -> None:
+    """Have the emulator lead ports of the host to the guest; libvirt 9.0 has no words for that."""
+    domain = connection.lookupByUUIDString(uuid)
+
+    def monitor(words: str) -> str:
+        human = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        return str(libvirt_qemu.qemuMonitorCommand(domain, words, human)).strip()
+
+    for rule in rules:
+        monitor(f"hostfwd_remove {FIRST_NETDEV} {rule.partition('-')[0]}")
+        said = monitor(f"hostfwd_add {FIRST_NETDEV} {rule}")
+        if said:
+            raise HypervisorError("Refused", said, step="forward", name=domain.name())
 
 
 def screenshot(connection: libvirt.virConnect, uuid: str) -> Picture:

@@ -99,6 +99,17 @@ class Machines(Protocol):
     async def keys(self, uuid: str, codes: Sequence[int]) -> None:
         """Press keys of its keyboard together, by Linux key codes. Raises `NotFound`, `Refused`."""
 
+    async def forward(self, uuid: str, rules: Sequence[str]) -> None:
+        """Have ports of the host lead to the guest on the user network of its first interface.
+
+        Args:
+            uuid: Whose guest; it runs.
+            rules: As QEMU writes them, such as `tcp:127.0.0.1:2222-:22`; one that is there stays.
+
+        Raises:
+            HypervisorError: `Refused`: a port is in use; `Unsupported`: this hypervisor cannot.
+        """
+
     async def screenshot(self, uuid: str) -> Picture:
         """Take a picture of its first screen. Raises `NotFound`, `Refused` (it has none)."""
 

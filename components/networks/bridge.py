@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from typing_extensions import override
 
@@ -110,7 +110,7 @@ class Bridge(Joined, type="net.bridge"):
     Machines name it with their own attribute `bridge`.
     """
 
-    joined_by: ClassVar[str] = "bridge"
+    joined_by: ClassVar[Literal["network", "bridge"]] = "bridge"
 
     bridge_name = attr(device_kind, "br0", doc="Name of the bridge device.", called="name")
     create = attr(bool_, False, doc="Make it, and remove it at the end; needs root.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from msgspec import Struct
 from typing_extensions import override
 
+from components.networks.forwards import Forward
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.core.records import DEPLOYMENT_FAILURE, Record
@@ -21,26 +23,52 @@ class User:
         """Stop using it: it is about to go; `of` is its path."""
 
 
+class Place(Struct, frozen=True):
+    """Where a machine is that has joined.
+
+    Attributes:
+        kind: `network` and `bridge` of the hypervisor; `user`: the machine's emulator makes one up.
+        name: What the hypervisor calls it; of a user network the path of the component.
+        forwards: Ports of the host that lead to a guest on a user network.
+    """
+
+    kind: Literal["network", "bridge", "user"]
+    name: str
+    forwards: tuple[Forward, ...] = ()
+
+
 class Joined(Reporting):
     """Something of this host that machines join; it ends after they have let go.
 
     Attributes:
         joined_by: Attribute of a machine that names it, `network` or `bridge`.
+        users: Machines that have joined, by their names.
     """
 
-    joined_by: ClassVar[str]
+    joined_by: ClassVar[Literal["network", "bridge"]]
 
     def __init__(self) -> None:
         """Have nobody on it."""
-        self._users: dict[str, Handle] = {}
+        self.users: dict[str, Handle] = {}
 
     @abstractmethod
     def device_name(self) -> str:
         """Return what the hypervisor calls it."""
 
+    def place(self) -> Place:
+        """Return where machines are that join it."""
+        return Place(self.joined_by, self.device_name())
+
+    def check_joining(self, user: Handle) -> None:
+        """Refuse a machine that cannot be on it beside those that are.
+
+        Raises:
+            Refused: The text says why.
+        """
+
     @exposed()
-    async def attach(self, user: Handle, by: str) -> str:
-        """Say that a machine will be on it; return what the hypervisor calls it.
+    async def attach(self, user: Handle, by: str) -> Place:
+        """Say that a machine will be on it; return where that is.
 
         Args:
             user: The machine.
@@ -48,7 +76,7 @@ class Joined(Reporting):
 
         Raises:
             BadDescription: It is to be named with another attribute.
-            Refused: The machine is on another host.
+            Refused: The machine is on another host, or cannot be on it.
         """
         if by != self.joined_by:
             raise BadDescription(
@@ -61,13 +89,14 @@ class Joined(Reporting):
                 code="SF-NET-005", where=user.name,
                 hint="declare one beside the machines of each host, or name a bridge all hosts have",
             )  # fmt: skip
-        self._users[user.name] = user
-        return self.device_name()
+        self.check_joining(user)
+        self.users[user.name] = user
+        return self.place()
 
     @exposed()
     async def leave(self, user: Handle) -> None:
         """Say that a machine is on it no more."""
-        self._users.pop(user.name, None)
+        self.users.pop(user.name, None)
 
     @exposed()
     async def retain(self) -> None:
@@ -77,7 +106,7 @@ class Joined(Reporting):
 
     @override
     async def on_terminate(self, record: Record) -> None:
-        for user in list(self._users.values()):
+        for user in list(self.users.values()):
             try:
                 await self.call(user, User, "let_go", self.path)
             except EngineError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from typing_extensions import override
 
@@ -14,11 +14,12 @@ from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import holder_of, is_ours, owner_record
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import DhcpHost, Hypervisor, NetworkFacts
-from components.networks import devices
+from components.networks import devices, user_networks
 from components.networks.addresses import device_kind, hostname_kind, ip_kind, mac_kind, subnet_kind
 from components.networks.claims import Claims
 from components.networks.effects import ActiveNetwork, DefinedNetwork
-from components.networks.joined import Joined
+from components.networks.forwards import forwards_kind
+from components.networks.joined import Joined, Place
 from components.networks.xml import BRIDGED, FORWARDS, ISOLATED, NetworkSpec, network_xml
 from components.storage.keeping import AS_BEFORE, keep_kind
 from engine.core.faults import BadDescription, Refused
@@ -26,6 +27,7 @@ from engine.prim import Unwell
 from engine.runtime.attributes import attr, output
 from engine.runtime.effects import Effect, NameTaken, Owner
 from engine.runtime.kinds import BadValueError, Kind, bool_, int_, list_, shown, str_, strings
+from engine.wire.messages import Handle
 from sfdl.values import Value
 
 LOOK_EVERY_S = 2.0
@@ -51,10 +53,12 @@ hosts_kind = Kind("list of [mac, ip, name]", "Vector", _hosts)
 class Network(Joined, type="net.network"):
     """A network of the hypervisor that virtual machines of this host can be on.
 
-    It is defined and started with the component, and removed at its end once no machine is on it.
+    It is defined and started with the component, and removed at its end once no machine is on it. With
+    `userNetwork true` nothing is: the emulator of each machine on it makes a network of its own up, from
+    which the guest gets out as a program of the host does.
     """
 
-    joined_by: ClassVar[str] = "network"
+    joined_by: ClassVar[Literal["network", "bridge"]] = "network"
 
     network_name = attr(
         names.name_kind, "", doc="Name at the hypervisor; from the component's path if empty.",
@@ -92,6 +96,15 @@ class Network(Joined, type="net.network"):
         keep_kind, AS_BEFORE, doc="Whether it stays at the end; statuquo removes what was made here.",
         called="keepNetwork",
     )  # fmt: skip
+    user_network = attr(
+        bool_, False, called="userNetwork",
+        doc="Have QEMU make up a network for each machine on it, where nobody may make networks.",
+    )  # fmt: skip
+    forwards = attr(
+        forwards_kind, (),
+        doc="Ports of the host that lead to the guest on a user network, a list of [ADDRESS:]"
+        "PORT:GUESTPORT[/udp]; at 127.0.0.1 without an address. Only one machine is on it then.",
+    )  # fmt: skip
     uuid = output(str, doc="UUID at the hypervisor, the same at each deployment.")
     device = output(str, doc="Bridge device that the network is made of.")
     active = output(bool, doc="Whether machines can be on it, when it was last looked at.")
@@ -109,6 +122,19 @@ class Network(Joined, type="net.network"):
     def device_name(self) -> str:
         return self._name or self._wanted_name()
 
+    @override
+    def place(self) -> Place:
+        return Place("user", self.path, self.forwards) if self.user_network else super().place()
+
+    @override
+    def check_joining(self, user: Handle) -> None:
+        others = sorted(self.users.keys() - {user.name})
+        if self.forwards and others:
+            raise Refused(
+                f"the forwards of {self.path} lead to {others[0]} already", code="SF-NET-012",
+                where=user.name, hint="give each machine a user network of its own",
+            )  # fmt: skip
+
     def _wanted_name(self) -> str:
         return self.network_name or names.name_from_path(self.path)
 
@@ -116,9 +142,14 @@ class Network(Joined, type="net.network"):
 
     @override
     async def on_deploy(self) -> None:
+        user_networks.check_attributes(self)
+        self._uri = await uri_for(self, self.hypervisor_uri)
+        if self.user_network:
+            self._claim_ports()
+            user_networks.check_hypervisor(self, self._uri)
+            return
         self._check_attributes()
         self._name = self._wanted_name()
-        self._uri = await uri_for(self, self.hypervisor_uri)
         process = self.live.process
         application = self.live.segment.application
         self.uuid = names.uuid_of(process.community, application, self.path, "network")
@@ -130,6 +161,10 @@ class Network(Joined, type="net.network"):
                 await devices.check_bridge(self.bridge, where=self.path)
         elif self.subnet:
             await self._check_overlap(hypervisor, mine)
+
+    def _claim_ports(self) -> None:
+        for each in self.forwards:
+            self.service(Claims).take(self, "forward", "", each.text)
 
     def _check_attributes(self) -> None:
         bridged, listed = self.forward == BRIDGED, bool(self.range or self.dhcp_hosts)
@@ -211,6 +246,9 @@ class Network(Joined, type="net.network"):
 
     @override
     async def on_start(self) -> None:
+        if self.user_network:
+            self.active = True
+            return
         keep = "always" if self.keep_network is True else "never"
         first, last = self.range or ("", "")
         owner = owner_record(self._owner(), self.live.process.daemon_id)
@@ -229,6 +267,9 @@ class Network(Joined, type="net.network"):
 
     @override
     async def on_adopt(self, effects: tuple[Effect, ...]) -> None:
+        if self.user_network:
+            self._claim_ports()
+            return
         for effect in effects:
             if isinstance(effect, DefinedNetwork):
                 self._uri, self._name, self.uuid = effect.uri, effect.name, effect.uuid

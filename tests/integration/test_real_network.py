@@ -29,6 +29,19 @@ sfConfig extends PhysicalHost {
 """
 
 
+USER = """
+#include "components/vm.sf"
+sfConfig extends PhysicalHost {
+    uri TBD; bootKernel TBD; bootDisk TBD; hypervisorUri uri; sfSyncTerminate true;
+    lan extends Network { userNetwork true; forwards [|"2222:22", "5353:53/udp"|]; }
+    vm extends KvmDomain {
+        network LAZY ATTRIB lan; diskless true; memory 64; kernel bootKernel;
+        ramdisk bootDisk; stopMode "destroy"; accelerator "tcg";
+    }
+}
+"""
+
+
 def compiled(host, forward="isolated"):
     text = POOL.replace("FORWARD", f'"{forward}"')
     return sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
@@ -112,6 +125,36 @@ def test_a_crash_around_an_effect_leaves_nothing_after_the_restart(tmp_path, hos
 
         wait_until(lambda: (known(host), domains(host)) == ([], []), timeout_s=30)
         client.start("pool", compiled(host)).result()
+        assert client.terminate("pool", Record.normal()).result().leftovers == ()
+        assert (known(host), domains(host)) == ([], [])
+        client.close()
+
+
+def test_ports_of_the_host_lead_to_a_guest_on_a_user_network_after_each_start(
+    tmp_path, host, image
+):
+    given = {"uri": host.uri, "bootKernel": str(image.kernel), "bootDisk": str(image.initrd)}
+    overrides = [(f"sfConfig:{name}", value) for name, value in given.items()]
+
+    def forwarded():
+        said = virsh(host, "qemu-monitor-command", "pool-vm", "--hmp", "info usernet")
+        rows = [line.split() for line in said.splitlines() if "HOST_FORWARD" in line]
+        return {(row[0], row[2], row[3], row[5]) for row in rows}
+
+    wanted = {
+        ("TCP[HOST_FORWARD]", "127.0.0.1", "2222", "22"),
+        ("UDP[HOST_FORWARD]", "127.0.0.1", "5353", "53"),
+    }
+    with daemons(tmp_path, "one") as (one,):
+        client = one.client()
+        client.start("pool", sfdl.compile(USER, overrides=overrides).root).result()
+
+        assert "<interface type='user'>" in virsh(host, "dumpxml", "pool-vm")
+        assert forwarded() == wanted
+        vm, _ = components(client)["pool:vm"]
+        for action in ("destroy", "start"):
+            client.call(vm, action, (), budget_s=60.0).result()
+        assert forwarded() == wanted
         assert client.terminate("pool", Record.normal()).result().leftovers == ()
         assert (known(host), domains(host)) == ([], [])
         client.close()
