@@ -26,7 +26,7 @@ def words(file):
 
 async def test_it_writes_what_happens_in_its_application_from_the_beginning(tmp_path):
     file = tmp_path / "trace"
-    trace = f'trace extends Trace {{ output "{file}"; }}'
+    trace = f'sfSyncTerminate true; trace extends Trace {{ output "{file}"; }}'
     async with engines(tmp_path / "state", threads=True) as (_, (engine,)):
         await engine.deploy("other", compiled(f'b extends Maker {{ file "{tmp_path}/b"; }}'))
         for _life in range(2):
