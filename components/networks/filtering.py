@@ -3,7 +3,8 @@
     /run/smartdomains/bridge-filter-NETNS/before.json   what the settings were
     /run/smartdomains/bridge-filter-NETNS/users/WHO     somebody wants them off
 
-So bridges of several daemons agree: the first turns them off, the last turns them back.
+So bridges of several daemons agree: the first turns them off, the last turns them back, and removes the
+folder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import msgspec
 from typing_extensions import override
@@ -67,11 +68,33 @@ def notes_folder() -> Path:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[Path]:
+    """Have the notes for oneself; they go with the last who wants anything."""
     folder = notes_folder()
-    (folder / "users").mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _lock(folder):
+        users = folder / "users"
+        users.mkdir(exist_ok=True)
         yield folder
+        if not any(users.iterdir()):
+            users.rmdir()
+            (folder / "before.json").unlink(missing_ok=True)
+            (folder / "lock").unlink()  # from now on others may make all of this anew
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Open and lock the file of the notes, which somebody may be removing with them just then."""
+    path = folder / "lock"
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("w")
+        except FileNotFoundError:
+            continue
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists() and path.samefile(f"/proc/self/fd/{file.fileno()}"):
+            return file
+        file.close()
 
 
 def _turn_off(who: str, path: str) -> None:
@@ -93,7 +116,6 @@ def _let_go(who: str) -> None:
         note = folder / "before.json"
         if note.exists() and not any((folder / "users").iterdir()):
             _set(msgspec.json.decode(note.read_bytes(), type=dict[str, str]))
-            note.unlink()
 
 
 def _set(values: dict[str, str]) -> None:

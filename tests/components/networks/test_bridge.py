@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -177,8 +178,10 @@ async def test_the_firewall_is_off_bridges_as_long_as_one_of_them_wants_that(eng
     assert firewall() == ["0", "0", "0"]
     await engine.terminate("one")
     assert firewall() == ["0", "0", "0"]
+    assert filtering.notes_folder().exists()
     await engine.terminate("two")
     assert firewall() == ["1", "1", "1"]
+    assert not filtering.notes_folder().exists()
 
 
 @pytest.mark.usefixtures("filtered")
@@ -196,3 +199,26 @@ async def test_settings_that_may_not_be_changed_are_refused_before_anything_is(e
         await deploy(engine, 'b extends Bridge { name "br7"; create true; filterBridged false; }')
 
     assert "br7" not in links()
+
+
+def test_many_who_want_it_at_once_leave_the_settings_as_they_were(tmp_path, monkeypatch):
+    settings = tmp_path / "bridge"
+    settings.mkdir()
+    for name in filtering.NAMES:
+        (settings / name).write_text("1")
+    monkeypatch.setattr(filtering, "SETTINGS", settings)
+    monkeypatch.setattr(filtering, "NOTES", tmp_path / "notes")
+
+    def wants(who):
+        for _ in range(20):
+            filtering._turn_off(who, "app:b")
+            with filtering._locked():  # while nobody writes
+                assert {(settings / name).read_text() for name in filtering.NAMES} == {"0"}
+            filtering._let_go(who)
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(wants, f"w{number}") for number in range(6)]:
+            done.result(60)
+
+    assert {(settings / name).read_text() for name in filtering.NAMES} == {"1"}
+    assert list((tmp_path / "notes").iterdir()) == []
