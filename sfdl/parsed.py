@@ -10,12 +10,15 @@ import pickle
 from collections import OrderedDict
 from io import BytesIO
 from threading import Lock
+from typing import TypeAlias, cast
 
 from typing_extensions import override
 
 from sfdl.builder import Items, Parsing
+from sfdl.graph import Attributes, Scope
 from sfdl.parser import parse_items
 
+_Parsed: TypeAlias = "tuple[Items, list[tuple[Scope, Attributes, Items]]]"
 MOST_FILES = 64
 LONGEST = 1 << 20
 """Characters of the longest text that is kept."""
@@ -67,8 +70,8 @@ class ParsedFiles:
         """
         known, packed = self._look_up(source.text)
         if packed is not None:
-            items, source.pending = _Unpack(packed, source).load()
-            return items  # type: ignore[no-any-return]
+            items, source.pending = cast("_Parsed", _Unpack(packed, source).load())
+            return items
         items = parse_items(source)
         if len(source.text) <= LONGEST and not source.problems:
             self._keep(source.text, _packed(items, source) if known else None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
@@ -16,9 +15,10 @@ from typing_extensions import override
 from components.domains import telling
 from components.domains.acts import Acts
 from components.domains.booting import check_kernel
+from components.domains.channels import open_console, open_log
 from components.domains.checking import check_attributes, check_capabilities, check_profile
 from components.domains.chosen_log import check_log
-from components.domains.console import Shown, Typed, written
+from components.domains.console import written
 from components.domains.drift import Drift
 from components.domains.effects import (
     ConsoleLog,
@@ -149,7 +149,7 @@ class Domain(Listening, Reshaping):
     @override
     async def on_deploy(self) -> None:
         await self.take_workplace()
-        await self.making.take_address()
+        await self.making.allotted.take()
         check_attributes(self)
         await self._identify()
         self.check_hypervisor(self.uri)
@@ -326,14 +326,14 @@ class Domain(Listening, Reshaping):
     @override
     async def on_update(self, old: Mapping[str, object], new: Mapping[str, object]) -> None:
         async def work(_hypervisor: Hypervisor) -> None:
-            await self.making.take_address_again()
+            await self.making.allotted.take_again()
             await self.updates.apply(old, new)
 
         await self.acts.run("update", "takes a changed description", work, wait_s=TURN_S)
 
     @override
     async def on_update_started(self) -> None:
-        await self.making.take_address_again()
+        await self.making.allotted.take_again()
         await self.updates.plug()
         if self.updates.unsettled:
             await self.hear_context()
@@ -400,7 +400,7 @@ class Domain(Listening, Reshaping):
                     pass
         await self.making.naming.finish()
         self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
-        await self.making.take_address_again()
+        await self.making.allotted.take_again()
         await self.making.bind_storage()
         await self.making.read_context()
         await self.making.join()
@@ -423,37 +423,11 @@ class Domain(Listening, Reshaping):
     async def open_channel(self, name: str) -> Duplex:
         match name:
             case "console":
-                return await self._open_console()
+                return await open_console(self)
             case "console log":
-                return await self._open_log()
+                return await open_log(self)
             case _:
                 return await super().open_channel(name)
-
-    async def _open_console(self) -> Duplex:
-        try:
-            hypervisor = await self.hypervisor()
-            facts = await hypervisor.fact(self.uuid)
-            if facts is None or not facts.active:
-                raise Refused("the guest is not running", code="SF-CON-001", where=self.path)
-            return Typed(await hypervisor.console(self.uuid), self.path)
-        except HypervisorError as error:
-            what = f"there is no console at {self.uri}"
-            text = what if error.kind == "Unsupported" else f"its console: {error.message}"
-            raise Refused(
-                text, code="SF-CON-001", where=self.path,
-                hint="sfconsole --log shows what it has shown so far",
-            ) from error  # fmt: skip
-
-    async def _open_log(self) -> Duplex:
-        path = self.live.value("consolePath")
-        try:
-            if not isinstance(path, str):
-                raise FileNotFoundError("it has none yet")
-            return Shown(await self.run_blocking(Path(path).open, "rb"), self.path)
-        except OSError as error:
-            raise Refused(
-                f"its console log cannot be read: {error}", code="SF-CON-001", where=self.path
-            ) from error
 
     # -- the end
 
@@ -462,7 +436,7 @@ class Domain(Listening, Reshaping):
         await self.acts.end()
         with contextlib.suppress(HypervisorError):  # what is left is for undo
             await self._end(record)
-        await self.making.give_address_back()
+        await self.making.allotted.give_back()
 
     @exposed()
     async def let_go(self, of: str = "") -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from components.context import Outline, Told
 from components.context.told import hostname_from
 from components.domains import telling, uplink
+from components.domains.allotment import Allotment
 from components.domains.chosen_log import chosen
 from components.domains.effects import (
     ConsoleLog,
@@ -33,13 +34,11 @@ from components.hosts.reservations import Reservations
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.owner import owner_record
 from components.hypervisor.protocol import DomainFacts, DomainState
-from components.networks.allotted import AllottedAddress
 from components.networks.joined import Joined, Place
-from components.networks.probing import refuse_taken
 from components.storage.declared import ON_THE_DOMAIN
 from components.storage.keeping import ALWAYS, AS_LONG_AS_MADE, AS_LONG_AS_RESUMED
 from components.storage.offers import CONTEXT, DiskOffer
-from engine.core.faults import BadDescription, EngineError, Refused
+from engine.core.faults import BadDescription, Refused
 from engine.runtime.effects import Effect
 from engine.runtime.handles import Link
 from engine.wire.codec import FlatTree, flatten
@@ -77,6 +76,7 @@ class Making:
         outline: What its context says that counts before anything is made.
         uplink: The network or bridge it is on, if any.
         xml: What the machine is, once it is prepared or taken up again.
+        allotted: Its address, where that is from a pool.
         extras: Its further disks and interfaces.
         naming: Gives it its name.
         retelling: Keeps up what its guest is told.
@@ -95,8 +95,8 @@ class Making:
         self.extras = Extras(domain)
         self.naming = Naming(domain)
         self.retelling = Retelling(domain)
+        self.allotted = Allotment(domain)
         self._resumes = False
-        self._probes = False
 
     # -- what it is made from
 
@@ -128,62 +128,7 @@ class Making:
             )
         return found
 
-    # -- its address
-
-    async def take_address(self) -> None:
-        """Have the pool say which address the machine has, if it is to come from one.
-
-        Raises:
-            Refused: There is none left, or the one that is given cannot be had.
-        """
-        domain = self._domain
-        if domain.ip_pool.given:
-            allotted = await domain.ip_pool.api.allocate(domain.handle, domain.ip)
-            bound = domain.live.bound
-            bound["ip"], bound["netmask"] = allotted.ip, allotted.netmask
-            bound["gateway"] = domain.gateway or allotted.gateway
-            self._probes = allotted.probe
-
-    async def take_address_again(self) -> None:
-        """Have it said again after a restart; a pool that does not answer is no reason to end."""
-        try:
-            await self.take_address()
-        except EngineError as error:
-            self._domain.note(f"the pool of its address does not answer: {error}", "warning")
-
-    async def give_address_back(self) -> None:
-        """Tell the pool that the address is free, where nothing was made that could use it.
-
-        If it cannot be told, it finds out by itself.
-        """
-        domain = self._domain
-        made = any(isinstance(each.effect, AllottedAddress) for each in domain.live.effects)
-        if domain.ip_pool.given and not made:
-            try:
-                await domain.ip_pool.api.release(domain.handle)
-            except EngineError as error:
-                domain.log.debug("the address could not be given back: %s", error)
-
-    async def _note_address(self) -> None:
-        """Write down, before anything that could use it, that the address is to be given back."""
-        domain = self._domain
-        if domain.ip_pool.given:
-            if self._probes and self.uplink is not None:
-                there = await domain.hypervisor(), self.uplink.kind, self.uplink.source
-                await refuse_taken(domain, *there, domain.ip, self.uplink.mac)
-            pool = await domain.ip_pool.handle()
-            place = domain.uri, domain.uuid
-            await self.make(AllottedAddress(pool, domain.handle, domain.ip, *place))
-
-    async def _keep_address_after(self) -> None:
-        """Have the pool leave the address with the guest, which outlives its component."""
-        domain = self._domain
-        if domain.ip_pool.given:
-            try:
-                await domain.ip_pool.api.keep(domain.handle)
-            except EngineError as error:
-                text = f"the pool does not know that {domain.ip} stays with its guest: {error}"
-                domain.note(text, "warning")
+    # -- where it is
 
     async def read_context(self) -> None:
         """Learn what the context says that counts before anything is made."""
@@ -286,7 +231,7 @@ class Making:
             await domain.amend(made.effect, ALWAYS)
         if domain.storage_backend.given:
             await domain.storage_backend.api.retain()
-        await self._keep_address_after()
+        await self.allotted.keep()
         for kind, given in (("network", domain.network), ("bridge", domain.bridge)):
             if given.given and isinstance(await domain.get(kind), Handle):
                 await given.api.retain()
@@ -311,7 +256,7 @@ class Making:
     async def _prepare(self) -> None:
         """Have the guest told what it is to know, and write down what the machine is."""
         domain = self._domain
-        await self._note_address()
+        await self.allotted.note()
         await self.extras.settle(self.xml)
         log = chosen(domain) or ConsoleLog(self.console_path())
         await self.make(log)

@@ -49,9 +49,10 @@ class GivenUpVolume(Effect, frozen=True):
         if owner is not None and not owner.same_place(at.owner):
             raise Refused(f"{self.path} belongs to {owner.path}: it stays")
         await refuse_used(at, self.path)
-        await at.blocking(self._remove)
+        await at.blocking(self.remove)
 
-    def _remove(self) -> None:
+    def remove(self) -> None:
+        """Remove it, and what is written down of it; blocks."""
         if self.wipe:
             overwrite(Path(self.path))
         Path(self.path).unlink(missing_ok=True)

@@ -37,11 +37,48 @@ class Base(Struct, frozen=True):
     digest: str = ""
 
 
-class _Sidecar(Struct, frozen=True):
+class Sidecar(Struct, frozen=True):
+    """What the file beside a layer says of it.
+
+    Attributes:
+        owner: Whose it is.
+        base: What it stands on.
+        volume: Name of the volume whose frozen content the base is; empty: the base is an image.
+    """
+
     owner: Owner
     base: Base
     volume: str = ""
-    """Name of the volume whose frozen content the base is; empty: the base is an image."""
+
+
+def sidecar_of(layer: Path) -> Path:
+    """Return where the owner and base of a layer are recorded."""
+    return Path(f"{layer}.owner.json")
+
+
+def recorded(layer: Path) -> Sidecar | None:
+    """Return what is recorded of a layer, nothing if nothing is; blocks.
+
+    What cannot be read is the record of somebody unknown, on a base that is not known either.
+    """
+    try:
+        return msgspec.json.decode(sidecar_of(layer).read_bytes(), type=Sidecar)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError:
+        return Sidecar(Owner("", "", "", 0), Base("", "", 0, 0))
+
+
+def let_go(layer: Path, base: Path) -> None:
+    """Say that a layer does not stand on its base any more, where that is kept in a store; blocks."""
+    kept = Store.holding(base)
+    if kept is not None:
+        kept[0].let_go(_reader(layer), kept[1])
+
+
+def _reader(layer: Path) -> str:
+    """Return what a store calls a layer that stands on one of its images."""
+    return hashlib.sha256(str(layer).encode()).hexdigest()[:16]
 
 
 class OverlayFile(Effect, frozen=True):
@@ -61,23 +98,10 @@ class OverlayFile(Effect, frozen=True):
     def label(self) -> str:
         return f"overlay {self.path}"
 
-    @property
-    def sidecar(self) -> Path:
-        """Return where owner and base are recorded."""
-        return Path(f"{self.path}.owner.json")
-
-    def _record(self) -> _Sidecar | None:
-        try:
-            return msgspec.json.decode(self.sidecar.read_bytes(), type=_Sidecar)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError:
-            return _Sidecar(Owner("", "", "", 0), self.base)
-
     @override
     async def look(self, at: Site) -> Presence:
         there = Path(self.path).exists()
-        record = self._record()
+        record = recorded(Path(self.path))
         if record is None:
             return Presence.FOREIGN if there else Presence.ABSENT
         if not record.owner.same_place(at.owner):
@@ -86,10 +110,10 @@ class OverlayFile(Effect, frozen=True):
 
     @override
     async def make(self, at: Site) -> Self:
-        record = self._record()
+        record = recorded(Path(self.path))
         if record is not None and not record.owner.same_place(at.owner):
             raise NameTaken(f"{self.path} belongs to {record.owner.path or 'somebody else'}")
-        await at.blocking(self._claim, at.owner)
+        await at.blocking(self.record, at.owner)
         await at.run((
             "qemu-img", "create", "-q", "-f", "qcow2", "-F", self.base.format, "-b", self.base.path,
             "-o", self.options, "--", self.path, str(self.size_bytes),
@@ -114,30 +138,28 @@ class OverlayFile(Effect, frozen=True):
 
     @override
     async def claim(self, at: Site) -> Self:
-        record = self._record()
+        record = recorded(Path(self.path))
         found = self if record is None else replace(self, base=record.base)
-        await at.blocking(found._claim, at.owner)  # noqa: SLF001 - it is of this class
+        await at.blocking(found.record, at.owner)
         return found
 
-    def _claim(self, owner: Owner) -> None:
+    def record(self, owner: Owner) -> None:
+        """Write down whose it is and what it stands on, which stays as long; blocks."""
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        part = self.sidecar.with_name(f"{self.sidecar.name}.part")
+        sidecar = sidecar_of(Path(self.path))
+        part = sidecar.with_name(f"{sidecar.name}.part")
         part.write_bytes(msgspec.json.encode(self._beside(owner)))
-        part.replace(self.sidecar)
+        part.replace(sidecar)
         kept = Store.holding(Path(self.base.path))
         if kept is not None:  # the image stays as long as there is a layer on it
-            kept[0].refer(kept[1], self._reader, self.path)
+            kept[0].refer(kept[1], _reader(Path(self.path)), self.path)
 
-    def _beside(self, owner: Owner) -> _Sidecar:
-        return _Sidecar(owner, self.base)
-
-    @property
-    def _reader(self) -> str:
-        return hashlib.sha256(self.path.encode()).hexdigest()[:16]
+    def _beside(self, owner: Owner) -> Sidecar:
+        return Sidecar(owner, self.base)
 
     @override
     async def undo(self, at: Site) -> None:
-        record = self._record()
+        record = recorded(Path(self.path))
         if record is not None and record.owner == at.owner:
             await refuse_used(at, self.path)
             await at.blocking(self._remove)
@@ -147,10 +169,8 @@ class OverlayFile(Effect, frozen=True):
             overwrite(Path(self.path))
         with contextlib.suppress(FileNotFoundError):
             Path(self.path).unlink()
-        self.sidecar.unlink(missing_ok=True)
-        kept = Store.holding(Path(self.base.path))
-        if kept is not None:
-            kept[0].let_go(self._reader, kept[1])
+        sidecar_of(Path(self.path)).unlink(missing_ok=True)
+        let_go(Path(self.path), Path(self.base.path))
 
 
 def base_of(path: Path, format_: str, digest: str = "") -> Base:
@@ -221,8 +241,8 @@ class Layer(OverlayFile, frozen=True):
         return base.exists() and not base.stat().st_mode & WRITABLE
 
     @override
-    def _beside(self, owner: Owner) -> _Sidecar:
-        return _Sidecar(owner, self.base, self.volume)
+    def _beside(self, owner: Owner) -> Sidecar:
+        return Sidecar(owner, self.base, self.volume)
 
     @override
     async def undo(self, at: Site) -> None:
@@ -241,16 +261,16 @@ def write_protect(path: Path, on: bool) -> None:  # noqa: FBT001 - what it is ca
         path.chmod(0o444 if on else 0o600)
 
 
-def layers_above(path: Path) -> list[tuple[Path, _Sidecar]]:
+def layers_above(path: Path) -> list[tuple[Path, Sidecar]]:
     """Return what stands above a volume that was frozen, lowest first; blocks."""
-    found: dict[str, tuple[Path, _Sidecar]] = {}
+    found: dict[str, tuple[Path, Sidecar]] = {}
     for note in path.parent.glob(f"{glob.escape(path.name)}-g*.owner.json"):
         layer = Path(str(note).removesuffix(".owner.json"))
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            record = msgspec.json.decode(note.read_bytes(), type=_Sidecar)
+            record = msgspec.json.decode(note.read_bytes(), type=Sidecar)
             if record.volume == path.name and layer.exists():
                 found[record.base.path] = layer, record
-    chain: list[tuple[Path, _Sidecar]] = []
+    chain: list[tuple[Path, Sidecar]] = []
     while (above := found.pop(str(chain[-1][0] if chain else path), None)) is not None:
         chain.append(above)
     return chain
@@ -266,14 +286,14 @@ class GivenUpLayer(GivenUpVolume, frozen=True):
     """A layer that was found and is to be removed; its base is let go of, or goes if it was frozen."""
 
     @override
-    def _remove(self) -> None:
-        layer = OverlayFile(self.path, 0, Base("", "", 0, 0), "")
-        record = layer._record()  # noqa: SLF001 - same idea
-        super()._remove()
-        if record is not None and record.volume:
-            base = Path(record.base.path)
+    def remove(self) -> None:
+        layer = Path(self.path)
+        record = recorded(layer)
+        super().remove()
+        if record is None:
+            return
+        base = Path(record.base.path)
+        if record.volume:
             write_protect(base, False)
-            GivenUpLayer(str(base), self.wipe)._remove()  # noqa: SLF001 - of this class
-        kept = None if record is None else Store.holding(Path(record.base.path))
-        if kept is not None:
-            kept[0].let_go(layer._reader, kept[1])  # noqa: SLF001 - same idea
+            GivenUpLayer(str(base), self.wipe).remove()
+        let_go(layer, base)

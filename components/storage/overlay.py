@@ -13,13 +13,14 @@ from typing_extensions import override
 from components.images.kinds import ImageFacts
 from components.storage.freezing import Frozen
 from components.storage.layers import (
-    Base,
     GivenUpLayer,
     Layer,
     OverlayFile,
     base_of,
     check_base,
     layers_above,
+    recorded,
+    sidecar_of,
     virtual_size,
     write_protect,
 )
@@ -169,14 +170,14 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
         mine = [layer for layer, record in chain if record.owner.same_place(self.live.owner)]
         for layer in reversed(mine):
             layer.unlink(missing_ok=True)
-            Path(f"{layer}.owner.json").unlink(missing_ok=True)
+            sidecar_of(layer).unlink(missing_ok=True)
         if mine:
             write_protect(path, False)
 
     @override
     async def find_volumes(self, wanted: Sequence[Wanted]) -> list[DiskOffer]:
         found = await super().find_volumes(wanted)
-        record = OverlayFile(found[0].path, 0, Base("", "", 0, 0), "")._record()  # noqa: SLF001 - same idea
+        record = await self.run_blocking(recorded, Path(found[0].path))
         if record is not None:
             await self.run_blocking(check_base, record.base)
         return [await self._top_of(offer) for offer in found]

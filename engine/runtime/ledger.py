@@ -25,7 +25,8 @@ from engine.security.vault import MARK, Vault
 from engine.wire.codec import encode
 
 SECRET = encode(TAG)
-"""Is in every encoded description or value that has a secret."""
+"""Is in every encoded description or value that has a secret: as a tag, or as the name of an attribute
+that says which others are secret."""
 FORMAT = "2"
 UPGRADES = {
     "1": (
