@@ -266,7 +266,8 @@ class Process:
 
     def unregister(self, live: Live) -> None:
         """Make an ended component unfindable."""
-        self.lives.pop(live.id, None)
+        if self.lives.pop(live.id, None) is not None:
+            self.tally.ended += 1
         name = live.value("sfProcessComponentName")
         if isinstance(name, str) and self.names.get(name) is live:
             del self.names[name]

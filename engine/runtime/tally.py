@@ -118,6 +118,7 @@ class Tally:
         phases: How long phases of segments took, and their ends.
         misses: Beats of remote parts that nobody answered.
         restarts: Children started again by their parent.
+        ended: Components that have ended.
         denied: Requests that the table of rights refused.
         lag: By how much the loop was late.
     """
@@ -128,6 +129,7 @@ class Tally:
         self.phases: dict[str, Durations] = {}
         self.misses = 0
         self.restarts = 0
+        self.ended = 0
         self.denied = 0
         self.lag = Durations(LAG_S)
         self.hooks = SlowHooks()

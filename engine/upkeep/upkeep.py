@@ -52,7 +52,11 @@ class Upkeep:
             host = host.strip("[]")
             private = None if host in LOOPBACK else contexts
             self._endpoint = Endpoint(host, int(port), sources, private)
-        self._garbage = Garbage(lambda: process.operations.running == 0)
+        self._garbage = Garbage(
+            quiet=lambda: process.operations.running == 0,
+            held=lambda: len(process.lives),
+            ended=lambda: process.tally.ended,
+        )
         self._tasks = [
             self._loop.create_task(self._probe.run(), name="probe"),
             self._loop.create_task(self._garbage.run(), name="garbage"),

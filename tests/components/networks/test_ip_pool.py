@@ -346,7 +346,7 @@ async def test_a_machine_whose_address_somebody_answers_for_is_not_made(
         seen.append((hypervisor.uri, kind, source, ip))
         raise Refused(f"{ip} is in use on br0", code="SF-NET-011", where=prim.path)
 
-    monkeypatch.setattr("components.domains.making.refuse_taken", taken)
+    monkeypatch.setattr("components.domains.allotment.refuse_taken", taken)
     whole = text(f'reserved [|[|"vm", "10.40.0.4"|]|]; {pool}', vm())
     if not asked:
         await bench.deploy(whole)
