@@ -96,7 +96,9 @@ def _note(instance: str) -> Step:
 
 
 def _always(told: Told) -> list[Step]:
-    plain = replace(told.wishes, files=(), run_commands=())  # they are steps of their own
+    plain = replace(
+        told.wishes, files=(), host_key=None, run_commands=()
+    )  # they are steps of their own
     steps = [Step("name and network", _applying(replace(told, wishes=plain)))]
     for index, beside in enumerate(told.beside):
         if beside.ip:
@@ -119,7 +121,8 @@ def _once(wishes: Wishes) -> list[Step]:
     commands = wishes.run_commands
     return [
         *(_user(each) for each in wishes.users),
-        *(_file(each) for each in wishes.files),
+        *(_file(each) for each in wishes.all_files),
+        *([_SSHD] if wishes.host_key is not None else []),
         *([_mounts(wishes.mounts)] if wishes.mounts else []),
         *([_packages(wishes.packages)] if wishes.packages else []),
         *(
@@ -182,6 +185,9 @@ def _file(file: GuestFile) -> Step:
     given = (assignment(key, value) for key, value in pairs.items())
     return Step(f"file {file.path}", _lines(*given, _FILE))
 
+
+_SSHD = Step("host key", '[ ! -r /run/sshd.pid ] || kill -HUP "$(cat /run/sshd.pid)"')
+"""A server that runs reads its keys again."""
 
 _MOUNTS = """set -e
 file=/etc/fstab

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 
 NETWORK = frozenset({"nameservers", "searchDomains", "mtu"})
+HOST_KEYS = frozenset({"hostKeys", "hostKey"})
 CARRIES = {
     "nocloud": NETWORK | {
         "sshKeys", "users", "userData", "vendorData", "files", "packages", "runCommands", "mounts",
-        "hostKeys", "instanceId",
-    },
-    "script-iso": NETWORK | {"sshKeys", "files", "runCommands", "instanceId"},
-    "inject": NETWORK | {"interface", "sshKeys", "files", "mounts"},
+        "instanceId",
+    } | HOST_KEYS,
+    "script-iso": NETWORK | {"sshKeys", "files", "runCommands", "instanceId"} | HOST_KEYS,
+    "inject": NETWORK | {"interface", "sshKeys", "files", "mounts"} | HOST_KEYS,
     "kernel": frozenset({"interface"}),
     "mac": frozenset({"macPrefix"}),
     "agent": NETWORK | {
         "sshKeys", "users", "files", "packages", "runCommands", "mounts", "instanceId",
-    },
+    } | HOST_KEYS,
 }  # fmt: skip
 """Attributes of a `Context` that reach the guest, by mode; `auto` and `none` take any."""
 UNPACKED = frozenset({"tar", "directory"})

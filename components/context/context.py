@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 from typing_extensions import override
 
 from components.context.choosing import not_carried
+from components.context.host_keys import CHOICES, check_pair, read_key
+from components.context.kinds import (
+    CONFIDING,
+    HIDEABLE,
+    addresses_kind,
+    domains_kind,
+    files_kind,
+    hideable_kind,
+    instance_kind,
+    interface_kind,
+    mounts_kind,
+    people_kind,
+    prefix_kind,
+)
 from components.context.nocloud import check_user_data
-from components.context.told import MODES, GuestFile, Person, Wishes, check_lines
-from components.networks.addresses import hostname_kind, ip_kind
+from components.context.told import MODES, Wishes, check_lines
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.runtime.attributes import attr, exposed
 from engine.runtime.kinds import (
     BadValueError,
-    Kind,
     bool_,
     duration_s,
     int_,
-    shown,
     str_,
     strings,
 )
 from engine.wire.messages import Handle
-from sfdl.values import Description, Value, Vector
+from sfdl.values import Value, Vector
 
 LOCAL = 0x02
 """Bit of the first octet that says an address was given by hand."""
-_PREFIX = re.compile(r"([0-9a-f]{2})[:-]([0-9a-f]{2})")
-_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_OCTAL = re.compile(r"[0-7]{3,4}")
-_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CONFIDING = ("users", "files", "userData", "vendorData")
-"""Attributes that may hold passwords and private keys."""
-HIDEABLE = (*CONFIDING, "sshKeys", "packages", "runCommands", "mounts")
-"""Attributes that may be kept secret."""
 
 
 class Outline(Struct, frozen=True):
@@ -71,138 +72,6 @@ class User:
 
     async def hear_context(self) -> None:
         """Take in that it has changed."""
-
-
-def _prefix(value: Value) -> str:
-    match = _PREFIX.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    if match is None:
-        raise BadValueError(f"must be two octets such as 52:54 (got {shown(value)})")
-    if int(match[1], 16) & 1:
-        raise BadValueError(
-            f"must begin with an even octet: odd ones are groups (got {shown(value)})"
-        )
-    return f"{match[1]}:{match[2]}"
-
-
-def _interface(value: Value) -> str:
-    if isinstance(value, str) and _INTERFACE.fullmatch(value):
-        return value
-    raise BadValueError(
-        f"must be the name of a network interface such as eth0 (got {shown(value)})"
-    )
-
-
-def _fields(value: Value, known: set[str], what: str) -> Mapping[str, Value]:
-    """Return the attributes of one description in a list."""
-    if not isinstance(value, Description):
-        raise BadValueError(f"must be a list of components (got {shown(value)})")
-    found = {name: each for name, each in value.attributes if each is not None}
-    strange = sorted(set(found) - known - {"sfClass"})
-    if strange:
-        raise BadValueError(f"{what} has no {strange[0]}; it has {', '.join(sorted(known))}")
-    return found
-
-
-def _items(value: Value) -> tuple[Value, ...]:
-    if isinstance(value, Vector):
-        return value.items
-    raise BadValueError(f"must be a list (got {shown(value)})")
-
-
-def _word(found: Mapping[str, Value], name: str, default: str = "") -> str:
-    value = found.get(name, default)
-    if not isinstance(value, str):  # which is not repeated: it may be a password
-        raise BadValueError(f"{name} must be a string")
-    return value
-
-
-def _people(value: Value) -> tuple[Person, ...]:
-    known = {"name", "keys", "groups", "sudo", "shell", "passwordHash"}
-    people = []
-    for item in _items(value):
-        found = _fields(item, known, "a user")
-        name = _word(found, "name")
-        if _USER.fullmatch(name) is None:
-            raise BadValueError(
-                f"a user needs a name of small letters and digits (got {shown(name)})"
-            )
-        people.append(
-            Person(
-                name,
-                keys=strings.read(found.get("keys", Vector(()))),
-                groups=strings.read(found.get("groups", Vector(()))),
-                sudo=_word(found, "sudo"),
-                shell=_word(found, "shell", "/bin/bash"),
-                password_hash=_word(found, "passwordHash"),
-            )
-        )
-    return tuple(people)
-
-
-def _files(value: Value) -> tuple[GuestFile, ...]:
-    files = []
-    for item in _items(value):
-        found = _fields(item, {"path", "content", "mode"}, "a file")
-        path, mode = _word(found, "path"), _word(found, "mode", "0644")
-        parts = Path(path).parts
-        clean = all(character.isprintable() and character not in " \"'\\" for character in path)
-        if not path.startswith("/") or ".." in parts or len(parts) < 2 or not clean:
-            raise BadValueError(
-                f"a file needs an absolute path without .., spaces and quotes (got {shown(path)})"
-            )
-        if _OCTAL.fullmatch(mode) is None:
-            raise BadValueError(f"mode must be octal digits such as 0644 (got {shown(mode)})")
-        files.append(GuestFile(path, _word(found, "content"), mode))
-    return tuple(files)
-
-
-def _mounts(value: Value) -> tuple[tuple[str, ...], ...]:
-    lines = tuple(strings.read(item) for item in _items(value))
-    if any(not 2 <= len(line) <= 6 for line in lines):
-        raise BadValueError("each mount is a list of 2 to 6 fields, as in fstab")
-    if any(not field or " " in field or "\t" in field for line in lines for field in line):
-        raise BadValueError("a field of a mount is one word")
-    return lines
-
-
-def _addresses(value: Value) -> tuple[str, ...]:
-    return tuple(ip_kind.read(item) for item in _items(value))
-
-
-def _domains(value: Value) -> tuple[str, ...]:
-    return tuple(hostname_kind.read(item) for item in _items(value))
-
-
-def _instance(value: Value) -> str:
-    if isinstance(value, str) and (not value or _INSTANCE.fullmatch(value)):
-        return value
-    raise BadValueError(
-        f"must be 1 to 64 letters, digits, dots and dashes, a letter or digit in front "
-        f"(got {shown(value)})"
-    )
-
-
-def _hideable(value: Value) -> tuple[str, ...]:
-    names = strings.read(value)
-    for name in names:
-        if name not in HIDEABLE:
-            near = get_close_matches(name, HIDEABLE, 1)
-            guess = f"; did you mean {near[0]}?" if near else ""
-            raise BadValueError(
-                f"{shown(name)} is none of {', '.join(HIDEABLE)}, which may be kept secret{guess}"
-            )
-    return names
-
-
-prefix_kind = Kind("two octets", "String", _prefix)
-interface_kind = Kind("interface name", "String", _interface)
-people_kind = Kind("list of users", "Vector", _people)
-files_kind = Kind("list of files", "Vector", _files)
-mounts_kind = Kind("list of mounts", "Vector", _mounts)
-addresses_kind = Kind("list of addresses", "Vector", _addresses)
-domains_kind = Kind("list of domains", "Vector", _domains)
-instance_kind = Kind("name of an instance", "String", _instance)
-hideable_kind = Kind("list of attributes", "Vector", _hideable)
 
 
 class Context(Reporting, type="context"):
@@ -243,8 +112,12 @@ class Context(Reporting, type="context"):
     )
     mounts = attr(mounts_kind, (), doc="Lists of fields, as in fstab.")
     host_keys = attr(
-        str_, "perVm", choices=("perVm", "image"), doc="New host keys at first boot, or the image's.",
-        called="hostKeys",
+        str_, "perVm", choices=CHOICES, called="hostKeys",
+        doc="SSH host keys: new ones at first boot, the one of hostKey, or those of the image.",
+    )  # fmt: skip
+    host_key = attr(
+        str_, "", called="hostKey",
+        doc='Private key of OpenSSH, for hostKeys "fixed": text, or @ and a path on the host.',
     )  # fmt: skip
     instance_id = attr(
         instance_kind, "", called="instanceId",
@@ -311,7 +184,7 @@ class Context(Reporting, type="context"):
         Raises:
             NotBound: A value is LAZY and not known yet.
             BadDescription: A text has line breaks where there may be none.
-            Refused: A file that holds data for cloud-init cannot be read.
+            Refused: A file that holds what guests are told cannot be read.
         """
         wishes = Wishes(
             interface=self.interface, nameservers=self.nameservers,
@@ -321,12 +194,11 @@ class Context(Reporting, type="context"):
             packages=self.packages, run_commands=self.run_commands, mounts=self.mounts,
             host_keys=self.host_keys, instance=self.instance_id,
         )  # fmt: skip
-        self._check(wishes)
-        return wishes
-
-    def _check(self, wishes: Wishes) -> None:
         try:
+            check_pair(self.host_keys, self.host_key)
+            key = await self._data(self.host_key)
             check_lines(wishes)
+            return replace(wishes, host_key=read_key(key)) if key else wishes
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=self.path) from error
 
@@ -348,12 +220,16 @@ class Context(Reporting, type="context"):
                 f"context mode {mode} cannot tell {', '.join(lost)}", code="SF-CTX-001",
                 where=self.path, hint="mode nocloud tells everything",
             )  # fmt: skip
-        text = bound.get("userData")
-        if isinstance(text, str):
-            try:
-                check_user_data(await self._data(text))
-            except BadValueError as error:
-                raise BadDescription(str(error), code="SF-CTX-001", where=self.path) from error
+        said = {name: str(bound[name]) for name in ("userData", "hostKey") if name not in lazy}
+        try:
+            if "hostKey" in said and "hostKeys" not in lazy:
+                check_pair(str(bound["hostKeys"]), said["hostKey"])
+            data = {name: await self._data(text) for name, text in said.items()}
+            check_user_data(data.get("userData", ""))
+            if data.get("hostKey"):
+                read_key(data["hostKey"])
+        except BadValueError as error:
+            raise BadDescription(str(error), code="SF-CTX-001", where=self.path) from error
         for user in await self._asked():
             await self.call(user, User, "check_context", outline)
         return True
@@ -398,7 +274,7 @@ class Context(Reporting, type="context"):
             return await self.run_blocking(path.read_text)
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(
-                f"data for cloud-init cannot be read from {path}: {error}", code="SF-CTX-003",
+                f"what guests are told cannot be read from {path}: {error}", code="SF-CTX-003",
                 where=self.path, hint="the path is one on the host of the Context",
             ) from error  # fmt: skip
 

@@ -119,6 +119,11 @@ def cloud_config(told: Told) -> Data:
         data["mounts"] = [list(fields) for fields in wishes.mounts]
     if wishes.host_keys == "image":
         data["ssh_deletekeys"] = False
+    if wishes.host_key is not None:
+        kind = wishes.host_key.kind
+        data["ssh_keys"] = {
+            f"{kind}_private": wishes.host_key.private, f"{kind}_public": wishes.host_key.public,
+        }  # fmt: skip
     if told.ready_marker:
         data["final_message"] = told.ready_marker
     return data

@@ -18,7 +18,7 @@ def guest_script(name: str) -> str:
 def files_of(told: Told) -> dict[str, bytes]:
     """Return the files of the disk by name; `post-install` is to be run as root at each boot."""
     found = {"context": variables(told), "post-install": guest_script("post-install")}
-    for number, file in enumerate(told.wishes.files):
+    for number, file in enumerate(told.wishes.all_files):
         found[f"file-{number}"] = file.content
     return {name: text.encode() for name, text in found.items()}
 
@@ -38,7 +38,7 @@ def variables(told: Told) -> str:
         "ON_LINK": "yes" if told.on_link else "",
         "NAMESERVERS": " ".join(wishes.nameservers), "SEARCH": " ".join(wishes.search_domains),
         "MTU": str(wishes.mtu or ""), "SSH_KEYS": "\n".join(wishes.ssh_keys),
-        "FILES": "\n".join(f"{file.mode} {file.path}" for file in wishes.files),
+        "FILES": "\n".join(f"{file.mode} {file.path}" for file in wishes.all_files),
         "RUN": "\n".join(wishes.run_commands),
     }  # fmt: skip
     return "".join(f"{assignment(key, value)}\n" for key, value in pairs.items())

@@ -89,7 +89,7 @@ def files_for(told: Told, seen: Seen) -> list[Written]:
     if wishes.mounts:
         lines = tuple(fstab_line(fields) for fields in wishes.mounts)
         found.append(Written("/etc/fstab", block(seen.texts.get("/etc/fstab", ""), lines)))
-    found.extend(Written(file.path, file.content, int(file.mode, 8)) for file in wishes.files)
+    found.extend(Written(file.path, file.content, int(file.mode, 8)) for file in wishes.all_files)
     return found
 
 

@@ -10,6 +10,7 @@ import uuid as uuids
 import msgspec
 from msgspec import Struct
 
+from components.context.host_keys import HostKey
 from components.context.quoting import one_line
 
 MODES = ("auto", "inject", "nocloud", "script-iso", "mac", "kernel", "agent", "none")
@@ -53,7 +54,8 @@ class Wishes(Struct, frozen=True):
         mtu: Of the first interface; 0: the guest's default.
         user_data: Goes to cloud-init with ours; `#cloud-config`, or anything else it takes.
         mounts: Lines as in fstab, split into fields.
-        host_keys: `perVm` has new ones made at first boot, `image` leaves those of the image.
+        host_keys: `perVm` has new ones made at first boot, `image` leaves those of the image, `fixed`
+            has `host_key`.
         instance: What the guest takes for its instance; empty: it is named after all it is told.
     """
 
@@ -71,6 +73,16 @@ class Wishes(Struct, frozen=True):
     mounts: tuple[tuple[str, ...], ...] = ()
     host_keys: str = "perVm"
     instance: str = ""
+    host_key: HostKey | None = None
+
+    @property
+    def all_files(self) -> tuple[GuestFile, ...]:
+        """Return the files, and those of the host key, for a guest that knows only files."""
+        key = self.host_key
+        if key is None:
+            return self.files
+        private = GuestFile(key.path, key.private, "0600")
+        return (*self.files, private, GuestFile(f"{key.path}.pub", f"{key.public}\n"))
 
 
 class Beside(Struct, frozen=True):
@@ -159,8 +171,9 @@ def content_id(told: Told) -> str:
     data = msgspec.to_builtins(told)
     if not told.beside:  # as it was named before there were any
         del data["beside"]
-    if not told.wishes.instance:  # likewise
-        del data["wishes"]["instance"]
+    for name in ("instance", "host_key"):
+        if not data["wishes"][name]:  # likewise
+            del data["wishes"][name]
     return f"sd-{hashlib.sha256(msgspec.json.encode(data)).hexdigest()[:32]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from components.domains import uplink
@@ -13,7 +14,7 @@ from components.hypervisor.capabilities import Capability
 from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.xmltree import BadSpecError
 from engine.core.faults import BadDescription, Refused
-from sfdl.values import Vector
+from sfdl.values import Value, Vector
 
 if TYPE_CHECKING:
     from components.domains.domain import Domain
@@ -59,27 +60,43 @@ async def check_profile(domain: Domain) -> None:
         Refused: A folder, a program, firmware or memory is missing.
     """
     profile = domain.make_profile()
-    check_kind(domain, profile)
+    check_kind(domain, profile, domain.live.value, domain.capability_policy)
+    go_without(domain, profile)
     check_together(profile, domain.path)
     domain.making.extras.check_wanted(domain.disks or ())
     await check_needs(domain, profile.needs, domain.live.bound)
 
 
-def check_kind(domain: Domain, profile: Profile) -> None:
+def check_kind(
+    domain: Domain, profile: Profile, value_of: Callable[[str], Value], policy: str
+) -> None:
     """Refuse what this kind of machine has not; one of any kind may go without.
+
+    Args:
+        domain: Which one it is.
+        profile: What kind of machine it is, or is to be.
+        value_of: Gives each attribute as it is, or is to be.
+        policy: Its `capabilityPolicy`, likewise.
 
     Raises:
         BadDescription: The text names the attributes.
     """
-    wanted = [name for name in profile.cannot if domain.live.value(name) not in NOTHING]
-    if wanted and domain.takes_any_hypervisor and domain.capability_policy == "degrade":
-        for name in wanted:
-            domain.degrade(name, f"guests at {domain.uri} have no such thing, and it goes without")
-    elif wanted:
+    wanted = _lacking(profile, value_of)
+    if wanted and not (domain.takes_any_hypervisor and policy == "degrade"):
         raise BadDescription(
             f"{', '.join(wanted)}: guests at {domain.uri} have no such thing", code="SF-DOM-019",
             where=domain.path, hint="leave it out, or use a KvmDomain",
         )  # fmt: skip
+
+
+def go_without(domain: Domain, profile: Profile) -> None:
+    """Say what a machine that is as it is described now goes without."""
+    for name in _lacking(profile, domain.live.value):
+        domain.degrade(name, f"guests at {domain.uri} have no such thing, and it goes without")
+
+
+def _lacking(profile: Profile, value_of: Callable[[str], Value]) -> list[str]:
+    return [name for name in profile.cannot if value_of(name) not in NOTHING]
 
 
 def check_together(profile: Profile, where: str) -> None:

@@ -167,7 +167,7 @@ class Domain(Listening, Reshaping):
         telling.check_agent(self.making.outline, self, hypervisor, channel=self.asks_agent)
         check_capabilities(self, hypervisor)
         await self._check_free(hypervisor)
-        await self.service(Reservations).admit(self, hypervisor, Demand(self.memory, self.vcpus))
+        await self.service(Reservations).admit(self, hypervisor, self.demand)
         await self.making.look_for_earlier()
         await self.making.join()
         self._publish_address()
@@ -199,6 +199,11 @@ class Domain(Listening, Reshaping):
         beyond = escapes.items if isinstance(escapes, Vector) else ()
         more = f"gets at {', '.join(map(str, beyond))} by xmlOverride" if beyond else ""
         return "; ".join(filter(None, (super().doing(), more)))
+
+    @property
+    def demand(self) -> Demand:
+        """Return what it takes of its host."""
+        return Demand(self.memory, self.vcpus, self.max_vcpus or 0)
 
     @property
     def boots_directly(self) -> bool:
@@ -399,7 +404,7 @@ class Domain(Listening, Reshaping):
                 case _:
                     pass
         await self.making.naming.finish()
-        self.service(Reservations).hold(self, self.uri, Demand(self.memory, self.vcpus))
+        self.service(Reservations).hold(self, self.uri, self.demand)
         await self.making.allotted.take_again()
         await self.making.bind_storage()
         await self.making.read_context()

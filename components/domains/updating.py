@@ -20,13 +20,12 @@ from components.domains.altering import (
     shown,
     when_power,
 )
-from components.domains.checking import check_together
+from components.domains.checking import check_kind, check_together, go_without
 from components.domains.hearing import Hearing
 from components.domains.naming import NAME
 from components.domains.needs import check_needs
 from components.domains.plugging import Plugging, disk_at, plugs_between
 from components.domains.replacement import Replacement
-from components.hosts.admission import Demand
 from components.hosts.reservations import Reservations
 from components.hypervisor.capabilities import Capability
 from components.hypervisor.errors import HypervisorError
@@ -107,8 +106,9 @@ class Updates:
             await self.hearing.check(wanted)
         if NAMED & outcome.ways.keys():
             await self._domain.making.naming.check(str(wanted[NAME]))
+        profile = self._domain.kind.profile_of({**self._domain.bound(), **wanted})
+        check_kind(self._domain, profile, new.get, str(wanted["capabilityPolicy"]))
         if outcome.of(Way.POWER):
-            profile = self._domain.kind.profile_of({**self._domain.bound(), **wanted})
             check_together(profile, self._domain.path)
             await check_needs(self._domain, profile.needs, wanted)
         remade = REMADE | set(ON_THE_DOMAIN)
@@ -196,12 +196,12 @@ class Updates:
         new = {name: value for name, value in new.items() if name not in elsewhere}
         outcome = outcome_of({name: old.get(name) for name in new}, new, bounds, storage=STORAGE)
         hypervisor = await domain.hypervisor()
-        if {"memory", "vcpus"} & outcome.ways.keys():
-            demand = Demand(domain.memory, domain.vcpus)
-            await domain.service(Reservations).admit(domain, hypervisor, demand)
+        if {"memory", "vcpus", "maxVcpus"} & outcome.ways.keys():
+            await domain.service(Reservations).admit(domain, hypervisor, domain.demand)
         left = await self._live(hypervisor, outcome.of(Way.LIVE)) if bounds.running else []
         redefined = outcome.redefines and await domain.making.rewrite()
         later = [*outcome.of(Way.POWER), *left] if redefined else []
+        go_without(domain, domain.make_profile())
         if "autostart" in outcome.ways and domain.persistent:
             await hypervisor.machines.autostart(domain.uuid, on=domain.autostart)
         if outcome.of(Way.NOW) and bounds.running:

@@ -74,7 +74,11 @@ class BaseImage(Reporting, type="image.base"):
     another host's store.
     """
 
-    source = attr(str_, "", doc="Path of the image on the host; from the store if empty.")
+    source = attr(
+        str_, "",
+        doc="Path of the image on the host, or a LAZY reference to one, such as the path of another "
+        "image; from the store if empty.",
+    )  # fmt: skip
     digest = attr(
         digest_kind, "", doc="sha256:..., to be sure of the content; not checked if empty."
     )
@@ -122,6 +126,15 @@ class BaseImage(Reporting, type="image.base"):
                 "keepImage false is for a copy in a store, and there is none", code="SF-IMAGE-008",
                 where=self.live.path, hint="the image itself always stays; leave keepImage out",
             )  # fmt: skip
+        if not self._late:
+            await self._find()
+
+    @property
+    def _late(self) -> bool:
+        """Say whether where it is is known at the start only."""
+        return "source" in self.live.lazy_names
+
+    async def _find(self) -> None:
         if self.source:
             await self._look()
         elif not self.digest or await shelf_of(self, self.store) is None:
@@ -157,6 +170,8 @@ class BaseImage(Reporting, type="image.base"):
 
     @override
     async def on_start(self) -> None:
+        if self._late:
+            await self._find()
         shelf = await shelf_of(self, self.store)
         if shelf is None or (self.source and self.kind == "directory" and not shelf.own):
             return

@@ -34,6 +34,7 @@ _PACKAGES = {
     "apt-cache": "apt",
     "dpkg": "dpkg",
     "ldd": "libc-bin",
+    "ssh-keygen": "openssh-client",
 }
 
 

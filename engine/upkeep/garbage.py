@@ -31,7 +31,7 @@ class Garbage:
     def __init__(
         self, quiet: Callable[[], bool], held: Callable[[], int], ended: Callable[[], int]
     ) -> None:
-        """Take what says whether nothing is being worked on, and counts components: held now, ended ever."""
+        """Take what says whether nothing is worked on, how many components are held, and have ended."""
         self._quiet = quiet
         self._held = held
         self._ended = ended

@@ -35,11 +35,12 @@ class Bench:
         self.work = self.holder.process.work_folder
         self._placement = placement
 
-    async def deploy(self, text, name="app"):
+    def compiled(self, text):
         root = sfdl.compile(text).root
-        if self._placement == "elsewhere":
-            root = placed(root, "host2")
-        return await self.one.deploy(name, root)
+        return placed(root, "host2") if self._placement == "elsewhere" else root
+
+    async def deploy(self, text, name="app"):
+        return await self.one.deploy(name, self.compiled(text))
 
     def find(self, name):
         return next(live for live in self.holder.process.lives.values() if live.name == name)

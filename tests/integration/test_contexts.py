@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tarfile
 from io import BytesIO
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import sfdl
+from components.context.host_keys import read_key
+from components.testbed.ssh_key import new_ssh_key
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.testing.daemons import daemons, wait_until
@@ -18,6 +21,7 @@ from engine.wire.codec import decode
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(300)]
 
+KEY = read_key(new_ssh_key())
 POOL = """
 #include "components/vm.sf"
 Guest extends KvmDomain {
@@ -27,7 +31,7 @@ Guest extends KvmDomain {
 }
 sfConfig extends PhysicalHost {
     sfSyncTerminate true; sfConcurrency 3; sfUpdatable true; hypervisorUri uri; mode "booted";
-    uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD; cache TBD;
+    sshKey TBD; uri TBD; guestKernel TBD; guestRamdisk TBD; tree TBD; archive TBD; cache TBD;
     all extends Context { nameservers [|"10.77.0.53", "10.77.0.54"|]; searchDomains [|"lab.example"|]; }
     GUESTS
 }
@@ -36,7 +40,8 @@ GUESTS = {
     "cloud": """cloud extends Guest { hostname "cloud.lab.example"; ip "10.77.0.11";
         context extends all { mode "nocloud"; } }""",
     "script": """script extends Guest { hostname "script"; ip "10.77.0.12";
-        context extends all { mode "script-iso"; } }""",
+        context extends all { mode "script-iso"; hostKeys "fixed"; hostKey sshKey;
+            runCommands [|"cd /etc/ssh && echo SD-HOST-KEY $(stat -c %a *_key) $(cat *.pub) > /dev/console"|]; } }""",
     "word": """word extends Guest { hostname "word"; ip "10.77.0.13";
         context extends Context { mode "kernel"; } }""",
     "octets": """octets extends Guest { hostname "octets"; ip "10.77.0.14"; netmask "255.255.0.0";
@@ -53,7 +58,7 @@ GUESTS = {
     asked extends Guest { hostname "asked.lab.example"; ip "10.77.0.16"; macMode "uuid";
         kernel ""; ramdisk ""; extra ""; memory 128; diskless false; storageBackend LAZY ATTRIB disk;
         interfaces [(extends { bridge "br0"; ip "10.78.0.16"; netmask 24; })];
-        context extends all { mode "agent";
+        context extends all { mode "agent"; hostKeys "fixed"; hostKey sshKey;
             sshKeys [|"ssh-ed25519 A me"|];
             files [(extends { path "/opt/deep/note"; content "it's $HOME"; mode "0640"; })];
             mounts [[|"tmpfs", "/srv/scratch", "tmpfs", "size=1m"|]];
@@ -83,7 +88,7 @@ def compiled(host, image, guests, *, archive="", tree="", mode="booted", changed
     values = {
         "uri": host.uri, "guestKernel": str(image.kernel), "guestRamdisk": str(image.initrd),
         "archive": str(archive), "tree": str(tree),
-        "cache": f"{Path(tree).parent}/images", "mode": mode,
+        "cache": f"{Path(tree).parent}/images", "mode": mode, "sshKey": KEY.private,
     }  # fmt: skip
     text = POOL.replace("GUESTS", "\n    ".join(GUESTS[name] for name in guests))
     for before, after in changed:
@@ -111,10 +116,14 @@ def told_otherwise(client, folder, host, image, archive):
     assert said(folder, "files")[1]["name"] == "other"
 
 
+def console(folder, name):
+    (file,) = folder.glob(f"*/port-*/work/console/pool-{name}-*.log")
+    return file.read_text(errors="replace")
+
+
 def said(folder, name):
     """What a guest said of itself on its console."""
-    (console,) = folder.glob(f"*/port-*/work/console/pool-{name}-*.log")
-    text = console.read_text(errors="replace")
+    text = console(folder, name)
     modes = re.findall(r"SD-CONTEXT mode=(\S+)", text)
     told = re.findall(r"SD-TOLD (.*)", text)
     assert modes, text[-2000:]
@@ -135,6 +144,7 @@ def test_each_way_of_telling_reaches_a_guest_that_boots(tmp_path, host, image, a
         client = one.client()
         client.start("pool", compiled(host, image, names, archive=archive)).result()
         found = {name: said(tmp_path, name) for name in names}
+        assert f"SD-HOST-KEY 600 {KEY.public}" in console(tmp_path, "script")
         disks = sorted(tmp_path.glob("*/port-*/work/context/*"))
         modes = {disk.name.split("-")[1]: oct(disk.stat().st_mode & 0o777) for disk in disks}
         told_otherwise(client, tmp_path, host, image, archive)
@@ -166,6 +176,7 @@ ip -4 route show default | awk '{ print $3 }'
 grep -c 10.77.0.5 /etc/resolv.conf
 cat /root/.ssh/authorized_keys | tr '\n' ' '; echo
 cat /tmp/seen; echo; ls -l /opt/deep/note | awk '{ print $1 }'
+ls -l /etc/ssh | awk 'NF > 2 { print $1, $NF }'; cat /etc/ssh/*.pub; sha256sum < /etc/ssh/ssh_host_ed25519_key
 awk '$2 == "/srv/scratch" { print $3 }' /proc/mounts; cat /tmp/ran
 """
 
@@ -192,6 +203,10 @@ KNOWN = [
     "# begin smartdomains ssh-ed25519 A me # end smartdomains ",
     "it's $HOME",
     "-rw-r-----",
+    "-rw------- ssh_host_ed25519_key",
+    "-rw-r--r-- ssh_host_ed25519_key.pub",
+    KEY.public,
+    f"{hashlib.sha256(KEY.private.encode()).hexdigest()}  -",
     "tmpfs",
     "again",
 ]

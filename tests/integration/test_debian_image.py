@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import sfdl
+from components.context.host_keys import read_key
 from components.images.passwords import crypted
+from components.testbed.ssh_key import new_ssh_key
 from engine.core.records import Record
 from engine.testing.daemons import daemons
 from engine.wire.codec import decode
@@ -41,13 +43,18 @@ sfConfig extends PhysicalHost {
 }
 """
 CLOUD = r"""
-    instanceId "golden-1";
-    userData "#cloud-config\nbootcmd: ['echo SD-INSTANCE $(cat /var/lib/cloud/data/instance-id) > /dev/ttyS0']";
+    instanceId "golden-1"; hostKeys "fixed"; hostKey "KEY";
+    userData ##"#cloud-config
+bootcmd: ['echo SD-INSTANCE $(cat /var/lib/cloud/data/instance-id) > /dev/ttyS0']
+runcmd: ['echo SD-SERVED $(ssh-keyscan -t ed25519 127.0.0.1) > /dev/ttyS0']
+"#;
 """
+KEY = read_key(new_ssh_key())
+SPELT = KEY.private.replace("\n", "\\n")
 
 
 PACKAGES = ("systemd-sysv", "udev", "dbus", "iproute2")
-MODES = {"script-iso": (), "nocloud": ("cloud-init", "netplan.io")}
+MODES = {"script-iso": (), "nocloud": ("cloud-init", "netplan.io", "openssh-server")}
 WHOLE = "SMARTDOMAINS_TEST_CLOUD_INIT"
 
 
@@ -57,7 +64,7 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
         pytest.skip(f"a guest with cloud-init takes minutes to build and boot: set {WHOLE}=1")
     packages = ", ".join(f'"{name}"' for name in (*PACKAGES, *MODES[mode]))
     text = POOL.replace("PACKAGES", packages).replace("MODE", mode)
-    text = text.replace("MORE", CLOUD if mode == "nocloud" else "")
+    text = text.replace("MORE", CLOUD.replace("KEY", SPELT) if mode == "nocloud" else "")
     root = sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
     with daemons(tmp_path, "one") as (one,):
         client = one.client()
@@ -72,6 +79,7 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
     assert ready.groups() == ("built", "10.77.0.21/24", "10.77.0.1")
     assert f"SD-CONTEXT mode={'cloud-init' if mode == 'nocloud' else mode}" in text
     assert ("SD-INSTANCE golden-1" in text) == (mode == "nocloud")
+    assert (f"SD-SERVED 127.0.0.1 {KEY.public}" in text) == (mode == "nocloud")
     assert not list(tmp_path.glob("*/port-*/work/volumes/*"))
 
 
@@ -91,7 +99,8 @@ sfConfig extends PhysicalHost {
         startMode "booted"; bootTimeout 900; sfStartTimeout 1000;
         hostname "built.lab.example"; ip "10.77.0.21"; netmask 24; gateway "10.77.0.1";
         context extends Context {
-            mode "agent"; nameservers [|"10.77.0.53"|]; runCommands [|"echo again >> /root/ran"|];
+            mode "agent"; hostKeys "fixed"; hostKey "KEY"; nameservers [|"10.77.0.53"|];
+            runCommands [|"echo again >> /root/ran"|];
             users [(extends { name "ann"; groups [|"staff"|]; keys [|"ssh-ed25519 A ann"|]; })];
         }
     }
@@ -99,7 +108,7 @@ sfConfig extends PhysicalHost {
 """
 ASKED = """hostname; ip -4 -o addr show scope global | awk '{ print $4 }'; cat /etc/resolv.conf
 id -Gn ann; cat /home/ann/.ssh/authorized_keys; cat /root/ran; findmnt -n -o SOURCE /
-systemctl start ssh; systemctl is-active ssh; ls /etc/ssh/ssh_host_ed25519_key
+systemctl start ssh; systemctl is-active ssh; ssh-keyscan -t ed25519 127.0.0.1 2> /dev/null
 """
 
 
@@ -113,12 +122,12 @@ def test_a_debian_disk_boots_by_itself_and_its_agent_tells_it_once(tmp_path, hos
     if not os.environ.get(WHOLE):
         pytest.skip(f"a second Debian takes minutes to build and boot: set {WHOLE}=1")
     packages = ", ".join(f'"{name}"' for name in PACKAGES)
-    text = BY_ITSELF.replace("PACKAGES", packages)
+    text = BY_ITSELF.replace("PACKAGES", packages).replace("KEY", SPELT)
     root = sfdl.compile(text, overrides=[("sfConfig:uri", host.uri)]).root
     known = [
         "built", "10.77.0.21/24", "nameserver 10.77.0.53", "ann staff", "# begin smartdomains",
         "ssh-ed25519 A ann", "# end smartdomains", "again", "/dev/vda1", "active",
-        "/etc/ssh/ssh_host_ed25519_key",
+        f"127.0.0.1 {KEY.public}",
     ]  # fmt: skip
     with daemons(tmp_path, "one") as (one,):
         client = one.client()

@@ -261,6 +261,8 @@ async def test_words_for_the_kernel_are_told_anew_as_well(told, tmp_path):
         (OWN % 'userData "#cloud-config\\n- a";', "no mapping"),
         ('context extends Context { mode "kernel"; }', "there is no kernel"),
         ('context extends Context { mode "script-iso"; packages [|"nginx"|]; }', "cannot tell packages"),
+        (OWN % 'hostKeys "fixed";', "needs hostKey"),
+        (OWN % 'hostKeys "fixed"; hostKey "none";', "a private key in the form of OpenSSH"),
         (OWN % "" + 'gateway "10.9.9.9";', ""),
         (OWN % "" + 'ip "10.1.2.3";', "ip: another one needs another machine"),
     ],

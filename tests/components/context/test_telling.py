@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from components.hypervisor.pool import HypervisorPool
+from components.testbed.ssh_key import new_ssh_key
 from engine.core.faults import EngineError
 from engine.testing.kit import until
 from engine.testing.sabotage import Plan, Saboteur
@@ -162,6 +163,21 @@ async def test_a_mac_prefix_outside_the_local_range_is_taken_with_a_warning(benc
     await bench.one.terminate("app")
 
 
+async def test_a_host_key_reaches_the_guest_and_is_nowhere_else(bench, tmp_path):
+    key = new_ssh_key()
+    spelt = key.replace("\n", "\\n")
+    await bench.deploy(
+        text(f'context extends Context {{ mode "nocloud"; hostKeys "fixed"; hostKey "{spelt}"; }}')
+    )
+
+    middle = key.splitlines()[2]
+    assert middle not in await shown_of(bench, "context")
+    assert middle.encode() in disks(bench)[0].read_bytes()
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".iso"]
+    assert [path.name for path in found if middle.encode() in path.read_bytes()] == []
+    await bench.one.terminate("app")
+
+
 @pytest.fixture
 def system(tmp_path):
     folder = tmp_path / "system"
@@ -219,6 +235,11 @@ WRONG = [
     ('context extends Context { mode "nocloud"; instanceId "a b"; }', "letters, digits, dots and dashes"),
     ('context extends Context { mode "nocloud"; instanceId "../x"; }', "letters, digits, dots and dashes"),
     ('context extends Context { mode "mac"; instanceId "a"; }', "cannot tell instanceId"),
+    ('context extends Context { mode "nocloud"; hostKeys "fixed"; }', "needs hostKey"),
+    ('context extends Context { mode "nocloud"; hostKeys "fixed"; hostKey "x"; }', "without a passphrase"),
+    ('context extends Context { mode "nocloud"; hostKeys "fixed"; hostKey "@/nowhere"; }', "from /nowhere"),
+    ('context extends Context { mode "nocloud"; hostKey "@/nowhere"; }', 'say hostKeys "fixed"'),
+    ('context extends Context { mode "mac"; hostKeys "fixed"; hostKey "x"; }', "cannot tell hostKey"),
     ('context extends Context { secret [|"userdata"|]; }', "did you mean userData?"),
     ('context extends Context { secret [|"mode"|]; }', '"mode" is none of users'),
     ("context 5;", "must be a reference"),

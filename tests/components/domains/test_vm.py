@@ -117,6 +117,27 @@ async def test_on_xen_it_is_refused_under_a_strict_policy(bench):
         )
 
 
+async def test_an_update_on_xen_is_heeded_as_the_description_was(bench):
+    hypervisor = await bench.holder.process.services.get(HypervisorPool).get(TEST)
+    stand_in(bench, hypervisor, "xen:///system")
+    words = VM_TEXT.replace(
+        "sfConfig extends Compound {{", "sfConfig extends Compound {{ sfUpdatable true;"
+    )
+    assert words != VM_TEXT
+    await bench.deploy(words.format(uri="xen:///system", more='capabilityPolicy "strict";'))
+
+    more = 'tpm true; capabilityPolicy "strict";'
+    with pytest.raises(EngineError) as failure:
+        await bench.one.update("app", bench.compiled(words.format(uri="xen:///system", more=more)))
+    assert "tpm: guests at xen:///system have no such thing" in str(failure.value.fault.chain())
+    assert not bench.find("vm").value("degraded")
+
+    await bench.one.update(
+        "app", bench.compiled(words.format(uri="xen:///system", more="tpm true;"))
+    )
+    assert bench.find("vm").value("degraded").items == ("tpm",)
+
+
 @pytest.mark.parametrize(
     "more",
     ['firmware "efi"', "hugePages true", 'memoryBacking [|"shared"|]', "tpm true",

@@ -174,6 +174,21 @@ async def test_what_is_known_of_a_disk_is_told_with_what_can_be_seen(tmp_path, s
     assert (facts["kind"], facts["holds"]) == ("raw", ["cloud-init", "etc"])
 
 
+async def test_where_it_is_may_be_known_at_the_start_only(tmp_path, source):
+    other = source.replace("image extends", "first extends")
+    image = f'{other} image extends BaseImage {{ source LAZY first:path; digest "{DIGEST}"; }}'
+    async with engines(tmp_path / "s", 1, threads=True) as (_network, (one,)):
+        await one.deploy("a", described(tmp_path / "0", image=image))
+        facts = await one.call("a:image", "facts")
+        assert facts["path"] == str(Store(tmp_path / "0").path(DIGEST))
+        await one.terminate("a")
+
+        wrong = image.replace('digest "', 'format "qcow2"; digest "')
+        with pytest.raises(EngineError, match="is raw, not qcow2"):
+            await one.deploy("a", described(tmp_path / "0", image=wrong))
+        assert one.process.lives == {}
+
+
 @pytest.mark.parametrize(
     ("image", "sources", "words"),
     [
