@@ -18,7 +18,7 @@ from components.context.host_keys import read_key
 from components.images.passwords import crypted
 from components.testbed.ssh_key import new_ssh_key
 from engine.core.records import Record
-from engine.testing.daemons import daemons
+from engine.testing.daemons import daemons, wait_until
 from engine.wire.codec import decode
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
@@ -42,12 +42,11 @@ sfConfig extends PhysicalHost {
     }
 }
 """
-CLOUD = r"""
+BOOT = "echo SD-INSTANCE $(cat /var/lib/cloud/data/instance-id) > /dev/ttyS0"
+LAST = "echo SD-SERVED $(ssh-keyscan -t ed25519 127.0.0.1) > /dev/ttyS0"
+CLOUD = rf"""
     instanceId "golden-1"; hostKeys "fixed"; hostKey "KEY";
-    userData ##"#cloud-config
-bootcmd: ['echo SD-INSTANCE $(cat /var/lib/cloud/data/instance-id) > /dev/ttyS0']
-runcmd: ['echo SD-SERVED $(ssh-keyscan -t ed25519 127.0.0.1) > /dev/ttyS0']
-"#;
+    userData "#cloud-config\nbootcmd: ['{BOOT}']\nruncmd: ['{LAST}']\n";
 """
 KEY = read_key(new_ssh_key())
 SPELT = KEY.private.replace("\n", "\\n")
@@ -70,6 +69,8 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
         client = one.client()
         client.start("pool", root).result()
         (console,) = tmp_path.glob("*/port-*/work/console/pool-vm-*.log")
+        if mode == "nocloud":  # commands of cloud-init come last
+            wait_until(lambda: b"SD-SERVED" in console.read_bytes(), timeout_s=200)
         text = console.read_text(errors="replace")
         client.terminate("pool", Record.normal("test over")).result()
         client.close()
