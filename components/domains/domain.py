@@ -94,6 +94,7 @@ class Domain(Listening, Reshaping):
         SF-DOM-004: A kernel or RAM disk is not there on the host.
         SF-DOM-005: The machine as described cannot be written as XML.
         SF-DOM-006: The guest has not booted in time; the message has the end of its console.
+        SF-CON-001: The guest has no console, is not running, or has no console log yet.
         SF-CTX-005: The guest could not be told at once what has changed.
         SF-DOM-012: A change would need another machine, or other volumes, and that is not allowed.
         SF-DOM-011: The guest of an earlier start is there, and the volumes it runs on are not.
