@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.storage.keeping import Ending, image_saved, volumes_stay
-from components.storage.saving import SavedImage
+from components.storage.saving import SavedImage, unused
 from engine.core.faults import EngineError
 from engine.runtime.effects import Effect, NameTaken
 
@@ -66,7 +66,7 @@ class Closing:
             await backend.amend(volume, "always")
         try:
             async with backend.turn():
-                await backend.make(self._image(then), keep="always")
+                await backend.make(await self._image(then), keep="always")
         except asyncio.CancelledError:
             self._tell_unsaved("it took longer than sfTerminateTimeout")
             raise
@@ -75,15 +75,17 @@ class Closing:
             return False
         return True
 
-    def _image(self, then: str) -> SavedImage:
+    async def _image(self, then: str) -> SavedImage:
         backend, root = self._backend, self._backend.offers[0]
         prefix = backend.used_by or backend.name
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        name = backend.save_image_name or f"{prefix}-{stamp}"
         folder = Path(backend.save_image_path).expanduser()
+        name, ending = backend.save_image_name, f".{backend.save_image_extension}"
+        if not name:
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            name = await backend.run_blocking(unused, folder, f"{prefix}-{stamp}", ending)
         return SavedImage(
             volume=root.path, volume_format=root.format, extension=backend.save_image_extension,
-            path=str(folder / f"{name}.{backend.save_image_extension}"),
+            path=str(folder / f"{name}{ending}"),
             stem=backend.save_image_name or prefix, domain=prefix,
             keep_newest=backend.save_image_keep, then=then, sysprep=backend.save_image_sysprep,
             loops=backend.most_loops,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import time
@@ -42,6 +43,12 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
     component: str
     incarnation: int = 0
     time: str
+
+
+def unused(folder: Path, stem: str, ending: str) -> str:
+    """Return a stem no image has yet: a machine may be saved again within one second; blocks."""
+    names = itertools.chain((stem,), (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (folder / f"{name}{ending}").exists())
 
 
 class SavedImage(Effect, frozen=True):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 
 import pytest
 
@@ -107,6 +108,18 @@ async def test_the_image_is_saved_after_the_ends_that_are_named(bench, tmp_path,
     images = list((tmp_path / "images").glob("d-*.tar")) if (tmp_path / "images").exists() else []
     ending = Ending.NORMAL if kind == "normal" else Ending.ABNORMAL
     assert len(images) == int(image_saved(wanted=True, on=on, ending=ending))
+
+
+async def test_a_machine_may_be_saved_again_within_one_second(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "gmtime", lambda: (2026, 1, 2, 3, 4, 5, 4, 2, 0))
+    for _ in range(3):
+        await bench.deploy(text(tmp_path, save="true", more='saveImageExtension "raw";'))
+        await bench.one.terminate("app")
+
+    images = sorted(path.name for path in (tmp_path / "images").glob("*.raw"))
+    stem = "d-20260102T030405Z"
+    assert images == [f"{stem}-2.raw", f"{stem}-3.raw", f"{stem}.raw"]
+    assert volumes(bench) == []
 
 
 @pytest.mark.parametrize("extension", ["tar", "tar.gz", "tar.xz", "raw", "qcow2"])
