@@ -19,6 +19,7 @@ from engine.core.faults import Refused, raised
 from engine.core.records import Record
 from engine.defaults import deploy_defaults
 from engine.discovery import directory
+from engine.folders import made_private, make_passable
 from engine.listening import connect_with, listen_as, place_of, quotas_of, teller, with_port
 from engine.runtime.ledger import Ledger, LedgerError
 from engine.runtime.process import Process
@@ -50,8 +51,8 @@ class StateLock:
         Raises:
             Refused: Another daemon holds it.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file: TextIO = (folder / "lock").open("w")
+        make_passable(folder)
+        self._file: TextIO = made_private(folder / "lock").open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -92,7 +93,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     place = place_of(settings)
     try:
-        ledger = Ledger(settings.folder / "ledger.sqlite")
+        ledger = Ledger(made_private(settings.folder / "ledger.sqlite"))
     except LedgerError as error:
         raise Refused(str(error), code="SF-DAEMON-002") from error
     process = Process(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.core.faults import Refused
+from engine.folders import PASSED, make_passable
 from engine.security.contexts import Credentials
 from engine.security.files import write_whole
 from engine.settings import Settings
@@ -111,12 +112,10 @@ class Handover:
             OSError: They cannot be made.
         """
         root = self._settings.folder
-        for path in root.iterdir():
-            if path.name not in {"processes", HANDED} and not path.is_symlink():
-                path.chmod(path.stat().st_mode & 0o700)  # others pass through here from now on
-        for folder in (root, root / "processes", root / HANDED, self._folder):
-            folder.mkdir(mode=0o711, exist_ok=True)
-            folder.chmod(0o711)
+        make_passable(root)
+        for folder in (root / "processes", root / HANDED, self._folder):
+            folder.mkdir(mode=PASSED, exist_ok=True)
+            folder.chmod(PASSED)
         own = root / "processes" / self._name
         own.mkdir(mode=0o700, exist_ok=True)
         if own.stat().st_uid != self._user.uid:

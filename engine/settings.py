@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import platformdirs
 from msgspec import Struct
 
+from engine.folders import state_home
 from sfdl.errors import SmartDomainsError
 
 PREFIX = "SMARTDOMAINS_"
@@ -49,7 +49,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         description_keys: Public keys as `sfca keygen` prints them, `ed25519:...`.
         node: Name of this host among hosts; the host's own name when empty.
         community: Name all daemons of one user share; the user's own name when empty.
-        state_dir: Folder for ledgers and work; one sub-folder per port.
+        state_dir: Folder for ledgers and work; one sub-folder per port. Empty: that of the user's
+            state, for root /var/lib/smartdomains.
         peers: Addresses by host name, as descriptions call them.
         domain: DNS domains, joined by commas, whose `_smartdomains._tcp` records name further hosts.
             Empty: the search list of this machine, for a daemon with a certificate that was given;
@@ -137,9 +138,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def folder(self) -> Path:
         """Return the folder of this process's state: one per port, and below that per sub-process."""
-        base = (
-            Path(self.state_dir) if self.state_dir else platformdirs.user_state_path("smartdomains")
-        )
+        base = Path(self.state_dir) if self.state_dir else state_home()
         folder = base / f"port-{self.port}"
         return folder if not self.root else folder / "processes" / self.process
 

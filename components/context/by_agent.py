@@ -186,7 +186,11 @@ def _file(file: GuestFile) -> Step:
     return Step(f"file {file.path}", _lines(*given, _FILE))
 
 
-_SSHD = Step("host key", '[ ! -r /run/sshd.pid ] || kill -HUP "$(cat /run/sshd.pid)"')
+_SSHD = Step(
+    "host key",
+    "pid=$(cat /run/sshd.pid 2>/dev/null)\n"
+    '[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != sshd ] || kill -HUP "$pid"\n',
+)
 """A server that runs reads its keys again."""
 
 _MOUNTS = """set -e

@@ -28,6 +28,7 @@ from components.context.nocloud import check_user_data
 from components.context.told import MODES, Wishes, check_lines
 from components.reporting import Reporting
 from engine.core.faults import BadDescription, EngineError, Refused
+from engine.core.secrecy import TAG
 from engine.runtime.attributes import attr, exposed
 from engine.runtime.kinds import (
     BadValueError,
@@ -116,7 +117,7 @@ class Context(Reporting, type="context"):
         doc="SSH host keys: new ones at first boot, the one of hostKey, or those of the image.",
     )  # fmt: skip
     host_key = attr(
-        str_, "", called="hostKey",
+        str_, "", called="hostKey", tags=frozenset({TAG}),
         doc='Private key of OpenSSH, for hostKeys "fixed": text, or @ and a path on the host.',
     )  # fmt: skip
     instance_id = attr(
@@ -198,7 +199,7 @@ class Context(Reporting, type="context"):
             check_pair(self.host_keys, self.host_key)
             key = await self._data(self.host_key)
             check_lines(wishes)
-            return replace(wishes, host_key=read_key(key)) if key else wishes
+            return replace(wishes, host_key=read_key(key)) if self.host_key else wishes
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-ATTR-001", where=self.path) from error
 
@@ -226,7 +227,7 @@ class Context(Reporting, type="context"):
                 check_pair(str(bound["hostKeys"]), said["hostKey"])
             data = {name: await self._data(text) for name, text in said.items()}
             check_user_data(data.get("userData", ""))
-            if data.get("hostKey"):
+            if said.get("hostKey"):
                 read_key(data["hostKey"])
         except BadValueError as error:
             raise BadDescription(str(error), code="SF-CTX-001", where=self.path) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from engine.runtime.kinds import BadValueError
-from engine.security.ssh_keys import public_of
+from engine.security.ssh_keys import pair_of
 
 CHOICES = ("perVm", "fixed", "image")
 """Keys made at the first boot, the one given, or those of the image."""
@@ -42,14 +42,12 @@ def read_key(text: str) -> HostKey:
     Raises:
         BadValueError: It is none; the text does not repeat it.
     """
-    private = f"{text.strip()}\n"
     try:
-        kind, public = public_of(private)
+        return HostKey(*pair_of(text.strip()))
     except ValueError:
         raise BadValueError(
             f"hostKey must be a private key in the form of OpenSSH, without a passphrase; {_HINT}"
         ) from None
-    return HostKey(kind, private, public)
 
 
 def check_pair(host_keys: str, host_key: str) -> None:

@@ -60,29 +60,27 @@ async def check_profile(domain: Domain) -> None:
         Refused: A folder, a program, firmware or memory is missing.
     """
     profile = domain.make_profile()
-    check_kind(domain, profile, domain.live.value, domain.capability_policy)
+    check_kind(domain, profile, domain.live.value)
     go_without(domain, profile)
     check_together(profile, domain.path)
     domain.making.extras.check_wanted(domain.disks or ())
     await check_needs(domain, profile.needs, domain.live.bound)
 
 
-def check_kind(
-    domain: Domain, profile: Profile, value_of: Callable[[str], Value], policy: str
-) -> None:
+def check_kind(domain: Domain, profile: Profile, value_of: Callable[[str], Value]) -> None:
     """Refuse what this kind of machine has not; one of any kind may go without.
 
     Args:
         domain: Which one it is.
         profile: What kind of machine it is, or is to be.
         value_of: Gives each attribute as it is, or is to be.
-        policy: Its `capabilityPolicy`, likewise.
 
     Raises:
         BadDescription: The text names the attributes.
     """
     wanted = _lacking(profile, value_of)
-    if wanted and not (domain.takes_any_hypervisor and policy == "degrade"):
+    strict = value_of("capabilityPolicy") == "strict"
+    if wanted and (strict or not domain.takes_any_hypervisor):
         raise BadDescription(
             f"{', '.join(wanted)}: guests at {domain.uri} have no such thing", code="SF-DOM-019",
             where=domain.path, hint="leave it out, or use a KvmDomain",

@@ -72,7 +72,7 @@ class ChosenLog(ConsoleLog, frozen=True):
         Path(self.path).write_bytes(b"")
 
     def _sign(self, owner: Owner) -> None:
-        self.note.parent.mkdir(parents=True, exist_ok=True)
+        self.note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self.note.with_name(f"{self.note.name}.part")
         part.write_bytes(msgspec.json.encode(owner))
         part.replace(self.note)

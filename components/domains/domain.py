@@ -204,7 +204,7 @@ class Domain(Listening, Reshaping):
     @property
     def demand(self) -> Demand:
         """Return what it takes of its host."""
-        return Demand(self.memory, self.vcpus, self.max_vcpus or 0)
+        return Demand(self.memory, self.vcpus)
 
     @property
     def boots_directly(self) -> bool:

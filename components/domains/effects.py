@@ -50,7 +50,7 @@ class ConsoleLog(Effect, frozen=True):
         return self
 
     def _touch(self) -> None:
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         Path(self.path).write_bytes(b"")
 
     @override
@@ -83,7 +83,7 @@ class Screen(Effect, frozen=True):
 
     def write(self, data: bytes) -> None:
         """Replace the picture; blocks."""
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         Path(self.path).write_bytes(data)
 
     @override

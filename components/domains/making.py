@@ -361,6 +361,8 @@ class Making:
         done = await telling.tell(
             domain, told, mode, root, domain.storage_backend, path, goes_on=goes_on
         )
+        if mode == "auto":
+            telling.warn_of_lost(domain, done.mode, self.outline.given)
         self.retelling.done(done, told)
         return done
 

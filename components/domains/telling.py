@@ -91,6 +91,17 @@ def check(outline: Outline, prim: Prim, *, kernel: bool, ip: str, mac: str, disk
         )  # fmt: skip
 
 
+def warn_of_lost(prim: Prim, mode: str, given: tuple[str, ...]) -> None:
+    """Say what does not reach the guest by the mode that `auto` has become."""
+    lost = sorted(given) if mode == "none" else not_carried(mode, given)
+    if lost:
+        prim.note(
+            f"context mode auto is {mode} here, which cannot tell {', '.join(lost)}: name a mode "
+            "that can, or say osInfo of the image",
+            "warning",
+        )  # fmt: skip
+
+
 def check_agent(
     outline: Outline, prim: Prim, hypervisor: Hypervisor, *, channel: bool
 ) -> None:  # fmt: skip

@@ -107,7 +107,7 @@ class Updates:
         if NAMED & outcome.ways.keys():
             await self._domain.making.naming.check(str(wanted[NAME]))
         profile = self._domain.kind.profile_of({**self._domain.bound(), **wanted})
-        check_kind(self._domain, profile, new.get, str(wanted["capabilityPolicy"]))
+        check_kind(self._domain, profile, new.get)
         if outcome.of(Way.POWER):
             check_together(profile, self._domain.path)
             await check_needs(self._domain, profile.needs, wanted)
@@ -196,7 +196,7 @@ class Updates:
         new = {name: value for name, value in new.items() if name not in elsewhere}
         outcome = outcome_of({name: old.get(name) for name in new}, new, bounds, storage=STORAGE)
         hypervisor = await domain.hypervisor()
-        if {"memory", "vcpus", "maxVcpus"} & outcome.ways.keys():
+        if {"memory", "vcpus"} & outcome.ways.keys():
             await domain.service(Reservations).admit(domain, hypervisor, domain.demand)
         left = await self._live(hypervisor, outcome.of(Way.LIVE)) if bounds.running else []
         redefined = outcome.redefines and await domain.making.rewrite()

@@ -197,7 +197,7 @@ class Watching:
         """Write the memory of the guest to a file of the host that stays; return its path."""
         domain = self._domain
         folder = domain.work_folder / "dumps"
-        await domain.run_blocking(lambda: folder.mkdir(parents=True, exist_ok=True))
+        await domain.run_blocking(lambda: folder.mkdir(mode=0o700, parents=True, exist_ok=True))
         path = folder / f"{domain.called}-{time.strftime('%Y%m%d-%H%M%S')}.core"
         with domain.step("dump", "writes the memory of its guest to a file"):
             await (await domain.hypervisor()).machines.dump(domain.uuid, str(path))

@@ -29,15 +29,10 @@ LIMITS: Mapping[str, tuple[str, Kind[Any]]] = {
 
 
 class Demand(Struct, frozen=True):
-    """What one machine takes.
-
-    Attributes:
-        most_vcpus: Processors it may be given while it runs; 0: no more than it has at boot.
-    """
+    """What one machine takes."""
 
     memory_bytes: int
     vcpus: int
-    most_vcpus: int = 0
 
 
 class Capacity(Struct, frozen=True):
@@ -46,13 +41,11 @@ class Capacity(Struct, frozen=True):
     Attributes:
         invented: Nothing is really there, as with libvirt's test driver: its figures bound nothing
             but where a description gives a factor itself.
-        most_vcpus: Processors a guest can have at most; 0: not known.
     """
 
     memory_bytes: int
     cpus: int
     invented: bool = False
-    most_vcpus: int = 0
 
 
 class Rules(Struct, frozen=True):
@@ -142,20 +135,16 @@ def refusal(
     if rules.maintenance:
         text = "the host is in maintenance and takes no new machines"
         return Refusal("SF-ADM-004", text, "say maintenance false on it, or choose another host")
-    asked = max(demand.vcpus, demand.most_vcpus)
-    if 0 < capacity.most_vcpus < asked:
-        text = f"asked {asked} processors, a guest there has at most {capacity.most_vcpus}"
-        return Refusal("SF-ADM-007", text, "lower vcpus and maxVcpus, or choose another host")
     if rules.max_domains and len(taken) >= rules.max_domains:
         text = f"it has {_machines(len(taken))} already, and maxDomains is {rules.max_domains}"
         return Refusal("SF-ADM-003", text, "raise maxDomains, or end one of them")
     memory, cpus = room(capacity, rules)
     used = sum(each.memory_bytes for each in taken)
     if memory is not None and used + demand.memory_bytes > memory:
-        wanted, free = spell_size(demand.memory_bytes), spell_size(max(0, round(memory) - used))
+        asked, free = spell_size(demand.memory_bytes), spell_size(max(0, round(memory) - used))
         factor = _given(rules.memory_overcommit, MEMORY_FACTOR)
         text = (
-            f"memory is short: asked {wanted}, free {free}, "
+            f"memory is short: asked {asked}, free {free}, "
             f"reserved {spell_size(used)} by {_machines(len(taken))}, factor {factor:g}"
         )
         return Refusal("SF-ADM-001", text, "end machines, or raise memoryOvercommit above it")

@@ -52,7 +52,6 @@ class PhysicalHost(Reporting, Compound, type="host.physical"):
         SF-ADM-004: the host is in maintenance
         SF-ADM-005: powerMax is less than powerIdle
         SF-ADM-006: workDir cannot be written to
-        SF-ADM-007: a guest cannot have that many processors
     """
 
     hypervisor_uri = attr(

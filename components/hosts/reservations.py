@@ -92,7 +92,7 @@ class Reservations:
             node = await hypervisor.node()
             invented = scheme_of(hypervisor.uri) == "test"
             known = self._capacity[hypervisor.uri] = Capacity(
-                node.memory_bytes, node.cpus, invented, node.most_vcpus
+                node.memory_bytes, node.cpus, invented
             )
         return known
 

@@ -180,20 +180,7 @@ def node(connection: libvirt.virConnect) -> NodeFacts:
     return NodeFacts(
         arch=arch, cpus=cpus, memory_bytes=memory_mib * 2**20, free_bytes=free, cpu_model=model,
         domain_types=tuple(sorted(types)),
-        most_vcpus=max((_most_vcpus(connection, each) for each in types), default=0),
     )  # fmt: skip
-
-
-def _most_vcpus(connection: libvirt.virConnect, kind: str) -> int:
-    """Ask for the usual machine of a kind; a driver that knows none has one figure for all."""
-    with contextlib.suppress(libvirt.libvirtError, ET.ParseError, ValueError):
-        told = parsed(connection.getDomainCapabilities(None, None, None, kind))
-        found = told.find("vcpu")
-        if found is not None:
-            return int(found.get("max", "0"))
-    with contextlib.suppress(libvirt.libvirtError):
-        return int(connection.getMaxVcpus(kind))
-    return 0
 
 
 def ladder(

@@ -196,7 +196,6 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
         free_bytes: Memory not in use now; none where the driver cannot tell.
         cpu_model: As the hypervisor calls it, such as "EPYC"; empty where it cannot tell.
         domain_types: Kinds of machines it can run, such as "kvm" and "qemu".
-        most_vcpus: Processors a guest of some kind can have at most; 0 where it cannot tell.
     """
 
     arch: str
@@ -205,7 +204,6 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int | None = None
     cpu_model: str = ""
     domain_types: tuple[str, ...] = ()
-    most_vcpus: int = 0
 
 
 class Console(Protocol):

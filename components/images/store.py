@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-import platformdirs
 from msgspec import Struct
 
 from components.images.kinds import ImageFacts, digest_of
 from engine.core.faults import Refused
+from engine.folders import cache_home
 from engine.runtime.effects import Owner
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -80,8 +80,8 @@ class Source(Struct, frozen=True):
 
 
 def default_folder() -> Path:
-    """Return this user's folder for images; not made yet."""
-    return platformdirs.user_cache_path("smartdomains") / "images"
+    """Return the folder for images where none is named; not made yet."""
+    return cache_home() / "images"
 
 
 def _is_at(file: IO[str], path: Path) -> bool:

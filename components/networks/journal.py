@@ -93,7 +93,7 @@ class FileJournal:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
         try:
             connection.execute("PRAGMA synchronous = FULL")

@@ -118,6 +118,7 @@ class OverlayFile(Effect, frozen=True):
             "qemu-img", "create", "-q", "-f", "qcow2", "-F", self.base.format, "-b", self.base.path,
             "-o", self.options, "--", self.path, str(self.size_bytes),
         ))  # fmt: skip
+        await at.blocking(Path(self.path).chmod, 0o600)
         return self
 
     @property
@@ -258,7 +259,7 @@ WRITABLE = 0o222
 def write_protect(path: Path, on: bool) -> None:  # noqa: FBT001 - what it is called says which
     """Let nobody write to a file, or its owner again; blocks."""
     with contextlib.suppress(FileNotFoundError):
-        path.chmod(0o444 if on else 0o600)
+        path.chmod(0o400 if on else 0o600)
 
 
 def layers_above(path: Path) -> list[tuple[Path, Sidecar]]:

@@ -71,15 +71,17 @@ log_outputs = "2:file:{directory}/log/libvirtd.log"
 # in the machine's control groups, which all hosts share.
 _QEMU_CONF = """\
 security_driver = "none"
-user = "root"
-group = "root"
 swtpm_user = "root"
 swtpm_group = "root"
-dynamic_ownership = 0
-remember_owner = 0
 cgroup_controllers = [ ]
 namespaces = [ ]
 stdio_handler = "file"
+"""
+_AS_ROOT = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
 """
 
 _RESTARTS = 8
@@ -115,7 +117,7 @@ def _prepare(plan: Mapping[str, Any]) -> None:
         _prepare_libvirt(directory, **plan["libvirt"])
 
 
-def _prepare_libvirt(directory: Path, uuid: str, address: str) -> None:
+def _prepare_libvirt(directory: Path, uuid: str, address: str, *, as_root: bool = True) -> None:
     emulates_tpms = Path(TPM_FOLDERS["tpm"]).is_dir()
     for ours, system in (FOLDERS | (TPM_FOLDERS if emulates_tpms else {})).items():
         (directory / ours).mkdir(parents=True, exist_ok=True)
@@ -126,7 +128,7 @@ def _prepare_libvirt(directory: Path, uuid: str, address: str) -> None:
     )
     (directory / "etc/libvirtd.conf").write_text(text)
     migration = f'migration_host = "{address}"\n' if address else ""
-    (directory / "etc/qemu.conf").write_text(_QEMU_CONF + migration)
+    (directory / "etc/qemu.conf").write_text(_QEMU_CONF + (_AS_ROOT if as_root else "") + migration)
 
 
 class _Service:

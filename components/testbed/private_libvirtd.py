@@ -47,12 +47,16 @@ class PrivateLibvirtd:
         directory: Its files: configuration, logs, sockets, guests' logs. Left to the caller.
     """
 
-    def __init__(self, directory: Path, *, address: str = "10.77.0.1/24") -> None:
+    def __init__(
+        self, directory: Path, *, address: str = "10.77.0.1/24", as_root: bool = True
+    ) -> None:
         """Prepare a host; nothing is made yet.
 
         Args:
             directory: Short enough for a socket below it; made when it is not there.
             address: Of its bridge br0, with prefix. Networks of different hosts do not touch.
+            as_root: QEMU runs as root and files stay whose they are; else as Debian has it: as a user of
+                its own, to whom libvirt gives the files of a guest while that runs.
 
         Raises:
             ValueError: The directory's path is too long.
@@ -60,6 +64,7 @@ class PrivateLibvirtd:
         self.name = f"sd-{secrets.token_hex(3)}"
         self.directory = directory.absolute()
         self._address = address
+        self._as_root = as_root
         self._uuid = str(uuid.uuid4())
         self._process: subprocess.Popen[bytes] | None = None
         if len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX:
@@ -118,7 +123,8 @@ class PrivateLibvirtd:
             "name": self.name, "directory": str(self.directory), "waits": False, "ends": True,
             "bridge": [self._address, "52:54:00:4d:00:01"], "port": None, "tap": None,
             "hosts": None,
-            "libvirt": {"uuid": self._uuid, "address": ""}, "services": [],
+            "libvirt": {"uuid": self._uuid, "address": "", "as_root": self._as_root},
+            "services": [],
         }  # fmt: skip
 
     def stop(self) -> None:

@@ -48,7 +48,7 @@ class EventFile(Effect, frozen=True):
         return self
 
     def _touch(self) -> None:
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         Path(self.path).touch()
 
     @override

@@ -16,6 +16,7 @@ from msgspec import DecodeError, json
 
 from engine.core.faults import BadDescription, EngineError, Refused, fault_of
 from engine.core.records import LIVENESS_FAILURE, Record
+from engine.folders import PASSED
 from engine.runtime.ledger import Ledger, LedgerError, SegmentRow
 from engine.security.files import write_whole
 from engine.wire.codec import decode
@@ -229,7 +230,8 @@ class Subprocesses:
 
     def _remember(self, name: str, config: Mapping[str, str]) -> None:
         """Write down how a sub-process is to run: as that, and not as us, it is taken up again."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=PASSED, parents=True, exist_ok=True)
+        self._folder.chmod(PASSED)
         write_whole(self._folder / f"{name}{REMEMBERED}", json.encode(dict(config)), 0o600)
 
     def _remembered(self, name: str) -> dict[str, str]:

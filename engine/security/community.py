@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.core.faults import NameInUse, NotAllowed
+from engine.folders import state_home
 from engine.security.contexts import Contexts, Credentials
 from engine.security.identity import Role, read_certificate
 
@@ -37,9 +38,7 @@ def folder_of(environment: Mapping[str, str]) -> Path:
     state = environment.get(f"{PREFIX}STATE_DIR")
     if state:
         return Path(state) / "community"
-    import platformdirs  # noqa: PLC0415 - only when nothing is said
-
-    return platformdirs.user_state_path("smartdomains") / "community"
+    return state_home() / "community"
 
 
 def credentials(folder: Path, who: str) -> Credentials:

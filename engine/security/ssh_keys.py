@@ -12,24 +12,28 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _KINDS = {Ed25519PrivateKey: "ed25519", EllipticCurvePrivateKey: "ecdsa", RSAPrivateKey: "rsa"}
 
 
-def public_of(private: str) -> tuple[str, str]:
-    """Return the kind of a key, `ed25519`, `ecdsa` or `rsa`, and its public key as one line.
+def pair_of(private: str) -> tuple[str, str, str]:
+    """Return the kind of a key, `ed25519`, `ecdsa` or `rsa`, the text sshd reads, and the public key.
 
     Args:
-        private: In the form of OpenSSH, without a passphrase.
+        private: In the form of OpenSSH, without a passphrase; indented lines, other ends of lines and
+            what stands before the key do no harm.
 
     Raises:
         ValueError: It is none, has a passphrase, or is of a kind that sshd does not take any more.
     """
+    whole = "".join(f"{line.strip()}\n" for line in private.splitlines() if line.strip())
+    whole = whole[max(0, whole.find(_BEGIN)) :]
     try:
-        key = load_ssh_private_key(private.encode(), password=None)
+        key = load_ssh_private_key(whole.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError from None
     for form, kind in _KINDS.items():
         if isinstance(key, form):
             public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-            return kind, public.decode()
+            return kind, whole, public.decode()
     raise ValueError

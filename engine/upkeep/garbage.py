@@ -2,8 +2,8 @@
 
 Looking through everything a daemon holds takes it some ten microseconds a component, in one go. Python
 does that whenever enough new objects have stayed, thus above all while a large tree comes up. A daemon
-that is never quiet looks as well, but only when it has lost as many components as it still has, whose
-remains would else pile up.
+that is never quiet looks as well when it has lost as many components as it still has, whose remains
+would else pile up, and after very many new objects, whatever they are.
 """
 
 from __future__ import annotations

@@ -30,8 +30,16 @@ def made(folder, kind, passphrase=""):
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_the_public_key_is_the_one_that_ssh_made_with_it(tmp_path, kind):
     private, public = made(tmp_path, kind)
-    key = read_key(f"\n  {private}\n")
-    assert (key.kind, key.private, key.public) == (kind, private, public)
+    for text in (private, f"# mine\n\n  {private}\n", private.replace("\n", "\r\n  ")):
+        key = read_key(text)
+        assert (key.kind, key.private, key.public) == (kind, private, public)
+        file = tmp_path / "delivered"
+        file.write_text(key.private)
+        file.chmod(0o600)
+        done = subprocess.run(
+            ["ssh-keygen", "-y", "-f", file], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == public
 
 
 def test_what_is_no_usable_key_is_refused_and_not_repeated(tmp_path):

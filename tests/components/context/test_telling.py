@@ -163,6 +163,17 @@ async def test_a_mac_prefix_outside_the_local_range_is_taken_with_a_warning(benc
     await bench.one.terminate("app")
 
 
+@pytest.mark.parametrize(
+    ("more", "words"), [("", "auto is mac here, which"), ("ip NULL;", "auto is none here, which")]
+)
+async def test_what_auto_loses_is_told(bench, caplog, more, words):
+    await bench.deploy(text(f'context extends Context {{ sshKeys [|"k"|]; mtu 1400; }} {more}'))
+
+    (said,) = [record.message for record in caplog.records if "cannot tell" in record.message]
+    assert f"{words} cannot tell mtu, sshKeys" in said
+    await bench.one.terminate("app")
+
+
 async def test_a_host_key_reaches_the_guest_and_is_nowhere_else(bench, tmp_path):
     key = new_ssh_key()
     spelt = key.replace("\n", "\\n")

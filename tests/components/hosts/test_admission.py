@@ -58,16 +58,6 @@ def test_a_count_and_maintenance_hold_where_the_figures_are_invented_too():
     assert refusal(Demand(99 * GIB, 1), [], world, Rules(memory_overcommit=1.0)) is not None
 
 
-@pytest.mark.parametrize("asked", [Demand(GIB, 33), Demand(GIB, 1, most_vcpus=33)])
-def test_no_guest_gets_more_processors_than_one_can_have_there(asked):
-    world = Capacity(GIB, 64, invented=True, most_vcpus=32)
-    why = refusal(asked, [], world, Rules())
-    assert why.code == "SF-ADM-007"
-    assert why.text == "asked 33 processors, a guest there has at most 32"
-    assert refusal(Demand(GIB, 32, most_vcpus=32), [], world, Rules()) is None
-    assert refusal(asked, [], Capacity(GIB, 64, invented=True), Rules()) is None
-
-
 async def test_a_gate_lets_through_so_many_at_a_time_and_in_order():
     gate, inside, most, order = Gate(), 0, 0, []
 

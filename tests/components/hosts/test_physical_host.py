@@ -80,15 +80,6 @@ async def test_each_limit_refuses_with_its_figures(bench, limits, words):
     assert held(bench) == set()
 
 
-async def test_more_processors_than_a_guest_can_have_are_refused_also_as_a_limit(bench):
-    for more in ("vcpus 33;", "maxVcpus 33;"):
-        vm = f"vm extends KvmDomain {{ diskless true; memory 64; {more} }}"
-        with pytest.raises(EngineError) as failure:
-            await bench.deploy(pool(vm, ""))
-        assert "asked 33 processors, a guest there has at most 32" in failure.value.fault.message
-    assert await ours(bench) == []
-
-
 async def test_a_compound_above_can_give_the_limits_as_well(bench):
     with pytest.raises(EngineError, match="memory is short"):
         await bench.deploy(pool(guests(3), "memoryOvercommit 1;", kind="Compound"))

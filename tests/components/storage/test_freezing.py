@@ -142,7 +142,7 @@ async def test_each_freeze_makes_the_top_read_only_and_puts_a_layer_above(stored
     ]  # fmt: skip
     assert chain(stored.tops[2])[-1] == "d-volume1-db"
     frozen = [one["content"] for one in (*first, *second)]
-    assert {mode(path) for path in frozen} == {0o444}
+    assert {mode(path) for path in frozen} == {0o400}
     assert all(mode(path) & stat.S_IWUSR for path in stored.tops)
     assert holds(root, MIB, "a")
     assert holds(stored.tops[0], MIB, "b")
