@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from components.hypervisor.capabilities import Capability
+from components.hypervisor.choice import sees_our_files
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.pool import HypervisorPool
 from components.hypervisor.protocol import Hypervisor
 from components.hypervisor.storage_protocol import VolumeFacts
 from components.storage import notes
+from components.storage.filling import overwrite
 from components.storage.pool_xml import VolumeSpec, volume_xml
 from components.storage.using import refuse_used
 from components.storage.volume_file import VolumeFile
@@ -194,10 +196,17 @@ class PoolVolume(_AtStorage, frozen=True):
     @override
     async def _judge(self, there: Hypervisor, note: notes.Note | None, at: Site) -> Presence:
         facts = await there.storage.volume(self.uuid, self.spec.name)
-        if facts is None:
+        if facts is None and not await self._outlived_its_pool(at, there):
             return Presence.ABSENT
         ours = note is not None and note.owner.same_place(at.owner)
         return Presence.OURS if ours else Presence.FOREIGN
+
+    async def _outlived_its_pool(self, at: Site, there: Hypervisor) -> bool:
+        """Say whether it is there, and nobody can be asked for it: its pool was given up before it."""
+        if not self.path or not sees_our_files(there.uri):
+            return False
+        gone = await there.storage.pool(self.uuid) is None
+        return gone and await at.blocking(Path(self.path).exists)
 
     @override
     async def make(self, at: Site) -> Self:
@@ -286,8 +295,27 @@ class PoolVolume(_AtStorage, frozen=True):
         if self.path:
             await refuse_used(at, self.path)
         with _threads_of(at, hypervisor, self.uuid):
-            await remove(hypervisor, self.uuid, self.spec.name, wipe=self.wipe)
+            if await self._outlived_its_pool(at, hypervisor):
+                await self._remove_alone(at)
+            else:
+                await remove(hypervisor, self.uuid, self.spec.name, wipe=self.wipe)
         await at.blocking(notes.forget, self.note)
+
+    async def _remove_alone(self, at: Site) -> None:
+        """Remove the file of a pool that is gone, and its folder if that is one of ours and empty now.
+
+        Raises:
+            Refused: It is a device, which only its pool can give up.
+        """
+        if self.kind != "file":
+            raise Refused(f"{self.path} stays: its pool {self.pool} is gone, which could remove it")
+        path = Path(self.path)
+        if self.wipe:
+            await at.blocking(overwrite, path)
+        await at.blocking(path.unlink)
+        if path.parent.parent == Path(self.note).parent.parent:
+            with contextlib.suppress(OSError):  # others are there
+                await at.blocking(path.parent.rmdir)
 
 
 async def remove(hypervisor: Hypervisor, uuid: str, name: str, *, wipe: bool) -> None:

@@ -11,6 +11,7 @@ from components.hypervisor.pool import HypervisorPool
 from engine.core.faults import EngineError
 from engine.core.lifecycle import State
 from engine.testing.kit import engines, until
+from engine.testing.sabotage import Plan, Saboteur
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(240)]
 
@@ -94,6 +95,21 @@ async def test_twenty_volumes_with_content_are_made_together_while_the_pool_is_r
     await engine.terminate("app")
     assert pools(host) == []
     assert not target.exists()
+
+
+async def test_a_volume_that_is_removed_late_outlives_its_pool_and_goes_all_the_same(
+    host, target, engine
+):
+    volume = 'late extends Volume { pool LAZY ATTRIB store; volumeName "late"; capacity "1m"; }'
+    await engine.deploy("app", compiled(host, target, volume))
+    engine.process.keeper.saboteur = Saboteur([Plan("sdpool/late", "undoing", "raise")])
+    assert (target / "late").exists()
+    await engine.terminate("app")
+
+    await until(lambda: not engine.process.reaper.lines(), timeout_s=30)
+    assert engine.process.keeper.saboteur.struck == ["undoing volume sdpool/late"]
+    assert pools(host) == []
+    target.rmdir()  # it was named by the description, and was not empty when its pool went
 
 
 async def test_a_folder_that_was_there_before_stays(host, target, engine):
