@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from engine.core.faults import EngineError, Refused
 from engine.runtime.commands import Output, run_command
+from engine.wire.codec import decode
 
 if TYPE_CHECKING:
     from engine.runtime.services import Services
@@ -185,4 +186,4 @@ def encode_effect(effect: Effect) -> tuple[str, bytes]:
 
 def decode_effect(data: bytes, cls: type[Effect]) -> Effect:
     """Read an effect of a class that was found in an allowed package."""
-    return msgspec.msgpack.decode(data, type=cls)
+    return decode(data, cls)
