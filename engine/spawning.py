@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.handover import Handover, User, check_reach, other_user
 from engine.limits import Groups, processors
@@ -184,7 +185,7 @@ def main() -> None:
     """Be a sub-process: read the settings, serve until told to end."""
     from engine.daemon import main as serve  # noqa: PLC0415 - the daemon knows this module
 
-    settings = msgspec.json.decode(os.environ.pop(SETTINGS), type=Settings)
+    settings = from_json(os.environ.pop(SETTINGS), Settings)
     clean = bool(os.environ.pop(CLEAN, ""))
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (min(soft, 0), hard))

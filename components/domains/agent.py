@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from components.hypervisor.protocol import Hypervisor
+from engine.core.decoding import converted, from_json
 from engine.core.faults import Refused, TimedOut
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ def text_of(data: str) -> str:
 
 async def _ask(hypervisor: Hypervisor, uuid: str, what: str, limit_s: float, type_: type[T]) -> T:
     answer = await hypervisor.agent(uuid, what, limit_s=limit_s)
-    return msgspec.convert(msgspec.json.decode(answer)["return"], type_)
+    return converted(from_json(answer, dict[str, object])["return"], type_)
 
 
 async def run(

@@ -14,6 +14,7 @@ from components.domains.effects import ConsoleLog
 from components.domains.rotation import pieces
 from components.networks.claims import Claims
 from components.surroundings.workplace import expanded
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.effects import NameTaken, Owner, Presence, Site
 
@@ -35,7 +36,7 @@ class ChosenLog(ConsoleLog, frozen=True):
     def owner(self) -> Owner | None:
         """Read whose it is; nothing if that is not said, nobody's if it cannot be read; blocks."""
         try:
-            return msgspec.json.decode(self.note.read_bytes(), type=Owner)
+            return from_json(self.note.read_bytes(), Owner)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 
 FOLDERS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
@@ -61,7 +62,7 @@ def described(folders: Iterable[Path] = FOLDERS) -> tuple[Firmware, ...]:
     for folder in folders:
         for path in sorted(folder.glob("*.json")):
             try:
-                found.setdefault(path.name, msgspec.json.decode(path.read_bytes(), type=Firmware))
+                found.setdefault(path.name, from_json(path.read_bytes(), Firmware))
             except (OSError, msgspec.MsgspecError):
                 continue
     return tuple(found.values())

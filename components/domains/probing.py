@@ -21,6 +21,7 @@ from components.hypervisor import names
 from components.hypervisor.choice import scheme_of
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.owner import owner_record
+from engine.core.decoding import from_json
 from engine.runtime.effects import Site
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _file(folder: Path) -> Path:
 
 def _known(folder: Path) -> dict[str, bool]:
     try:
-        return msgspec.json.decode(_file(folder).read_bytes(), type=dict[str, bool])
+        return from_json(_file(folder).read_bytes(), dict[str, bool])
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 
 
@@ -116,7 +117,7 @@ class Kept:
 
     def _read(self, name: str) -> Standing | None:
         try:
-            return msgspec.json.decode((self._folder / name).read_bytes(), type=Standing)
+            return from_json((self._folder / name).read_bytes(), Standing)
         except FileNotFoundError:
             return None
 
@@ -187,7 +188,7 @@ class Kept:
             data = (self._folder / "parents").read_bytes()
         except FileNotFoundError:
             return
-        for folder in msgspec.json.decode(data, type=list[str]):
+        for folder in from_json(data, list[str]):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
 

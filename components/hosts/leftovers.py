@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from components.hosts.orphans import Known
 from components.hypervisor.protocol import NetworkFacts
+from engine.core.decoding import from_json
 from engine.runtime.effects import Owner
 
 RECORD = ".owner.json"
@@ -83,7 +84,7 @@ def _owner(file: Path) -> Owner | None:
     except OSError:
         return None
     with contextlib.suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(data, type=Owner)
+        return from_json(data, Owner)
     with contextlib.suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(data, type=_Beside).owner
+        return from_json(data, _Beside).owner
     return None

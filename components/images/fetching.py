@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from components.images.building import locked
 from components.images.store import Kept, Source, Store, name_of
+from engine.core.decoding import from_msgpack
 from engine.core.faults import EngineError, NotFound, Refused
 from engine.runtime.effects import Effect, Presence, Site
 from engine.runtime.pieces import Pieces
@@ -219,7 +220,7 @@ class _Getting:
 
     async def _finish(self, source: str, piece: Piece) -> bool:
         try:
-            kept = msgspec.msgpack.decode(piece.about, type=Kept)
+            kept = from_msgpack(piece.about, Kept)
             whole = Source(
                 self._part, kept.kind, kept.virtual_bytes, kept.origin or source, kept.holds,
                 kept.private,

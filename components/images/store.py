@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from components.images.kinds import ImageFacts, digest_of
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.folders import cache_home
 from engine.runtime.effects import Owner
@@ -116,7 +117,7 @@ class Store:
         """Return what is known of an image; nothing if it is not here."""
         path = self.path(digest)
         try:
-            kept = msgspec.json.decode(Path(f"{path}.json").read_bytes(), type=Kept)
+            kept = from_json(Path(f"{path}.json").read_bytes(), Kept)
             size = path.stat().st_size
         except (FileNotFoundError, msgspec.DecodeError):
             return None
@@ -132,7 +133,7 @@ class Store:
     def made_by(self, key: str) -> Made | None:
         """Return what a recipe has made; nothing if not all of it is here."""
         try:
-            made = msgspec.json.decode(self._recipe(key).read_bytes(), type=Made)
+            made = from_json(self._recipe(key).read_bytes(), Made)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         return made if all(self.find(each) for each in made.digests) else None

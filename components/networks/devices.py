@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.commands import run_command
 
@@ -60,7 +60,7 @@ async def devices() -> list[Device]:
     Raises:
         Refused: The host has no `ip`, or it fails.
     """
-    return msgspec.json.decode(await _ask("-d", "link", "show"), type=list[Device])
+    return from_json(await _ask("-d", "link", "show"), list[Device])
 
 
 async def device(name: str) -> Device | None:
@@ -89,9 +89,7 @@ def overlap(subnet: str, routes: Sequence[tuple[str, str]]) -> str:
 
 async def routes() -> list[tuple[str, str]]:
     """List where this host sends packets: destination and device of each route."""
-    found = msgspec.json.decode(
-        await _ask("-4", "route", "show", "table", "main"), type=list[_Route]
-    )
+    found = from_json(await _ask("-4", "route", "show", "table", "main"), list[_Route])
     return [(one.dst, one.dev) for one in found]
 
 
@@ -106,7 +104,7 @@ class _Addressed(Struct, frozen=True):
 
 async def carrier_of(address: str) -> str:
     """Return the device that has an address of this host; empty when none has it."""
-    found = msgspec.json.decode(await _ask("address", "show"), type=list[_Addressed])
+    found = from_json(await _ask("address", "show"), list[_Addressed])
     for one in found:
         if any(each.local == address for each in one.addr_info):
             return one.ifname

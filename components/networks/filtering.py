@@ -20,6 +20,7 @@ from typing import IO, Self
 import msgspec
 from typing_extensions import override
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Owner, Presence, Site
 
@@ -115,7 +116,7 @@ def _let_go(who: str) -> None:
         (folder / "users" / who).unlink(missing_ok=True)
         note = folder / "before.json"
         if note.exists() and not any((folder / "users").iterdir()):
-            _set(msgspec.json.decode(note.read_bytes(), type=dict[str, str]))
+            _set(from_json(note.read_bytes(), dict[str, str]))
 
 
 def _set(values: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from components.networks.addresses import ip_kind
 from components.networks.allotting import Row, Subnets, choose, span_of
 from components.networks.journal import FileJournal, Journal, MemoryJournal, SharedJournal
 from components.reporting import Reporting
+from engine.core.decoding import from_msgpack
 from engine.core.faults import BadDescription, EngineError, Refused
 from engine.core.records import Record
 from engine.runtime.attributes import attr, exposed, output
@@ -351,7 +352,7 @@ class IpPool(Reporting, type="net.ippool"):
         for row in (await self.run_blocking(journal.rows)).values():
             ours = everybody or row.owner.startswith(begins)
             if row.free_at_s is None and row.handle and ours:
-                owner = msgspec.msgpack.decode(row.handle, type=Handle)
+                owner = from_msgpack(row.handle, Handle)
                 if await self._has_ended(owner):
                     self.note(f"{row.owner} has ended: its address is taken back")
                     await self._free(row.owner, partial(_is, owner))
@@ -366,4 +367,4 @@ class IpPool(Reporting, type="net.ippool"):
 
 def _is(owner: Handle, data: bytes) -> bool:
     """Tell the machine that an address was given to from an earlier one of its name."""
-    return bool(data) and msgspec.msgpack.decode(data, type=Handle).ident == owner.ident
+    return bool(data) and from_msgpack(data, Handle).ident == owner.ident

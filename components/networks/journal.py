@@ -12,6 +12,7 @@ import msgspec
 
 from components.coordination.book import Book
 from components.networks.allotting import Row
+from engine.core.decoding import from_json
 from engine.core.faults import EngineError
 
 Choice = Callable[[dict[str, Row]], str]
@@ -201,7 +202,7 @@ class SharedJournal:
 
 def _read(data: bytes) -> dict[str, Held]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Held]) if data else {}
+        return from_json(data, dict[str, Held]) if data else {}
     except msgspec.DecodeError as error:
         raise EngineError(f"what the ensemble keeps is no list of addresses: {error}") from error
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from engine.compound import Compound
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, Refused
 from engine.core.flows import ChildEnded, Do, Finish, Flow, Happening, SharedFate, StartFailed
 from engine.core.records import Record
@@ -75,7 +76,7 @@ class ServerFolder(Effect, frozen=True):
 
     def _owner(self) -> Owner | None:
         try:
-            return msgspec.json.decode((Path(self.path) / OWNER).read_bytes(), type=Owner)
+            return from_json((Path(self.path) / OWNER).read_bytes(), Owner)
         except (OSError, msgspec.DecodeError):
             return None
 

@@ -18,6 +18,7 @@ from components.images.store import Store
 from components.storage.filling import overwrite
 from components.storage.found import GivenUpVolume
 from components.storage.using import refuse_used
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 
@@ -62,7 +63,7 @@ def recorded(layer: Path) -> Sidecar | None:
     What cannot be read is the record of somebody unknown, on a base that is not known either.
     """
     try:
-        return msgspec.json.decode(sidecar_of(layer).read_bytes(), type=Sidecar)
+        return from_json(sidecar_of(layer).read_bytes(), Sidecar)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError:
@@ -133,7 +134,7 @@ class OverlayFile(Effect, frozen=True):
     async def enlarge(self, at: Site, size_bytes: int) -> None:
         """Make the layer larger, unless it is as large already; nobody has it open."""
         words = ("qemu-img", "info", "--output=json", "--", self.path)
-        found = msgspec.json.decode((await at.run(words)).stdout, type=dict[str, object])
+        found = from_json((await at.run(words)).stdout, dict[str, object])
         if cast("int", found["virtual-size"]) < size_bytes:
             await at.run(("qemu-img", "resize", "-q", "-f", "qcow2", self.path, str(size_bytes)))
 
@@ -268,7 +269,7 @@ def layers_above(path: Path) -> list[tuple[Path, Sidecar]]:
     for note in path.parent.glob(f"{glob.escape(path.name)}-g*.owner.json"):
         layer = Path(str(note).removesuffix(".owner.json"))
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            record = msgspec.json.decode(note.read_bytes(), type=Sidecar)
+            record = from_json(note.read_bytes(), Sidecar)
             if record.volume == path.name and layer.exists():
                 found[record.base.path] = layer, record
     chain: list[tuple[Path, Sidecar]] = []

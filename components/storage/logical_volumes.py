@@ -12,6 +12,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from components.storage.volume_file import VolumeFile
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
 from engine.runtime.kinds import BadValueError, Kind, strings
@@ -112,7 +113,7 @@ class LogicalVolume(Effect, frozen=True):
             "lvs", "--reportformat", "json", "-o", "lv_name,lv_tags,lv_device_open",
             "-S", f"vg_name={self.group} && lv_name={self.name}",
         ))  # fmt: skip
-        report = msgspec.json.decode(output.stdout, type=Report)
+        report = from_json(output.stdout, Report)
         return next((volume for listing in report.report for volume in listing.lv), None)
 
     @override
@@ -171,7 +172,7 @@ class LogicalVolume(Effect, frozen=True):
             "lvs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", "lv_size",
             "-S", f"vg_name={self.group} && lv_name={self.name}",
         ))  # fmt: skip
-        report = msgspec.json.decode(output.stdout, type=Report)
+        report = from_json(output.stdout, Report)
         sizes = [float(volume.lv_size or 0) for listing in report.report for volume in listing.lv]
         if max(sizes, default=0) < size_bytes:
             await at.run(extension(self.group, self.name, size_bytes))

@@ -28,6 +28,7 @@ from components.storage.offers import FROZEN, DiskOffer
 from components.storage.sourcing import Wanted
 from components.storage.thin_pool import WATCH_S, alarm_about, thin_pools, trouble_with_pool
 from components.storage.volume_file import VolumeFile
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect, Executor, OwnExecutor
@@ -118,7 +119,7 @@ class LVMStorageBackend(StorageBackend, type="storage.lvm"):
         output = await self._runner().run(argv, input_=b"", timeout_s=60)
         if output.status != 0:
             return Listing()
-        report = msgspec.json.decode(output.stdout, type=Report).report
+        report = from_json(output.stdout, Report).report
         return report[0] if report else Listing()
 
     @override

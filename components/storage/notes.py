@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.runtime.effects import Owner
 
 NOBODY = Owner("", "", "", 0)
@@ -33,7 +34,7 @@ class Note(Struct, frozen=True):
 def read(path: str) -> Note | None:
     """Read a note; none if there is none, one of nobody if it cannot be understood; blocks."""
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=Note)
+        return from_json(Path(path).read_bytes(), Note)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError:

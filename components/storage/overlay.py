@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
@@ -27,6 +26,7 @@ from components.storage.layers import (
 from components.storage.loopback import FileStorageBackend
 from components.storage.offers import DiskOffer
 from components.storage.sourcing import Wanted
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, Refused
 from engine.runtime.attributes import attr
 from engine.runtime.effects import Effect, OwnExecutor
@@ -127,7 +127,7 @@ class OverlayStorageBackend(FileStorageBackend, type="storage.overlay"):
                 f"{image.path}: {output.stderr.decode(errors='replace').strip()}",
                 code="SF-STORE-009", where=self.path,
             )  # fmt: skip
-        depth = len(msgspec.json.decode(output.stdout, type=list[object])) + 1
+        depth = len(from_json(output.stdout, list[object])) + 1
         if depth > self.max_chain:
             raise Refused(
                 f"{image.path} is {depth - 1} files deep, a layer on it {depth}; maxChain is "

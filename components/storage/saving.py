@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from components.images.partitions import device_at, filesystem_at
 from components.storage.loops import a_loop
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Owner, Presence, Site
 
@@ -105,7 +106,7 @@ class SavedImage(Effect, frozen=True):
         if not Path(self.path).exists():
             return Presence.ABSENT
         try:
-            facts = msgspec.json.decode(self._sidecar.read_bytes(), type=_Facts)
+            facts = from_json(self._sidecar.read_bytes(), _Facts)
         except (OSError, msgspec.MsgspecError):
             return Presence.FOREIGN
         mine = (facts.component, facts.incarnation) == (at.owner.path, at.owner.incarnation)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.runtime.effects import Executor
 
 FULL_PERCENT, ALARM_PERCENT = 90, 95
@@ -46,7 +46,7 @@ async def thin_pools(executor: Executor, group: str, name: str) -> tuple[ThinPoo
     output = await executor.run(question(group, name), input_=b"", timeout_s=60)
     if output.status != 0:
         return ()
-    report = msgspec.json.decode(output.stdout, type=_Report).report
+    report = from_json(output.stdout, _Report).report
     return tuple(pool for listing in report for pool in listing.lv)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from typing_extensions import override
 
+from engine.core.decoding import from_json
 from engine.core.faults import Busy, EngineError, Refused
 from engine.runtime.calls import Calls
 from engine.runtime.effects import Effect, Owner, Presence, Site
@@ -72,7 +73,7 @@ def _alone(path: Path, *, make: bool) -> Iterator[int]:
 def _use(data: bytes) -> Use | None:
     """Read what is written; nothing if nobody had finished writing."""
     try:
-        return msgspec.json.decode(data, type=Use)
+        return from_json(data, Use)
     except msgspec.DecodeError:
         return None
 

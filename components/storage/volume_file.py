@@ -19,6 +19,7 @@ from components.images.kinds import refuse_escape
 from components.storage.filling import mount_words, overwrite, take_space
 from components.storage.loops import a_loop
 from components.storage.using import refuse_used
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.commands import search_path
 from engine.runtime.effects import Effect, NameTaken, Owner, Presence, Site
@@ -82,7 +83,7 @@ class VolumeFile(Effect, frozen=True):
     def owner(self) -> Owner | None:
         """Read whose volume this is; nothing if no record is beside it."""
         try:
-            return msgspec.json.decode(self.sidecar.read_bytes(), type=Owner)
+            return from_json(self.sidecar.read_bytes(), Owner)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError:
@@ -91,7 +92,7 @@ class VolumeFile(Effect, frozen=True):
     def _owner_of_layer(self) -> Owner:
         """Read what stands beside a layer, which has more to say; nobody's if it cannot be read."""
         try:
-            return msgspec.json.decode(self.sidecar.read_bytes(), type=_Beside).owner
+            return from_json(self.sidecar.read_bytes(), _Beside).owner
         except (OSError, msgspec.DecodeError):
             return Owner("", "", "", 0)
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from components.workflow.places import POLICIES, Book, Decision, Demand, Place
 from engine.compound import Compound
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, EngineError, NotFound, Refused
 from engine.core.flows import ChildEnded, Do, Finish, Flow, Happening, StartChild, StartFailed
 from engine.core.lifecycle import State
@@ -111,7 +112,7 @@ class Scheduler(Prim, type="flow.scheduler"):
             self._known = Book(self.policy, self.limit, self.ttl, self.live.id)
             kept = self.live.value(BOOK)
             if isinstance(kept, str):
-                self._known.places = msgspec.json.decode(kept, type=dict[str, Place])
+                self._known.places = from_json(kept, dict[str, Place])
         return self._known
 
     @exposed()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.core.decoding import from_json
 from engine.core.events import Restarted
 from engine.core.faults import EngineError, Fault, fault_of
 from engine.core.flows import (
@@ -116,12 +117,12 @@ class FlowRun:
         text = self._live.value(FLOW_STATE)
         if not isinstance(text, str) or not isinstance(self._flow, Lasting):
             return None
-        saved = msgspec.json.decode(text, type=_Saved)
+        saved = from_json(text, _Saved)
         passed_s = max(0.0, self._process.wall_s() - saved.wall_s)
         if self._state is None:
             now_s = asyncio.get_running_loop().time()
             self._zero_s = now_s - saved.now_s - passed_s
-        state: object = msgspec.json.decode(saved.state, type=self._flow.state_type)
+        state: object = from_json(saved.state, self._flow.state_type)
         return state
 
     def _keep(self) -> None:

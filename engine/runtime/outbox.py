@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.core.decoding import from_json
 from engine.core.faults import EngineError, Kind, fault_of
 from engine.runtime.live import Live
 from engine.wire.codec import encode
@@ -44,7 +45,7 @@ class Outbox:
         self._lines: dict[str, _Line] = {}
         known = live.value(SINKS)
         if isinstance(known, str):
-            for sink in msgspec.json.decode(known, type=list[Handle]):
+            for sink in from_json(known, list[Handle]):
                 self._lines[_key(sink)] = _Line(sink)
 
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import DecodeError, json
 
+from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, EngineError, Refused, fault_of
 from engine.core.records import LIVENESS_FAILURE, Record
 from engine.folders import PASSED
@@ -236,9 +237,7 @@ class Subprocesses:
 
     def _remembered(self, name: str) -> dict[str, str]:
         try:
-            return json.decode(
-                (self._folder / f"{name}{REMEMBERED}").read_bytes(), type=dict[str, str]
-            )
+            return from_json((self._folder / f"{name}{REMEMBERED}").read_bytes(), dict[str, str])
         except FileNotFoundError:
             return {}
 

@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from engine.compound import Compound
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.core.levels import level_of
 from engine.core.records import Record
@@ -39,7 +40,7 @@ class OwnedFile(Effect, frozen=True):
             return None
         first = file.read_text("utf-8").partition("\n")[0]
         try:
-            return msgspec.json.decode(first, type=Owner)
+            return from_json(first, Owner)
         except msgspec.DecodeError:
             return Owner("", "", "", 0)
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_json
 from engine.core.faults import Refused
 from engine.runtime.effects import Effect, Site
 
@@ -86,4 +86,4 @@ def from_environment() -> Saboteur | None:
     text = os.environ.get(VARIABLE)
     if not text:
         return None
-    return Saboteur(msgspec.json.decode(text, type=list[Plan]))
+    return Saboteur(from_json(text, list[Plan]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from engine.core.decoding import from_msgpack
 from engine.core.secrecy import TAG
 from sfdl.values import Bytes, Description, Float, Kept, Long, Reference, Tbd, Value, Vector
 
@@ -158,31 +158,14 @@ def encode(message: object) -> bytes:
     return _encoder.encode(message)
 
 
-_learning = threading.Lock()
-_learnt: set[object] = set()
-
-
-def _learn(type_: type[object]) -> None:
-    """Have it found out what a type is made of, by one thread at a time.
-
-    msgspec does that as a type is first decoded, in steps; another thread that meets the half-known type
-    meanwhile ends the whole process by a memory fault (seen with 0.22).
-    """
-    with _learning:
-        msgspec.msgpack.Decoder(type_)
-        _learnt.add(type_)
-
-
 def decode(data: bytes, type_: type[T]) -> T:
     """Decode strictly.
 
     Raises:
         msgspec.DecodeError: The bytes are not such a message.
     """
-    if type_ not in _learnt:
-        _learn(type_)
     try:
-        return msgspec.msgpack.decode(data, type=type_)
+        return from_msgpack(data, type_)
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(f"not a message: {error}") from error
 

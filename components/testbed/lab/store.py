@@ -15,6 +15,7 @@ import msgspec
 
 from components.testbed.lab.faults import Faults
 from components.testbed.processes import Started
+from engine.core.decoding import from_json
 
 BASE = Path("/var/lib/smartdomains/lab")
 VARIABLE = "SMARTDOMAINS_LAB_DIR"
@@ -138,7 +139,7 @@ class Store:
             LabError: The file cannot be read.
         """
         try:
-            state = msgspec.json.decode(self._file.read_bytes(), type=State)
+            state = from_json(self._file.read_bytes(), State)
         except FileNotFoundError:
             raise NoSuchLabError(f"there is no lab {self.name}; make one: scripts/lab 3") from None
         except (OSError, msgspec.DecodeError) as error:
