@@ -77,7 +77,7 @@ def test_what_a_type_declares_secret_is_tagged_so_in_every_description_that_exte
         if TAG in one.tags
     }
 
-    assert {name for _, _, name in declared} == {"password", "rootPassword"}
+    assert {name for _, _, name in declared} == {"password", "rootPassword", "hostKey"}
     for family, type_, name in declared:
         text = f'#include "components/{family}.sf"\nsfConfig extends {type_} {{ {name} "x"; USER }}'
         user = 'user "u";' if type_ == "RabbitMQServer" else ""
