@@ -120,7 +120,7 @@ def commands(builder: str, packages: Packages, tree: Path, given: tuple[str, ...
     Args:
         builder: One of `PROGRAMS`.
         packages: What it is made of.
-        tree: An empty folder.
+        tree: An empty folder, in one that is thrown away: what a killed build had aside is there.
         given: What `sources` has returned; blocks for files if `builder` is debootstrap.
 
     Raises:
@@ -129,7 +129,8 @@ def commands(builder: str, packages: Packages, tree: Path, given: tuple[str, ...
     alone = (*ALONE, *(("env", "SOURCE_DATE_EPOCH=1") if packages.fixed else ()))
     hooks = (WITHOUT_KEYS, *packages.hooks)
     if builder == MMDEBSTRAP:
-        return [(*alone, *_mmdebstrap(packages, hooks), str(tree), *given)]
+        aside = ("env", f"TMPDIR={tree.parent}")
+        return [(*alone, *aside, *_mmdebstrap(packages, hooks), str(tree), *given)]
     address, trusted = one_source(given, packages.suite)
     return [
         (*alone, *_debootstrap(packages, trusted=trusted), str(tree), address),
