@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import secrets
-import socket
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from typing_extensions import override
 from components.services.server import Answer, Look, Server, on_path, process, wrong
 from engine.runtime.attributes import attr
 from engine.runtime.kinds import BadValueError, Kind, int_, shown
+from engine.runtime.ports import free_ports
 from sfdl.values import Description, Value
 
 PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -95,7 +95,7 @@ class RabbitMQServer(Server, type="service.rabbitmq"):
 
     @override
     def programs(self) -> Mapping[str, Description]:
-        mapper, distribution = _free_ports(2)
+        mapper, distribution = free_ports(2)
         epmd = ["epmd", "-address", "127.0.0.1", "-port", str(mapper)]
         data = self.data_folder
         variables = {
@@ -146,15 +146,3 @@ def hashed(password: str, salt: bytes) -> str:
 
 def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

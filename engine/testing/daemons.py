@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,18 +23,12 @@ from typing import TypeVar
 import msgspec
 
 from engine.client.client import Client
+from engine.runtime.ports import free_port
 from engine.security.community import for_daemon
 from engine.testing.sabotage import VARIABLE, Plan
 
 T = TypeVar("T")
 READY_S = 30.0
-
-
-def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], T], *, timeout_s: float = 30.0, what: str = "") -> T:

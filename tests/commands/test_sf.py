@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from engine.testing.daemons import free_port, wait_until
+from engine.runtime.ports import free_port
+from engine.testing.daemons import wait_until
 
 pytestmark = pytest.mark.integration
 

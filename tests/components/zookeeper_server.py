@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.testing.daemons import free_port, wait_until
+from engine.runtime.ports import free_port
+from engine.testing.daemons import wait_until
 
 JAR = "/usr/share/java/zookeeper.jar"
 

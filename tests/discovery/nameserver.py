@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 
-from engine.testing.daemons import free_port, wait_until
+from engine.runtime.ports import free_port
+from engine.testing.daemons import wait_until
 
 DOMAIN = "lab.example"
 

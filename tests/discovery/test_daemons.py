@@ -16,10 +16,11 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.discovery.announcing import TYPE
+from engine.runtime.ports import free_port
 from engine.security.authority import Authority
 from engine.security.community import for_daemon
 from engine.security.identity import Role
-from engine.testing.daemons import Daemon, free_port, own_community, wait_until
+from engine.testing.daemons import Daemon, own_community, wait_until
 from engine.testing.kit import tree
 from tests.discovery.nameserver import DOMAIN, dns_server
 

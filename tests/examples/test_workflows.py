@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import urllib.request
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import components.workflow
 import descriptions
 import sfdl
 from engine.core.faults import EngineError, NotFound
+from engine.runtime.ports import free_port
 from engine.testing.kit import engines, until
 from engine.wire.codec import flatten
 from engine.wire.messages import Update
@@ -48,9 +48,7 @@ def fetched(port):
 
 async def test_the_web_service_is_started_again_when_it_does_not_answer(tmp_path):
     (tmp_path / "page").write_text("here")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with engines(tmp_path / "state", threads=True, checks_at_once=4) as (_, (one,)):
         await one.deploy("web", compiled("webService.sf", port=f'"{port}"', folder=tmp_path))
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.testing.daemons import daemons, free_port
+from engine.runtime.ports import free_port
+from engine.testing.daemons import daemons
 from engine.wire.codec import encode
 from engine.wire.messages import Welcome
 from engine.wire.server import Door, NodeServer, Quotas

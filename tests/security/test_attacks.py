@@ -23,10 +23,11 @@ from Pyro5 import protocol
 from engine.client.client import Client
 from engine.core.faults import Busy, EngineError, NotAllowed, Unreachable
 from engine.core.records import Record
+from engine.runtime.ports import free_port
 from engine.security.authority import Authority
 from engine.security.contexts import Contexts, Credentials
 from engine.security.identity import Role
-from engine.testing.daemons import daemons, free_port, wait_until
+from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import tree
 from engine.wire.codec import encode
 from engine.wire.messages import PROTOCOL, Hello

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.core.faults import Refused
 from engine.core.records import Record
 from engine.runtime import census as counting
+from engine.runtime.ports import free_port
 from engine.runtime.tally import Tally
 from engine.security.community import for_daemon, of_user
 from engine.security.contexts import Contexts
-from engine.testing.daemons import daemons, free_port, own_community, wait_until
+from engine.testing.daemons import daemons, own_community, wait_until
 from engine.testing.kit import engines, tree
 from engine.upkeep.metrics import Endpoint, Sources, families
 from engine.upkeep.probe import Probe

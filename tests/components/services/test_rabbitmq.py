@@ -16,7 +16,8 @@ import descriptions
 import sfdl
 from components.system.program import started_ticks
 from engine.core.records import Record
-from engine.testing.daemons import daemons, free_port, wait_until
+from engine.runtime.ports import free_port
+from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import engines, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.rabbitmq, pytest.mark.usefixtures("rabbitmq_here")]  # fmt: skip

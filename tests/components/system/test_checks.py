@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from engine.prim import Unwell
-from engine.testing.daemons import free_port
+from engine.runtime.ports import free_port
 from engine.testing.kit import until
 from tests.components.system.refusals import refuses
 

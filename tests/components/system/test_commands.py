@@ -12,7 +12,8 @@ import pytest
 
 import sfdl
 from engine.core.records import Record
-from engine.testing.daemons import daemons, free_port, wait_until
+from engine.runtime.ports import free_port
+from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import until
 
 HEAD = '#include "components/system.sf"\n'

@@ -17,6 +17,7 @@ from components.system.filters import Lines
 from components.system.program import find_program, started_ticks
 from engine.core.faults import EngineError
 from engine.core.records import Record
+from engine.runtime.ports import free_port
 from engine.testing.kit import until
 from sfdl.errors import SmartDomainsError
 
@@ -211,7 +212,6 @@ async def test_output_that_is_only_followed_leaves_no_file(bench):
 
 
 async def test_it_is_ready_once_its_port_is_open(bench):
-    from engine.testing.daemons import free_port
 
     port = free_port()
     script = (

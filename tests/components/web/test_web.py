@@ -19,7 +19,7 @@ from components.web.server import Servers, span
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.prim import Unwell
-from engine.testing.daemons import free_port
+from engine.runtime.ports import free_port
 from engine.testing.kit import engines
 from tests.components.system.refusals import refuses
 

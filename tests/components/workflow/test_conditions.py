@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.server
-import socket
 import threading
 
 import pytest
 
+from engine.runtime.ports import free_port
 from engine.testing.kit import engines
 from engine.wire.codec import decode, encode
 
@@ -98,12 +98,6 @@ def served():
     server.shutdown()
     server.server_close()
     thread.join(10)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 async def test_probes_of_ports_pages_and_commands(served, tmp_path, make_stage):
