@@ -27,14 +27,24 @@ def plain():
     return [name for name in names() if name == name.lower()]
 
 
-def bash(script):
+READ = {"zsh": "autoload -U compinit; compinit -u -D; source {}", "fish": "source {}"}
+"""How a shell reads its completions."""
+
+
+def run(shell, *words):
+    """Have a shell run a script, or skip if it is not there."""
+    if not shutil.which(shell):
+        pytest.skip(f"needs {shell}")
     done = subprocess.run(
-        ["bash", "--norc", "-eu", "-c", script], check=False, capture_output=True, text=True,
+        [shell, *words[:-1], "-c", words[-1]], check=False, capture_output=True, text=True,
         timeout=60, env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def bash(script):
+    return run("bash", "--norc", "-eu", script)
 
 
 def completed(command, *words):
@@ -82,20 +92,31 @@ def test_bash_completes_words_and_sub_commands_under_either_name():
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_completions_of_other_shells_load(shell):
+def test_the_completions_of_other_shells_load_and_know_every_name(shell):
     file = COMPLETIONS / f"smartdomains.{shell}"
     text = file.read_text()
     for name in names():
         assert re.search(rf"\b{name}\b", text), name
-    if not shutil.which(shell):
-        pytest.skip(f"needs {shell}")
-    script = (
-        f"autoload -U compinit; compinit -u; source {file}" if shell == "zsh" else f"source {file}"
-    )
-    done = subprocess.run(
-        [shell, "-c", script], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    run(shell, READ[shell].format(file))
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [("sfca re", "revoke"), ("sfLog localhost --fo", "--follow"),
+     ("sflog localhost --level fa", "fatal")],
+)  # fmt: skip
+def test_other_shells_complete_words_and_sub_commands_under_either_name(shell, line, word):
+    words = line.split()
+    ask = {
+        "fish": f"complete -C '{line}'",
+        "zsh": "_describe() { print -l -- ${(P)3} }; compadd() { print -l -- ${(P)5} }; "
+        f"words=({line}); CURRENT={len(words)}; _{words[0].lower()}_completion",
+    }[shell]
+
+    found = run(shell, f"{READ[shell].format(COMPLETIONS / f'smartdomains.{shell}')}; {ask}")
+
+    assert any(re.match(rf"{word}\b", each) for each in found.splitlines()), found
 
 
 def test_a_set_up_environment_has_the_pages_the_completions_and_the_unit():
