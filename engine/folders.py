@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from platformdirs.api import PlatformDirsABC
 
 PASSED = 0o711
 """Mode of a folder that others pass through."""
 PASSED_THROUGH = frozenset({"work", "processes", "handed"})
 """Folders of a daemon that lead to what others open."""
-_NAME = "smartdomains"
 
 
 def state_home() -> Path:
@@ -22,20 +25,20 @@ def state_home() -> Path:
 
     Root's own folder will not do: nobody else gets through to what is below it.
     """
-    import platformdirs  # noqa: PLC0415 - only when nothing is said
-
-    if _is_the_system("XDG_STATE_HOME"):
-        return platformdirs.site_state_path(_NAME)
-    return platformdirs.user_state_path(_NAME)
+    homes = _homes()
+    return homes.site_state_path if _is_the_system("XDG_STATE_HOME") else homes.user_state_path
 
 
 def cache_home() -> Path:
     """Return where is kept what can be made again, likewise."""
-    import platformdirs  # noqa: PLC0415 - only when nothing is said
+    homes = _homes()
+    return homes.site_cache_path if _is_the_system("XDG_CACHE_HOME") else homes.user_cache_path
 
-    if _is_the_system("XDG_CACHE_HOME"):
-        return platformdirs.site_cache_path(_NAME)
-    return platformdirs.user_cache_path(_NAME)
+
+def _homes() -> PlatformDirsABC:
+    from platformdirs import PlatformDirs  # noqa: PLC0415 - 10 ms of a command that is told all
+
+    return PlatformDirs("smartdomains")
 
 
 def _is_the_system(variable: str) -> bool:

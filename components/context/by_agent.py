@@ -96,9 +96,8 @@ def _note(instance: str) -> Step:
 
 
 def _always(told: Told) -> list[Step]:
-    plain = replace(
-        told.wishes, files=(), host_key=None, run_commands=()
-    )  # they are steps of their own
+    # files, the host key and commands are steps of their own
+    plain = replace(told.wishes, files=(), host_key=None, run_commands=())
     steps = [Step("name and network", _applying(replace(told, wishes=plain)))]
     for index, beside in enumerate(told.beside):
         if beside.ip:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from components.context.told import GuestFile, Person
 from components.networks.addresses import hostname_kind, ip_kind
-from engine.runtime.kinds import BadValueError, Kind, shown, strings
-from sfdl.values import Description, Value, Vector
+from engine.runtime.kinds import BadValueError, Kind, fields_of, items_of, shown, strings
+from sfdl.values import Value, Vector
 
 CONFIDING = ("users", "files", "userData", "vendorData", "hostKey")
 """Attributes that may hold passwords and private keys."""
@@ -42,23 +42,6 @@ def _interface(value: Value) -> str:
     )
 
 
-def _fields(value: Value, known: set[str], what: str) -> Mapping[str, Value]:
-    """Return the attributes of one description in a list."""
-    if not isinstance(value, Description):
-        raise BadValueError(f"must be a list of components (got {shown(value)})")
-    found = {name: each for name, each in value.attributes if each is not None}
-    strange = sorted(set(found) - known - {"sfClass"})
-    if strange:
-        raise BadValueError(f"{what} has no {strange[0]}; it has {', '.join(sorted(known))}")
-    return found
-
-
-def _items(value: Value) -> tuple[Value, ...]:
-    if isinstance(value, Vector):
-        return value.items
-    raise BadValueError(f"must be a list (got {shown(value)})")
-
-
 def _word(found: Mapping[str, Value], name: str, default: str = "") -> str:
     value = found.get(name, default)
     if not isinstance(value, str):  # which is not repeated: it may be a password
@@ -69,8 +52,8 @@ def _word(found: Mapping[str, Value], name: str, default: str = "") -> str:
 def _people(value: Value) -> tuple[Person, ...]:
     known = {"name", "keys", "groups", "sudo", "shell", "passwordHash"}
     people = []
-    for item in _items(value):
-        found = _fields(item, known, "a user")
+    for item in items_of(value):
+        found = fields_of(item, known, "a user")
         name = _word(found, "name")
         if _USER.fullmatch(name) is None:
             raise BadValueError(
@@ -91,8 +74,8 @@ def _people(value: Value) -> tuple[Person, ...]:
 
 def _files(value: Value) -> tuple[GuestFile, ...]:
     files = []
-    for item in _items(value):
-        found = _fields(item, {"path", "content", "mode"}, "a file")
+    for item in items_of(value):
+        found = fields_of(item, {"path", "content", "mode"}, "a file")
         path, mode = _word(found, "path"), _word(found, "mode", "0644")
         parts = Path(path).parts
         clean = all(character.isprintable() and character not in " \"'\\" for character in path)
@@ -107,7 +90,7 @@ def _files(value: Value) -> tuple[GuestFile, ...]:
 
 
 def _mounts(value: Value) -> tuple[tuple[str, ...], ...]:
-    lines = tuple(strings.read(item) for item in _items(value))
+    lines = tuple(strings.read(item) for item in items_of(value))
     if any(not 2 <= len(line) <= 6 for line in lines):
         raise BadValueError("each mount is a list of 2 to 6 fields, as in fstab")
     if any(not field or " " in field or "\t" in field for line in lines for field in line):
@@ -116,11 +99,11 @@ def _mounts(value: Value) -> tuple[tuple[str, ...], ...]:
 
 
 def _addresses(value: Value) -> tuple[str, ...]:
-    return tuple(ip_kind.read(item) for item in _items(value))
+    return tuple(ip_kind.read(item) for item in items_of(value))
 
 
 def _domains(value: Value) -> tuple[str, ...]:
-    return tuple(hostname_kind.read(item) for item in _items(value))
+    return tuple(hostname_kind.read(item) for item in items_of(value))
 
 
 def _instance(value: Value) -> str:

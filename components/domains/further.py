@@ -9,8 +9,8 @@ from typing import Literal, cast
 from msgspec import Struct
 
 from components.networks.addresses import ip_kind, mac_kind, netmask_kind
-from engine.runtime.kinds import BadValueError, Kind, bool_, shown, str_
-from sfdl.values import Description, Reference, Value, Vector
+from engine.runtime.kinds import BadValueError, Kind, bool_, fields_of, items_of, shown, str_
+from sfdl.values import Description, Reference, Value
 
 ALIAS = "ua-"
 """Begins the names at the hypervisor of what is plugged in and out, as libvirt wants it."""
@@ -58,22 +58,6 @@ class FurtherInterface(Struct, frozen=True):
     model: str = ""
 
 
-def _said(value: Value, known: Collection[str], what: str) -> Mapping[str, Value]:
-    if not isinstance(value, Description):
-        raise BadValueError(f"must be a list of components (got {shown(value)})")
-    found = {name: each for name, each in value.attributes if each is not None}
-    strange = sorted(set(found) - set(known) - {"sfClass"})
-    if strange:
-        raise BadValueError(f"{what} has no {strange[0]}; it has {', '.join(sorted(known))}")
-    return found
-
-
-def _items(value: Value) -> tuple[Value, ...]:
-    if isinstance(value, Vector):
-        return value.items
-    raise BadValueError(f"must be a list (got {shown(value)})")
-
-
 def _place(found: Mapping[str, Value], name: str, what: str) -> str | Reference:
     value = found.get(name)
     if isinstance(value, Reference) or (isinstance(value, str) and value):
@@ -101,7 +85,7 @@ _DISK = ("path", "format", "readOnly", "shareable", "boot", "target")
 def _disk(value: Value) -> FurtherDisk:
     if isinstance(value, str | Reference):
         value = Description((("path", value),))
-    found = _said(value, _DISK, "a disk")
+    found = fields_of(value, _DISK, "a disk")
     disk = FurtherDisk(
         _place(found, "path", "a disk"),
         format=str_.read(found.get("format", "")),
@@ -118,7 +102,7 @@ def _disk(value: Value) -> FurtherDisk:
 
 
 def _disks(value: Value) -> tuple[FurtherDisk, ...]:
-    disks = tuple(_disk(item) for item in _items(value))
+    disks = tuple(_disk(item) for item in items_of(value))
     _twice([disk.path for disk in disks if isinstance(disk.path, str)], "path")
     _twice([disk.target for disk in disks], "target")
     _twice(["true" for disk in disks if disk.boot], "boot")
@@ -131,7 +115,7 @@ _INTERFACE = ("network", "bridge", "mac", "ip", "netmask", "model")
 def _interface(value: Value) -> FurtherInterface:
     if isinstance(value, str):
         value = Description((("network", value),))
-    found = _said(value, _INTERFACE, "an interface")
+    found = fields_of(value, _INTERFACE, "an interface")
     kinds = [name for name in ("network", "bridge") if name in found]
     if len(kinds) != 1:
         raise BadValueError("an interface has a network or a bridge, one of them")
@@ -146,7 +130,7 @@ def _interface(value: Value) -> FurtherInterface:
 
 
 def _interfaces(value: Value) -> tuple[FurtherInterface, ...]:
-    interfaces = tuple(_interface(item) for item in _items(value))
+    interfaces = tuple(_interface(item) for item in items_of(value))
     _twice([one.mac for one in interfaces], "mac")
     _twice([one.ip for one in interfaces], "ip")
     return interfaces

@@ -15,14 +15,15 @@ from components.hypervisor.consoles import LibvirtConsole, open_stream
 from components.hypervisor.errors import HypervisorError
 from components.hypervisor.events import Subscription
 from components.hypervisor.lanes import Call
-from components.hypervisor.line import Limits, Line, Opener, limits_for
+from components.hypervisor.limits import Limits, limits_for
+from components.hypervisor.line import Line, Opener
 from components.hypervisor.machine_calls import LibvirtMachines
 from components.hypervisor.network_calls import LibvirtNetworks
 from components.hypervisor.network_operations import identity
 from components.hypervisor.protocol import DomainFacts, Link, NodeFacts, Status, Version
 from components.hypervisor.storage_calls import LibvirtStorage
 
-__all__ = ["LibvirtHypervisor", "Limits", "Opener"]
+__all__ = ["LibvirtHypervisor", "Opener"]
 
 
 class LibvirtHypervisor:

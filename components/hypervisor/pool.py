@@ -9,8 +9,9 @@ from types import MappingProxyType
 import libvirt
 import msgspec
 
-from components.hypervisor.connection import LibvirtHypervisor, Limits, Opener
+from components.hypervisor.connection import LibvirtHypervisor, Opener
 from components.hypervisor.errors import HypervisorError
+from components.hypervisor.limits import Limits
 from components.hypervisor.protocol import Hypervisor
 
 

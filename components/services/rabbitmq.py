@@ -13,9 +13,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from components.services.server import Answer, Look, Server, on_path, process, wrong
+from engine.ports import free_ports
 from engine.runtime.attributes import attr
 from engine.runtime.kinds import BadValueError, Kind, int_, shown
-from engine.runtime.ports import free_ports
 from sfdl.values import Description, Value
 
 PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"

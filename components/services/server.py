@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import ipaddress
 import shutil
-import socket
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -21,6 +20,7 @@ from engine.core.decoding import from_json
 from engine.core.faults import BadDescription, Refused
 from engine.core.flows import ChildEnded, Do, Finish, Flow, Happening, SharedFate, StartFailed
 from engine.core.records import Record
+from engine.ports import trouble_at
 from engine.prim import Unwell
 from engine.runtime.attributes import attr
 from engine.runtime.commands import search_path
@@ -300,16 +300,12 @@ def on_path(program: str) -> str:
 
 
 def _refuse_taken(host: str, port: int, where: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Refused(
-                f"it cannot listen at {host}, port {port}: {error.strerror}",
-                code="SF-SERVICE-002", where=where, hint="choose another port or address",
-            ) from error  # fmt: skip
+    trouble = trouble_at(host, port)
+    if trouble:
+        raise Refused(
+            f"it cannot listen at {host}, port {port}: {trouble}", code="SF-SERVICE-002", where=where,
+            hint="choose another port or address",
+        )  # fmt: skip
 
 
 def wrong(where: str, text: str, hint: str = "") -> BadDescription:

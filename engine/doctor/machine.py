@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import importlib.metadata
 import os
 import platform
@@ -13,6 +12,8 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+
+from engine import ports
 
 TIME_ERROR = 5
 """What the kernel says of a clock nobody keeps right."""
@@ -87,15 +88,7 @@ class Machine:
 
     def trouble_at(self, host: str, port: int) -> str:
         """Say why one cannot listen at an address, or nothing if one can."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-                probe.listen(1)
-        except OSError as error:
-            return "in use" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
-        return ""
+        return ports.trouble_at(host, port)
 
     def clock_is_kept(self) -> bool | None:
         """Say whether the kernel believes its clock; nothing where it does not tell."""

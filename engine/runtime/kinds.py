@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
 from sfdl.values import Bytes, Description, Float, Long, Value, Vector
@@ -107,10 +107,43 @@ def _number(value: Value) -> float:
     raise BadValueError(f"must be a number (got {shown(value)})")
 
 
-def _list(value: Value) -> tuple[object, ...]:
+def items_of(value: Value) -> tuple[Value, ...]:
+    """Return what a list holds.
+
+    Raises:
+        BadValueError: It is no list.
+    """
     if isinstance(value, Vector):
-        return tuple(plain(item) for item in value.items)
+        return value.items
     raise BadValueError(f"must be a list (got {shown(value)})")
+
+
+def fields_of(value: Value, known: Collection[str], what: str) -> Mapping[str, Value]:
+    """Return the attributes of one description in a list, but for its class and those that are NULL.
+
+    Args:
+        value: Item of the list.
+        known: Attributes it may have.
+        what: What it describes, for people, with an article.
+
+    Raises:
+        BadValueError: It is no description, or has an attribute that is not known.
+
+    Example:
+        >>> fields_of(Description((("path", "/x"), ("mode", None))), ("path", "mode"), "a file")
+        {'path': '/x'}
+    """
+    if not isinstance(value, Description):
+        raise BadValueError(f"must be a list of components (got {shown(value)})")
+    found = {name: each for name, each in value.attributes if each is not None}
+    strange = sorted(set(found) - set(known) - {"sfClass"})
+    if strange:
+        raise BadValueError(f"{what} has no {strange[0]}; it has {', '.join(sorted(known))}")
+    return found
+
+
+def _list(value: Value) -> tuple[object, ...]:
+    return tuple(plain(item) for item in items_of(value))
 
 
 def _strings(value: Value) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.client.client import Client
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.security.community import for_daemon
 from engine.testing.sabotage import VARIABLE, Plan
 

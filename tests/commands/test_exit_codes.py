@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from engine.core.faults import Fault, Kind
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.sabotage import Plan
 from engine.wire.codec import encode

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import wait_until
 
 pytestmark = pytest.mark.integration

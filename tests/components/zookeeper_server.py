@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import wait_until
 
 JAR = "/usr/share/java/zookeeper.jar"

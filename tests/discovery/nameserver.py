@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import wait_until
 
 DOMAIN = "lab.example"

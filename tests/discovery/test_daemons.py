@@ -16,7 +16,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from engine.core.faults import EngineError
 from engine.core.records import Record
 from engine.discovery.announcing import TYPE
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.security.authority import Authority
 from engine.security.community import for_daemon
 from engine.security.identity import Role

@@ -405,7 +405,7 @@ def test_the_commands_of_the_page_on_systems_work_as_written(tmp_path):
 
 @pytest.mark.parametrize("text", re.findall(r"```sf\n(.*?)```", SYSTEM, re.DOTALL))
 async def test_the_descriptions_of_the_page_on_systems_start_and_leave_nothing(text, tmp_path):
-    from engine.runtime.ports import free_port
+    from engine.ports import free_port
 
     here = text.replace("/tmp/sd-docs", str(tmp_path / "docs")).replace("8099", str(free_port()))
     async with engines(tmp_path / "state", threads=True) as (_, (one,)):

@@ -13,7 +13,7 @@ import components.workflow
 import descriptions
 import sfdl
 from engine.core.faults import EngineError, NotFound
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.kit import engines, until
 from engine.wire.codec import flatten
 from engine.wire.messages import Update

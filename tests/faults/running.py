@@ -16,7 +16,7 @@ import sfdl
 from engine.client.client import Client, DaemonUnreachable, Operation
 from engine.core.faults import EngineError
 from engine.core.records import Record
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.security.community import for_daemon
 from engine.testing.daemons import Daemon, authority_folder
 from engine.testing.sabotage import STRUCK

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import daemons
 from engine.wire.codec import encode
 from engine.wire.messages import Welcome

@@ -68,7 +68,7 @@ def test_a_debian_guest_built_from_packages_boots_with_its_name_and_address(tmp_
         client.start("pool", root).result()
         (console,) = tmp_path.glob("*/port-*/work/console/pool-vm-*.log")
         if mode == "nocloud":  # commands of cloud-init come last
-            wait_until(lambda: b"SD-SERVED" in console.read_bytes(), timeout_s=600)
+            wait_until(lambda: b"SD-SERVED" in console.read_bytes(), timeout_s=200)
         text = console.read_text(errors="replace")
         client.terminate("pool", Record.normal("test over")).result()
         client.close()

@@ -23,7 +23,7 @@ from Pyro5 import protocol
 from engine.client.client import Client
 from engine.core.faults import Busy, EngineError, NotAllowed, Unreachable
 from engine.core.records import Record
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.security.authority import Authority
 from engine.security.contexts import Contexts, Credentials
 from engine.security.identity import Role

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.core.faults import Refused
 from engine.core.records import Record
+from engine.ports import free_port
 from engine.runtime import census as counting
-from engine.runtime.ports import free_port
 from engine.runtime.tally import Tally
 from engine.security.community import for_daemon, of_user
 from engine.security.contexts import Contexts

@@ -11,7 +11,7 @@ import pytest
 from components.coordination.memory import MemoryEnsemble
 from components.coordination.protocol import SessionLost, Standing, Taken
 from engine.core.faults import Unreachable
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.kit import until
 
 LENGTH_S = 2.0

@@ -460,7 +460,8 @@ def test_libvirt_does_not_print_and_a_stuck_thread_does_not_hold_up_the_end_of_t
     program = """
 import asyncio, time
 from components.hypervisor import operations
-from components.hypervisor.connection import LibvirtHypervisor, Limits
+from components.hypervisor.connection import LibvirtHypervisor
+from components.hypervisor.limits import Limits
 from components.hypervisor.errors import HypervisorError
 
 async def main():

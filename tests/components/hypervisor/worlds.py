@@ -6,7 +6,7 @@ import asyncio
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
 
-from components.hypervisor.connection import Limits
+from components.hypervisor.limits import Limits
 from components.hypervisor.owner import OwnerRecord, owner_element
 
 WORLD = """<node><cpu><mhz>1000</mhz><model>x</model><active>4</active><nodes>1</nodes>

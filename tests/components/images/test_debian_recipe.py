@@ -38,7 +38,6 @@ def test_mmdebstrap_is_given_all_sources_and_the_hooks():
 
     assert command[-4:] == ("bookworm", "/t", "deb http://d.o/u bookworm-updates main", LINE)
     assert "--include=udev,dbus" in command
-    assert "TMPDIR=/" in command  # a killed build leaves keys of its own there
     assert "--architectures=arm64" in command
     assert command.index("--customize-hook=touch $1/x") > command.index(
         f"--customize-hook={bootstrap.WITHOUT_KEYS}"

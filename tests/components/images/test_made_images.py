@@ -294,13 +294,17 @@ async def test_a_build_that_fails_leaves_no_partial_tree(bench, tmp_path):
     assert list((tmp_path / "images/making").iterdir()) == []
 
 
-async def test_a_build_that_takes_too_long_is_ended_with_its_mounts(bench, tmp_path):
+async def test_a_build_that_takes_too_long_is_ended_with_its_mounts(bench, tmp_path, monkeypatch):
+    aside = tmp_path / "aside"  # where programs have what is theirs for a while
+    aside.mkdir()
+    monkeypatch.setenv("TMPDIR", str(aside))
     parts = STORE.format(folder=tmp_path / "images", more="")
     parts += "image extends DebianImage { store LAZY ATTRIB images; buildTimeout 3; }"
     with pytest.raises(EngineError):
         await bench.deploy(TREE.format(parts=parts))
 
     assert list((tmp_path / "images/making").iterdir()) == []
+    assert list(aside.iterdir()) == []
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 

@@ -19,7 +19,7 @@ from components.networks.ip_pool import Journals
 from components.networks.journal import SharedJournal
 from engine.core.faults import BadDescription, EngineError, Refused, Unreachable
 from engine.core.lifecycle import State
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.kit import engines
 
 pytestmark = pytest.mark.zookeeper

@@ -16,7 +16,7 @@ import descriptions
 import sfdl
 from components.system.program import started_ticks
 from engine.core.records import Record
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import engines, until
 

@@ -9,8 +9,8 @@ import socket
 import psutil
 import pytest
 
+from engine.ports import free_port
 from engine.prim import Unwell
-from engine.runtime.ports import free_port
 from engine.testing.kit import until
 from tests.components.system.refusals import refuses
 

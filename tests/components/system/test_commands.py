@@ -12,7 +12,7 @@ import pytest
 
 import sfdl
 from engine.core.records import Record
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.daemons import daemons, wait_until
 from engine.testing.kit import until
 

@@ -17,7 +17,7 @@ from components.system.filters import Lines
 from components.system.program import find_program, started_ticks
 from engine.core.faults import EngineError
 from engine.core.records import Record
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.kit import until
 from sfdl.errors import SmartDomainsError
 

@@ -18,8 +18,8 @@ from components.web.download import forget_old
 from components.web.server import Servers, span
 from engine.core.faults import EngineError
 from engine.core.records import Record
+from engine.ports import free_port
 from engine.prim import Unwell
-from engine.runtime.ports import free_port
 from engine.testing.kit import engines
 from tests.components.system.refusals import refuses
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from engine.runtime.ports import free_port
+from engine.ports import free_port
 from engine.testing.kit import engines
 from engine.wire.codec import decode, encode
 
